@@ -1,0 +1,66 @@
+"""What an adapter is on disk, and the one digest by which every stage knows it.
+
+The digest is the sha256 of the uncompressed layer that KAITO's images hold: a tar with
+`data/adapter_config.json` and `data/adapter_model.safetensors`, written so that equal files give
+equal bytes. It is therefore also the `diff_id` of the adapter's image.
+"""
+
+import hashlib
+import io
+import tarfile
+from pathlib import Path
+from typing import IO
+
+from components.errors import InvalidInput
+
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+LAYER_FOLDER = "data"
+
+
+def write_layer(adapter_dir: Path, out: IO[bytes]) -> None:
+    """Write the adapter's layer, uncompressed, to `out`.
+
+    Raises:
+        InvalidInput: A file of the adapter is missing or empty.
+    """
+    problems = [
+        f"{name}: missing or empty; a PEFT adapter saved with save_pretrained() has it"
+        for name in ADAPTER_FILES
+        if not (adapter_dir / name).is_file() or (adapter_dir / name).stat().st_size == 0
+    ]
+    if problems:
+        raise InvalidInput(f"adapter {adapter_dir}", problems)
+    with tarfile.open(fileobj=out, mode="w|", format=tarfile.USTAR_FORMAT) as tar:
+        folder = tarfile.TarInfo(LAYER_FOLDER)
+        folder.type, folder.mode = tarfile.DIRTYPE, 0o755
+        tar.addfile(folder)
+        for name in ADAPTER_FILES:
+            entry = tarfile.TarInfo(f"{LAYER_FOLDER}/{name}")
+            entry.size, entry.mode = (adapter_dir / name).stat().st_size, 0o644
+            with (adapter_dir / name).open("rb") as content:
+                tar.addfile(entry, content)
+
+
+def adapter_digest(adapter_dir: Path) -> str:
+    """Return the adapter's digest, `sha256:` and 64 hex digits.
+
+    Raises:
+        InvalidInput: A file of the adapter is missing or empty.
+    """
+    sink = _HashSink()
+    write_layer(adapter_dir, sink)
+    return f"sha256:{sink.hash.hexdigest()}"
+
+
+class _HashSink(io.RawIOBase):
+    """A file that remembers only the hash of what was written to it."""
+
+    def __init__(self) -> None:
+        self.hash = hashlib.sha256()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data) -> int:  # type: ignore[no-untyped-def]  # any bytes-like object
+        self.hash.update(data)
+        return len(data)

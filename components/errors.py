@@ -1,0 +1,34 @@
+"""The errors that a user can act on."""
+
+from collections.abc import Sequence
+
+
+class TunegateError(Exception):
+    """Something that the user can act on; its text is what they read."""
+
+
+class InvalidInput(TunegateError):
+    """One input was refused; every problem found in it is listed.
+
+    Args:
+        what: The input, in the user's own words: a path, a parameter name.
+        problems: One line each: place, value got, value wanted, what to do next.
+    """
+
+    def __init__(self, what: str, problems: Sequence[str]) -> None:
+        self.what = what
+        self.problems = list(problems)
+        lines = "".join(f"\n  - {problem}" for problem in self.problems)
+        super().__init__(f"{what}: {len(self.problems)} problem{'s'[: len(self.problems) != 1]}{lines}")
+
+    def __reduce__(self) -> tuple[type["InvalidInput"], tuple[str, list[str]]]:
+        """Survive pickling with both arguments."""
+        return type(self), (self.what, self.problems)
+
+
+class DigestMismatch(TunegateError):
+    """An adapter is not the one that was evaluated."""
+
+
+class NotReady(TunegateError):
+    """A service did not become ready within its time."""

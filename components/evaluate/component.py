@@ -1,0 +1,58 @@
+"""KFP components: evaluate base and fine-tuned, and the quality gate."""
+
+from kfp import dsl
+
+
+@dsl.component(base_image="python:3.11-slim", install_kfp_package=False)
+def evaluate(
+    adapter: dsl.Input[dsl.Model],
+    eval_set: dsl.Input[dsl.Dataset],
+    base_model: str,
+    max_eval_rows: int,
+    max_new_tokens: int,
+    max_model_len: int,
+    seed: int,
+    scores: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
+) -> None:
+    """Let base and fine-tuned answer the same held-out prompts in one vLLM engine and score them."""
+    from pathlib import Path
+
+    from components import tracking
+    from components.evaluate.compare import EvaluateConfig, compare
+
+    config = EvaluateConfig(
+        base_model=base_model,
+        max_eval_rows=max_eval_rows,
+        max_new_tokens=max_new_tokens,
+        max_model_len=max_model_len,
+        seed=seed,
+    )
+    upstream = [eval_set.metadata, adapter.metadata]
+    with tracking.stage("evaluate", config.model_dump(), upstream=upstream) as stage:
+        digest = compare(config, Path(adapter.path), Path(eval_set.path), Path(scores.path), stage)
+    scores.metadata.update({tracking.RUN_KEY: stage.run_id, "adapter_digest": digest})
+    for name, value in stage.record.metrics.items():
+        metrics.log_metric(name, value)
+
+
+@dsl.component(base_image="python:3.11-slim", install_kfp_package=False)
+def quality_gate(
+    scores: dsl.Input[dsl.Artifact],
+    quality_metric: str,
+    quality_margin: float,
+    confidence: float,
+    seed: int,
+    verdict: dsl.Output[dsl.Artifact],
+) -> bool:
+    """Let the release go on only if the fine-tuned model is better than the base by the asked margin."""
+    from pathlib import Path
+
+    from components import tracking
+    from components.evaluate.gate import QualityGateConfig, judge_quality
+
+    config = QualityGateConfig(metric=quality_metric, margin=quality_margin, confidence=confidence, seed=seed)
+    with tracking.stage("quality-gate", config.model_dump(), upstream=[scores.metadata]) as stage:
+        judged = judge_quality(config, Path(scores.path), stage)
+    judged.write(Path(verdict.path))
+    return judged.passed

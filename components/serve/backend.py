@@ -1,0 +1,96 @@
+"""The whole contract between the graph and the place where a model is served."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Literal
+
+from components.serve.spec import ServingSpec
+
+ReplicaState = Literal["starting", "ready", "stopped", "failed"]
+
+
+@dataclass(frozen=True)
+class Replica:
+    """One copy of the engine."""
+
+    name: str
+    state: ReplicaState
+    url: str
+
+
+class Backend(ABC):
+    """Runs deployments of adapters, side by side, and sends live traffic to one of them per model name."""
+
+    @abstractmethod
+    def apply(self, spec: ServingSpec) -> None:
+        """Start what the spec describes beside whatever serves already; a second call changes nothing.
+
+        Raises:
+            DigestMismatch: The image holds another adapter than the spec names; nothing was started.
+        """
+
+    @abstractmethod
+    def wait_ready(self, name: str, timeout_s: float) -> float:
+        """Wait until every replica lists the adapter and has answered a completion; return the seconds.
+
+        Raises:
+            NotReady: Not within the time, or a replica keeps dying; with the end of its log.
+        """
+
+    @abstractmethod
+    def endpoint(self, name: str) -> str:
+        """Return the base URL (without `/v1`) of one deployment's router."""
+
+    @abstractmethod
+    def live_endpoint(self, model_name: str) -> str:
+        """Return the base URL (without `/v1`) that stays the same from champion to champion."""
+
+    @abstractmethod
+    def deployments(self) -> list[ServingSpec]:
+        """Return what is deployed, running or stopped."""
+
+    @abstractmethod
+    def replicas(self, name: str) -> list[Replica]:
+        """Return the replicas of a deployment and their states."""
+
+    @abstractmethod
+    def kill_replica(self, name: str) -> str:
+        """End one ready replica without warning, as a crash would, and return its name."""
+
+    @abstractmethod
+    def scale(self, name: str, replicas: int) -> None:
+        """Set the number of running replicas; 0 stops them all and keeps the deployment."""
+
+    @abstractmethod
+    def champion(self, model_name: str) -> ServingSpec | None:
+        """Return the deployment that takes the live traffic."""
+
+    @abstractmethod
+    def promote(self, name: str) -> None:
+        """Send the live traffic of the deployment's model name to it; requests in flight are finished.
+
+        What served before keeps running until it is retired.
+        """
+
+    @abstractmethod
+    def retire(self, name: str) -> None:
+        """Stop a deployment and leave nothing of it behind; one that is not there is no error.
+
+        Raises:
+            TunegateError: It takes the live traffic.
+        """
+
+
+def serving_backend(target: str) -> Backend:
+    """Return the back end of a serving target.
+
+    Raises:
+        InvalidInput: There is no such target.
+    """
+    from components.errors import InvalidInput
+
+    if target == "local":
+        from components.serve.local import LocalBackend
+
+        return LocalBackend()
+    raise InvalidInput("serving_target", [f"got {target!r}, wanted 'local'"])

@@ -1,0 +1,1 @@
+"""The release graph and the ways to start it."""

