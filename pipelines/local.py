@@ -1,0 +1,206 @@
+"""Run a release on this machine: refuse what can be refused, run the graph, leave nothing half-done."""
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+from typing import Literal
+
+from components import progress
+from components.errors import InvalidInput, TunegateError
+from components.models import check_base_model
+from components.settings import home
+from components.storage import content_digest
+from pipelines.lock import exclusive
+from pipelines.params import ReleaseParams
+
+Ending = Literal["promoted", "refused", "failed", "interrupted"]
+POLL_S = 0.2
+GRACE_S = 10.0
+
+
+@dataclass(frozen=True)
+class ReleaseResult:
+    """How a release ended and where to read about it."""
+
+    release_id: str
+    ending: Ending
+    card: Path
+    log: Path
+
+
+def run_release(
+    params: ReleaseParams, use_cache: bool = True, follow: Callable[[progress.Progress], None] | None = None
+) -> ReleaseResult:
+    """Run one release to its end on this machine.
+
+    Args:
+        params: Its parameters.
+        use_cache: Whether finished stages whose inputs did not change are skipped.
+        follow: Called with every line of progress.
+
+    Raises:
+        InvalidInput: Every problem with the parameters that can be known before anything is started.
+        Busy: Another command is changing the same state directory.
+    """
+    params = preflight(params)
+    release_id = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    with exclusive(f"release {release_id}"):
+        retire_leftovers(params.serving_target)
+        folder = home() / "releases" / release_id
+        folder.mkdir(parents=True)
+        params_file, log = folder / "params.json", folder / "run.log"
+        params_file.write_text(params.model_dump_json(indent=2), encoding="utf-8")
+        command = [sys.executable, "-m", "pipelines.local_graph", str(params_file)]
+        environment = {**os.environ, "RELEASE_ID": release_id, "TUNEGATE_HOME": str(home())}
+        with _interruptible():
+            interrupted = _run(command + ["--no-cache"] * (not use_cache), environment, log, follow)
+        return _result(params, release_id, folder / "card.html", log, interrupted)
+
+
+def preflight(params: ReleaseParams) -> ReleaseParams:
+    """Refuse what would fail later, all of it at once; return the parameters with the dataset's digest.
+
+    Raises:
+        InvalidInput: A dataset can't be read, or there is no such base model.
+    """
+    problems = []
+    named = {"dataset": params.dataset, "eval_dataset": params.eval_dataset}
+    paths = {key: _absolute(name) for key, name in named.items()}
+    for key, name in paths.items():
+        try:
+            content_digest(name)
+        except InvalidInput as error:
+            problems += [f"{key} {named[key]}: {problem}" for problem in error.problems]
+    try:
+        check_base_model(params.base_model)
+    except InvalidInput as error:
+        problems += [f"{error.what}: {problem}" for problem in error.problems]
+    if problems:
+        raise InvalidInput("parameters", problems)
+    return params.model_copy(update={**paths, "dataset_digest": content_digest(*paths.values())})
+
+
+def _absolute(name: str) -> str:
+    return name if not name or "://" in name else str(Path(name).expanduser().resolve())
+
+
+def retire_leftovers(serving_target: str) -> None:
+    """Retire every candidate that a run which was killed has left; champions go on serving."""
+    from components.serve.backend import serving_backend
+
+    backend = serving_backend(serving_target)
+    for spec in backend.deployments():
+        champion = backend.champion(spec.model_name)
+        if champion is None or champion.name != spec.name:
+            backend.retire(spec.name)
+
+
+def _run(
+    command: list[str],
+    environment: dict[str, str],
+    log: Path,
+    follow: Callable[[progress.Progress], None] | None,
+) -> bool:
+    """Run the graph's process, its output in a file; return whether it was interrupted."""
+    with log.open("wb") as output:
+        # A session of its own, so that Ctrl-C in the terminal reaches this process alone.
+        graph = subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        for line in _lines(log, graph):
+            found = progress.parse(line)
+            if found and follow:
+                follow(found)
+    except KeyboardInterrupt:
+        _end(graph)
+        return True
+    except BaseException:
+        _end(graph)
+        raise
+    return False
+
+
+def _lines(log: Path, process: "subprocess.Popen[bytes]") -> Iterator[str]:
+    """Yield a growing file's lines until the process that writes it has ended."""
+    with log.open(encoding="utf-8", errors="replace") as file:
+        pending = ""
+        while True:
+            ended = process.poll() is not None
+            pending += file.read()
+            *whole, pending = pending.split("\n")
+            yield from whole
+            if ended:
+                return
+            time.sleep(POLL_S)
+
+
+def _end(graph: "subprocess.Popen[bytes]") -> None:
+    """End the graph's process and everything that it started."""
+    import psutil
+
+    try:
+        started = psutil.Process(graph.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        started = []
+    os.killpg(graph.pid, signal.SIGTERM)
+    _, alive = psutil.wait_procs(started, timeout=GRACE_S)
+    for process in alive:
+        process.kill()
+    psutil.wait_procs(alive, timeout=GRACE_S)
+    try:
+        graph.wait(timeout=GRACE_S)
+    except subprocess.TimeoutExpired:
+        graph.kill()
+        graph.wait()
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Take a request to terminate, or a closed terminal, as Ctrl-C."""
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _result(
+    params: ReleaseParams, release_id: str, card: Path, log: Path, interrupted: bool
+) -> ReleaseResult:
+    """Close the release if its exit step did not get to it, and read how it ended."""
+    from components.release.closing import close, outcome
+
+    os.environ["RELEASE_ID"] = release_id
+    if not card.is_file():
+        close(params.serving_target, params.model_name, card)
+    if interrupted:
+        return ReleaseResult(release_id, "interrupted", card, log)
+    return ReleaseResult(release_id, outcome(release_id), card, log)
+
+
+def last_log_lines(log: Path, count: int = 15) -> list[str]:
+    """Return the end of a release's log."""
+    try:
+        return log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:]
+    except OSError as error:
+        raise TunegateError(f"{log}: {error.strerror}") from error

@@ -1,0 +1,71 @@
+"""The release graph under `kfp.local`, in a process of its own: what `pipelines.local` starts.
+
+python -m pipelines.local_graph PARAMS_JSON [--no-cache]
+"""
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import time
+import warnings
+from pathlib import Path
+
+from components.settings import home
+from pipelines.params import ReleaseParams
+
+PARENT_CHECK_S = 0.5
+
+
+def run_graph(params: ReleaseParams, use_cache: bool) -> None:
+    """Run the graph to its end in this process and its children.
+
+    Raises:
+        RuntimeError: A task failed; what and why is in the release's records.
+    """
+    from kfp import local
+
+    from pipelines.release import release
+
+    # kfp warns of images whose name has no "python" in it, and of resources that one machine has no use for.
+    warnings.filterwarnings("ignore", module="kfp")
+    local.init(
+        local.SubprocessRunner(use_venv=False),
+        pipeline_root=str(home() / "artifacts"),
+        enable_caching=use_cache,
+        cache_root=str(home() / "cache"),
+    )
+    release(**params.model_dump())
+
+
+def end_with_parent() -> None:
+    """End this process and its stages as soon as the process that started it is gone."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_CHECK_S)
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def main() -> int:
+    """Run the graph for parameters in a file; 1 if a task failed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("params", type=Path)
+    parser.add_argument("--no-cache", action="store_true")
+    arguments = parser.parse_args()
+    end_with_parent()
+    params = ReleaseParams.model_validate_json(arguments.params.read_text(encoding="utf-8"))
+    try:
+        run_graph(params, use_cache=not arguments.no_cache)
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
