@@ -1,8 +1,12 @@
 """What is served: the one description that every back end turns into running replicas."""
 
+import hashlib
+import re
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
+
+MAX_NAME_CHARACTERS = 40  # leaves room for what a target adds: `-router`, a replica's number
 
 
 class ServingSpec(BaseModel):
@@ -39,3 +43,15 @@ class ServingSpec(BaseModel):
     def read(cls, path: Path) -> "ServingSpec":
         """Read a spec that `write` wrote."""
         return cls.model_validate_json(path.read_text(encoding="utf-8"))
+
+
+def deployment_name(model_name: str, release: str) -> str:
+    """Return the name of a release's deployment: readable, a DNS-1123 label, the same at every call.
+
+    Names of more than 40 characters are shortened; a hash then keeps two releases apart.
+    """
+    plain = re.sub(r"[^a-z0-9]+", "-", f"{model_name}-{release}".lower()).strip("-")
+    if plain == f"{model_name}-{release}" and len(plain) <= MAX_NAME_CHARACTERS:
+        return plain
+    mark = hashlib.sha256(f"{model_name}/{release}".encode()).hexdigest()[:8]
+    return f"{plain[: MAX_NAME_CHARACTERS - 9].rstrip('-')}-{mark}"
