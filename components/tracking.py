@@ -11,9 +11,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from components import progress
 from components.checks import Status, Verdict
@@ -28,6 +28,8 @@ RECORD = "record.json"
 RELEASE_TAG = "tunegate.release_id"
 STAGE_TAG = "tunegate.stage"
 CACHED_TAG = "tunegate.cached_from"
+CACHED_RELEASE_TAG = "tunegate.cached_from_release"
+UPSTREAM_TAG = "tunegate.upstream"
 PARENT_TAG = "mlflow.parentRunId"
 RUN_KEY = "mlflow_run_id"  # in the metadata of an artifact: the nested run that made it
 
@@ -46,7 +48,7 @@ class StageRecord(BaseModel):
 
     Attributes:
         stage: Its name in the graph.
-        status: `finished`, or `failed` when it raised.
+        status: `finished`, `failed` when it raised, `killed` when it was ended from outside.
         started_at: Seconds since the epoch.
         seconds: How long it took.
         params: The knobs it was started with.
@@ -57,8 +59,11 @@ class StageRecord(BaseModel):
         error: Why it failed.
     """
 
+    # JSON has no NaN and no infinity; as text they are read back as what they were.
+    model_config = ConfigDict(ser_json_inf_nan="strings")
+
     stage: str
-    status: str = "finished"
+    status: Literal["finished", "failed", "killed"] = "finished"
     started_at: float
     seconds: float = 0.0
     params: dict[str, Scalar] = Field(default_factory=dict)
@@ -164,8 +169,11 @@ def _experiment(mlflow_client: "MlflowClient") -> str:
     artifacts = (home() / "mlartifacts").as_uri() if tracking_uri().startswith("sqlite:") else None
     try:
         return str(mlflow_client.create_experiment(EXPERIMENT, artifact_location=artifacts))
-    except MlflowException:  # another process made it just now
-        return str(mlflow_client.get_experiment_by_name(EXPERIMENT).experiment_id)
+    except MlflowException:
+        made_just_now = mlflow_client.get_experiment_by_name(EXPERIMENT)  # by another process
+        if made_just_now is None:
+            raise
+        return str(made_just_now.experiment_id)
 
 
 @contextmanager
@@ -182,9 +190,12 @@ def stage(
     progress.report(name, "started", "")
     mlflow_client, release = client(), release_id()
     parent = parent_run(mlflow_client, release)
-    for metadata in upstream:
-        _adopt(mlflow_client, release, parent, metadata)
-    run_id = _nested_run(mlflow_client, release, parent, name)
+    made_by = list(dict.fromkeys(metadata[RUN_KEY] for metadata in upstream if metadata.get(RUN_KEY)))
+    for run in made_by:
+        _adopt(mlflow_client, release, parent, run)
+    run_id = _nested_run(
+        mlflow_client, release, parent, name, **({UPSTREAM_TAG: " ".join(made_by)} if made_by else {})
+    )
     for key, value in params.items():
         mlflow_client.log_param(run_id, key, value)
     record = StageRecord(stage=name, started_at=time.time(), params=dict(params))
@@ -192,15 +203,14 @@ def stage(
     try:
         yield running
     except BaseException as error:
-        record.status = "failed"
-        known = isinstance(error, TunegateError)
-        record.error = str(error) if known else f"{type(error).__name__}: {error}"
+        record.status = "killed" if isinstance(error, KeyboardInterrupt) else "failed"
+        record.error = _reason(error)
         progress.report(name, "failed", record.error)
         raise
     finally:
         record.seconds = time.time() - record.started_at
         mlflow_client.log_text(run_id, record.model_dump_json(indent=2), RECORD)
-        mlflow_client.set_terminated(run_id, "FINISHED" if record.status == "finished" else "FAILED")
+        mlflow_client.set_terminated(run_id, record.status.upper())
     progress.report(name, "finished", f"{record.seconds:.0f} s")
 
 
@@ -213,12 +223,23 @@ def _nested_run(mlflow_client: "MlflowClient", release: str, parent: str, name: 
     return str(run.info.run_id)
 
 
-def _adopt(mlflow_client: "MlflowClient", release: str, parent: str, metadata: Mapping[str, Any]) -> None:
-    """Note in this release a stage that KFP's cache skipped, by the run that once did it."""
-    made_by = metadata.get(RUN_KEY)
-    if not made_by:
+def _reason(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    return str(error) if isinstance(error, TunegateError) else f"{type(error).__name__}: {error}"
+
+
+def _adopt(mlflow_client: "MlflowClient", release: str, parent: str, made_by: str) -> None:
+    """Note in this release a stage that KFP's cache skipped, by the run that once did it.
+
+    What that run had read was skipped with it, so it is noted too, first.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        origin = mlflow_client.get_run(made_by)
+    except MlflowException:  # another tracking server, or a cleared one, while the cache was kept
         return
-    origin = mlflow_client.get_run(made_by)
     if origin.data.tags[RELEASE_TAG] == release:
         return
     name = origin.data.tags[STAGE_TAG]
@@ -227,59 +248,113 @@ def _adopt(mlflow_client: "MlflowClient", release: str, parent: str, metadata: M
     )
     if noted:
         return
-    run_id = _nested_run(mlflow_client, release, parent, name, **{CACHED_TAG: made_by})
+    for run in origin.data.tags.get(UPSTREAM_TAG, "").split():
+        _adopt(mlflow_client, release, parent, run)
+    tags = {CACHED_TAG: made_by, CACHED_RELEASE_TAG: origin.data.tags[RELEASE_TAG]}
+    run_id = _nested_run(mlflow_client, release, parent, name, **tags)
     for key, value in origin.data.metrics.items():
         mlflow_client.log_metric(run_id, key, value)
     mlflow_client.set_terminated(run_id)
     progress.report(name, "cached", f"unchanged since release {origin.data.tags[RELEASE_TAG]}")
 
 
+def end_abandoned(mlflow_client: "MlflowClient", release: str) -> list[str]:
+    """Give the stages of a release that were killed a record, end their runs, and return their names.
+
+    Only to be called when no stage of the release is running any more.
+    """
+    parent = parent_run(mlflow_client, release)
+    names = []
+    for run in _nested_runs(mlflow_client, parent, "attributes.status = 'RUNNING'"):
+        started_at = run.info.start_time / 1000
+        record = StageRecord(
+            stage=run.data.tags[STAGE_TAG],
+            status="killed",
+            started_at=started_at,
+            seconds=time.time() - started_at,
+            metrics=run.data.metrics,
+            error="was stopped before it could finish",
+        )
+        if not _has_record(mlflow_client, run.info.run_id):
+            mlflow_client.log_text(run.info.run_id, record.model_dump_json(indent=2), RECORD)
+        mlflow_client.set_terminated(run.info.run_id, "KILLED")
+        names.append(record.stage)
+    return names
+
+
+def _nested_runs(mlflow_client: "MlflowClient", parent: str, also: str = "") -> list[Any]:
+    wanted = f"tags.`{PARENT_TAG}` = '{parent}'" + (f" and {also}" if also else "")
+    return list(
+        mlflow_client.search_runs(
+            [_experiment(mlflow_client)], wanted, order_by=["attributes.start_time ASC"], max_results=1000
+        )
+    )
+
+
+def _has_record(mlflow_client: "MlflowClient", run_id: str) -> bool:
+    return any(item.path == RECORD for item in mlflow_client.list_artifacts(run_id))
+
+
 class RecordedStage(BaseModel):
-    """A stage of a release as it is read back."""
+    """A stage of a release as it is read back.
+
+    Attributes:
+        record: What it did.
+        run_id: Its nested run in this release.
+        cached_from: If the cache skipped it: the run that did it.
+        cached_release: If the cache skipped it: the release of that run.
+        pictures: Titles and PNG bytes of its figures.
+    """
 
     record: StageRecord
     run_id: str
     cached_from: str = ""
+    cached_release: str = ""
     pictures: list[tuple[str, bytes]] = Field(default_factory=list)
 
 
 def recorded_stages(mlflow_client: "MlflowClient", release: str) -> list[RecordedStage]:
     """Read back every stage of a release, oldest first, with its pictures (title, PNG bytes).
 
-    A stage that was killed before it could write its record is left out.
+    A stage that is running, or was killed and not yet ended by `end_abandoned`, is left out.
     """
     parent = parent_run(mlflow_client, release)
-    runs = mlflow_client.search_runs(
-        [_experiment(mlflow_client)],
-        f"tags.`{PARENT_TAG}` = '{parent}'",
-        order_by=["attributes.start_time ASC"],
-        max_results=1000,
-    )
     stages = []
-    for run in runs:
-        cached_from = run.data.tags.get(CACHED_TAG, "")
-        made_by = cached_from or run.info.run_id
-        if not any(item.path == RECORD for item in mlflow_client.list_artifacts(made_by)):
+    for run in _nested_runs(mlflow_client, parent):
+        tags, run_id = run.data.tags, run.info.run_id
+        made_by = tags.get(CACHED_TAG) or run_id
+        if not _has_record(mlflow_client, made_by):
             continue
-        with tempfile.TemporaryDirectory() as folder:
-            record_path = mlflow_client.download_artifacts(made_by, RECORD, folder)
-            record = StageRecord.model_validate_json(Path(record_path).read_text(encoding="utf-8"))
-            pictures = [
-                (
-                    figure.title,
-                    Path(mlflow_client.download_artifacts(made_by, figure.path, folder)).read_bytes(),
-                )
-                for figure in record.figures
-            ]
+        record = StageRecord.model_validate_json(_read(mlflow_client, made_by, RECORD))
         stages.append(
-            RecordedStage(record=record, run_id=run.info.run_id, cached_from=cached_from, pictures=pictures)
+            RecordedStage(
+                record=record,
+                run_id=run_id,
+                cached_from=tags.get(CACHED_TAG, ""),
+                cached_release=tags.get(CACHED_RELEASE_TAG, ""),
+                pictures=[(f.title, _read(mlflow_client, made_by, f.path)) for f in record.figures],
+            )
         )
     return stages
+
+
+def stage_file(mlflow_client: "MlflowClient", stage: RecordedStage, path: str) -> bytes | None:
+    """Return a file that a stage kept with `Stage.file`, by its place; None if there is none."""
+    made_by = stage.cached_from or stage.run_id
+    folder = str(Path(path).parent) if "/" in path else None
+    if not any(item.path == path for item in mlflow_client.list_artifacts(made_by, folder)):
+        return None
+    return _read(mlflow_client, made_by, path)
+
+
+def _read(mlflow_client: "MlflowClient", run_id: str, path: str) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        return Path(mlflow_client.download_artifacts(run_id, path, folder)).read_bytes()
 
 
 def release_status(stages: Sequence[RecordedStage]) -> Status:
     """Sum up the verdicts of a release."""
     statuses = {verdict.status for stage in stages for verdict in stage.record.verdicts}
-    if "failed" in statuses or any(stage.record.status == "failed" for stage in stages):
+    if "failed" in statuses or any(stage.record.status != "finished" for stage in stages):
         return "failed"
     return "passed" if statuses == {"passed"} else "inconclusive"

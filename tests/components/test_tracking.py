@@ -52,3 +52,67 @@ def test_without_a_release_it_says_how_to_start_one(state: Path, monkeypatch: py
     monkeypatch.delenv("RELEASE_ID")
     with pytest.raises(TunegateError, match="tunegate run"):
         tracking.release_id()
+
+
+def test_what_a_cached_stage_had_read_is_noted_with_it(state: Path, monkeypatch: pytest.MonkeyPatch):
+    with tracking.stage("dataset", {}) as dataset:
+        pass
+    with tracking.stage("finetune", {}, upstream=[{tracking.RUN_KEY: dataset.run_id}]) as finetune:
+        pass
+    with tracking.stage("evaluate", {}, upstream=[{tracking.RUN_KEY: finetune.run_id}]) as evaluate:
+        evaluate.file(_written(state / "examples.json", "[1]"))
+    monkeypatch.setenv("RELEASE_ID", "second")
+    with tracking.stage("quality-gate", {}, upstream=[{tracking.RUN_KEY: evaluate.run_id}]):
+        pass
+    client = tracking.client()
+    stages = tracking.recorded_stages(client, "second")
+    assert [(s.record.stage, s.cached_release) for s in stages] == [
+        ("dataset", "test-release"),
+        ("finetune", "test-release"),
+        ("evaluate", "test-release"),
+        ("quality-gate", ""),
+    ]
+    assert tracking.stage_file(client, stages[2], "examples.json") == b"[1]"
+    assert tracking.stage_file(client, stages[2], "folder/none.json") is None
+
+
+def test_a_cached_stage_whose_run_is_gone_stops_nothing(state: Path):
+    with tracking.stage("deploy", {}, upstream=[{tracking.RUN_KEY: "0" * 32}]):
+        pass
+    (recorded,) = tracking.recorded_stages(tracking.client(), "test-release")
+    assert recorded.record.stage == "deploy"
+
+
+def test_a_killed_stage_gets_its_record_when_the_release_is_closed(state: Path):
+    client = tracking.client()
+    killed = tracking.stage("finetune", {})
+    running = killed.__enter__()
+    running.metric("loss", 2.5)
+    assert tracking.recorded_stages(client, "test-release") == []
+    assert tracking.end_abandoned(client, "test-release") == ["finetune"]
+    assert tracking.end_abandoned(client, "test-release") == []
+    (recorded,) = tracking.recorded_stages(client, "test-release")
+    assert (recorded.record.status, recorded.record.metrics) == ("killed", {"loss": 2.5})
+    assert "stopped before it could finish" in recorded.record.error
+    assert client.get_run(running.run_id).info.status == "KILLED"
+    assert tracking.release_status([recorded]) == "failed"
+
+
+def test_an_interrupted_stage_says_so(state: Path):
+    with pytest.raises(KeyboardInterrupt), tracking.stage("stress", {}):
+        raise KeyboardInterrupt
+    (recorded,) = tracking.recorded_stages(tracking.client(), "test-release")
+    assert (recorded.record.status, recorded.record.error) == ("killed", "interrupted")
+
+
+def test_a_metric_that_is_no_number_survives(state: Path):
+    with tracking.stage("finetune", {}) as stage:
+        stage.metrics({"loss": float("nan"), "recovery_s": float("inf")})
+    (recorded,) = tracking.recorded_stages(tracking.client(), "test-release")
+    assert recorded.record.metrics["loss"] != recorded.record.metrics["loss"]
+    assert recorded.record.metrics["recovery_s"] == float("inf")
+
+
+def _written(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
