@@ -1,0 +1,42 @@
+# One verb a target. `make` lists them.
+PYTHON ?= python3.11
+BIN := .venv/bin
+UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --python-version 3.11 --extra dev \
+  --overrides containers/local/overrides.txt --no-emit-index-url --no-emit-find-links \
+  --no-annotate --no-header --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test e2e lint bench lock clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
+
+setup: .venv/installed  ## install everything into .venv (Python 3.11 is all that must be there)
+
+.venv/installed: pyproject.toml $(wildcard containers/local/*)
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install it, or name another: make PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) containers/local/install.py
+	@touch $@
+
+run: setup  ## the whole release on the pet-store preset: dataset to promoted endpoint
+	@$(BIN)/tunegate run --preset pipelines/presets/petstore.yaml
+
+test: setup lint  ## lint, types, unit tests, then the real thing on a smaller preset
+	@$(BIN)/python -m pytest
+
+lint: setup  ## style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: setup  ## speed, as ratios measured side by side
+	@for bench in tests/bench/bench_*.py; do $(BIN)/python $$bench || exit 1; done
+
+lock: setup  ## pin every package anew from pyproject.toml; torch loses its local build label
+	@$(UV_COMPILE) --extra cpu -o containers/local/requirements-cpu.txt
+	@$(UV_COMPILE) --extra gpu -o containers/local/requirements-gpu.txt
+	@sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' containers/local/requirements-*.txt
+
+clean: setup  ## stop what runs and delete all state
+	@$(BIN)/tunegate down
+	@rm -rf .tunegate

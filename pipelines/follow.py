@@ -1,0 +1,97 @@
+"""What a person sees while a release runs: a live table in a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from components.progress import Kind, Progress
+
+STAGES = (
+    "dataset",
+    "finetune",
+    "evaluate",
+    "quality-gate",
+    "image",
+    "deploy",
+    "stress",
+    "service-gate",
+    "promote",
+)
+MARKS: dict[Kind, tuple[str, str]] = {
+    "cached": ("○", "cyan"),
+    "finished": ("✓", "green"),
+    "refused": ("✗", "red"),
+    "failed": ("✗", "red"),
+}
+
+
+@dataclass
+class StageView:
+    """What is known of one stage so far."""
+
+    kind: Kind | None = None
+    text: str = ""
+    started: float = field(default_factory=time.monotonic)
+
+
+@contextmanager
+def following(console: Console) -> Iterator[Callable[[Progress], None]]:
+    """Show progress on a console; call what this yields with every line of it."""
+    if not console.is_terminal:
+        yield lambda line: console.print(
+            f"{time.strftime('%H:%M:%S')} {line.stage:<13} {line.kind}: {line.text}".rstrip(": "),
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+        return
+    view = ReleaseView()
+    with Live(view, console=console, refresh_per_second=4):
+        yield view.show
+
+
+class ReleaseView:
+    """The stages of a release as a table that rich redraws."""
+
+    def __init__(self) -> None:
+        self.stages = {name: StageView() for name in STAGES}
+        self.spinner = Spinner("dots")
+        self.started = time.monotonic()
+
+    def show(self, line: Progress) -> None:
+        """Take in one line of progress."""
+        stage = self.stages.setdefault(line.stage, StageView())
+        if line.kind == "started":
+            stage.started = time.monotonic()
+        stage.kind = line.kind
+        if line.kind != "finished":
+            stage.text = line.text
+        else:
+            stage.text = f"{line.text}   {stage.text}"
+
+    def __rich__(self) -> Table:
+        """Draw the table."""
+        now = time.monotonic()
+        table = Table(box=None, show_header=False, padding=(0, 1), expand=True)
+        table.add_column(width=1)
+        table.add_column(width=13)
+        table.add_column(width=6, justify="right")
+        table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+        for name, stage in self.stages.items():
+            running = stage.kind in ("started", "step")
+            mark, colour = MARKS.get(stage.kind or "started", ("·", "dim"))
+            table.add_row(
+                self.spinner if running else Text(mark, style=colour),
+                Text(name, style="bold" if running else "" if stage.kind else "dim"),
+                Text(f"{now - stage.started:.0f} s" if running else "", style="dim"),
+                Text(stage.text, style="" if running else "dim"),
+            )
+        table.add_row("", "", Text(f"{now - self.started:.0f} s", style="bold"), "")
+        return table
