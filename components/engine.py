@@ -1,11 +1,15 @@
 """How vLLM is started on this machine: offline for evaluation, and as a server."""
 
+import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 KV_CACHE_GIB = 1
+ENGINE_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+BASE_NAME = "base"
 
 
 @dataclass(frozen=True)
@@ -42,8 +46,35 @@ def engine_environment(device: Literal["cpu", "cuda"], cores: str = "") -> dict[
 
 
 def server_command(config: EngineConfig, host: str, port: int) -> list[str]:
-    """Return the command that serves base and adapter over the OpenAI API at `host:port`."""
-    raise NotImplementedError
+    """Return the command that serves base and adapter over the OpenAI API at `host:port`.
+
+    Clients ask for the adapter as `config.model_name` and for the base model as `base`. The process
+    ends on SIGTERM; its children never outlive it, even when it is killed.
+    """
+    adapter = {"name": config.model_name, "path": str(config.adapter_path), "base_model_name": BASE_NAME}
+    return [
+        sys.executable,
+        "-m",
+        "components.vllm_server",
+        f"--model={config.base_path}",
+        f"--served-model-name={BASE_NAME}",
+        f"--lora-modules={json.dumps(adapter)}",
+        "--enable-lora",
+        f"--max-lora-rank={_engine_rank(config.lora_r)}",
+        "--max-loras=1",
+        f"--max-model-len={config.max_model_len}",
+        "--dtype=bfloat16",
+        # Otherwise sampling settings in the model's own generation_config.json would apply.
+        "--generation-config=vllm",
+        "--disable-uvicorn-access-log",
+        f"--host={host}",
+        f"--port={port}",
+    ]
+
+
+def _engine_rank(lora_r: int) -> int:
+    """Return the smallest rank that vLLM can be started with and that holds `lora_r`."""
+    return next(rank for rank in ENGINE_RANKS if rank >= lora_r)
 
 
 def answer(

@@ -1,0 +1,5 @@
+"""vLLM plugin: LoRA on a CPU."""
+
+
+def register() -> None:
+    """Do nothing yet."""
