@@ -1,0 +1,196 @@
+"""Read a file of training rows, whatever its format, into rows that know where they stood."""
+
+import csv
+import io
+import json
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from urllib.parse import urlsplit
+
+from components.dataset.rows import RowFlaw
+from components.errors import InvalidInput
+from components.storage import open_source
+
+TEXT_FORMATS = {".csv": ",", ".tsv": "\t"}
+UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+WHITESPACE = re.compile(r"[ \t\r\n]*")
+# json.loads raises these on text that is no JSON, or nested or written too absurdly to be a row.
+NOT_JSON = (ValueError, RecursionError)
+
+
+@dataclass(frozen=True)
+class SourceRow:
+    """One row as it stood in a file.
+
+    Attributes:
+        line: Line on which it begins, from 1; in Parquet, which has no lines, the row's number.
+        text: The row as text, for people to recognise it by.
+        value: What was read, where it could be.
+        flaw: Why it could not be read.
+    """
+
+    line: int
+    text: str
+    value: object = None
+    flaw: RowFlaw | None = None
+
+
+def display_name(source: str) -> str:
+    """Name a path or URL as a report may show it: without the user, password and query of a URL."""
+    if "://" not in source:
+        return source
+    parts = urlsplit(source)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def read_rows(source: str) -> list[SourceRow]:
+    """Read every row of a JSONL, JSON, CSV, TSV or Parquet file; blank lines are no rows.
+
+    Args:
+        source: A path or URL; `.gz` is unpacked. The ending says the format; any other is read as JSON.
+
+    Raises:
+        InvalidInput: It is not there, can't be read, is empty or no UTF-8, or has no rows.
+    """
+    name = display_name(source)
+    content = _read(source, name)
+    if not content.strip():
+        raise InvalidInput(name, ["is empty; wanted one row a line, each a JSON object"])
+    path = PurePosixPath(urlsplit(source).path if "://" in source else source)
+    suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+    if suffix == ".parquet" or content.startswith(b"PAR1"):
+        rows = list(_parquet(content, name))
+    else:
+        text = _decode(content, name)
+        if suffix in TEXT_FORMATS:
+            rows = list(_csv(text, TEXT_FORMATS[suffix]))
+        elif suffix == ".jsonl" or not _is_one_document(text):
+            rows = list(_json_lines(text))
+        else:
+            rows = list(_json_array(text, name))
+    if not rows:
+        raise InvalidInput(name, ["has no rows; wanted one row a line, each a JSON object"])
+    return rows
+
+
+def _read(source: str, name: str) -> bytes:
+    try:
+        with open_source(source) as file:
+            return file.read()
+    except zlib.error as error:
+        raise InvalidInput(name, [f"is no valid gzip ({error}); fetch or pack it again"]) from error
+    except InvalidInput as error:
+        raise InvalidInput(name, error.problems) from error
+
+
+def _decode(content: bytes, name: str) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        byte = content[error.start]
+        problem = f"byte {error.start} (line {line}): 0x{byte:02x} is not UTF-8"
+        hint = "UTF-16" if content.startswith(UTF16_MARKS) else "another encoding"
+        raise InvalidInput(name, [f"{problem}; it looks like {hint}, save it as UTF-8"]) from error
+
+
+def _json_lines(text: str) -> Iterator[SourceRow]:
+    # Only a line feed ends a line: str.splitlines() would also split at characters legal inside JSON text.
+    for number, line in enumerate(text.split("\n"), start=1):
+        line = line.strip()
+        if not line:
+            continue
+        try:
+            yield SourceRow(number, line, json.loads(line))
+        except NOT_JSON as error:
+            yield SourceRow(number, line, flaw=RowFlaw("not_json", f"is no JSON: {_json_problem(error)}"))
+
+
+def _is_one_document(text: str) -> bool:
+    """Tell a JSON document from JSON lines: an array, or an object that spans lines."""
+    text = text.strip()
+    if text.startswith("["):
+        return True
+    first, _, rest = text.partition("\n")
+    try:
+        json.loads(first)
+    except NOT_JSON:
+        try:
+            json.loads(text)
+        except NOT_JSON:
+            return False
+        return bool(rest)
+    return False
+
+
+def _json_array(text: str, name: str) -> Iterator[SourceRow]:
+    """Read the elements of an array one by one, so that each knows its line."""
+    position = _skip(text, 0)
+    if text[position] != "[":
+        raise InvalidInput(name, ["holds a single JSON object; wanted an array of rows, or one row a line"])
+    decoder, line, counted = json.JSONDecoder(), 1, 0
+    position = _skip(text, position + 1)
+    try:
+        while text[position : position + 1] != "]":
+            line, counted = line + text.count("\n", counted, position), position
+            value, end = decoder.raw_decode(text, position)
+            yield SourceRow(line, text[position:end], value)
+            position = _skip(text, end)
+            if text[position : position + 1] == ",":
+                position = _skip(text, position + 1)
+            elif text[position : position + 1] != "]":
+                raise json.JSONDecodeError("a comma or ] is missing", text, position)
+    except NOT_JSON as error:
+        raise InvalidInput(name, [f"is no JSON array: {_json_problem(error, lines=True)}"]) from error
+
+
+def _skip(text: str, position: int) -> int:
+    found = WHITESPACE.match(text, position)
+    return found.end() if found else position
+
+
+def _json_problem(error: Exception, lines: bool = False) -> str:
+    if not isinstance(error, json.JSONDecodeError):
+        return "nested too deeply" if isinstance(error, RecursionError) else str(error)
+    place = f"line {error.lineno}, column {error.colno}" if lines else f"column {error.colno}"
+    return f"{error.msg[0].lower()}{error.msg[1:]} at {place}"
+
+
+def _csv(text: str, delimiter: str) -> Iterator[SourceRow]:
+    csv.field_size_limit(max(len(text), csv.field_size_limit()))
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restkey="")
+    reader.fieldnames  # noqa: B018  # reads the header, so that line_num stands at its end
+    while True:
+        line = reader.line_num + 1
+        try:
+            value = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield SourceRow(line, "", flaw=RowFlaw("not_csv", f"is no CSV: {error}"))
+            continue
+        extra = value.pop("", None)
+        excerpt = json.dumps(value, ensure_ascii=False)
+        if isinstance(extra, list):
+            wanted = len(reader.fieldnames or ())
+            why = (
+                f"has {wanted + len(extra)} fields, the header {wanted}; quote text that has a {delimiter!r}"
+            )
+            yield SourceRow(line, excerpt, flaw=RowFlaw("not_csv", why))
+        else:
+            yield SourceRow(line, excerpt, value)
+
+
+def _parquet(content: bytes, name: str) -> Iterator[SourceRow]:
+    import pyarrow  # type: ignore[import-untyped]  # it ships no types
+    from pyarrow import parquet
+
+    try:
+        values = parquet.read_table(io.BytesIO(content)).to_pylist()
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        raise InvalidInput(name, [f"is no valid Parquet file: {error}"]) from error
+    for number, value in enumerate(values, start=1):
+        yield SourceRow(number, json.dumps(value, ensure_ascii=False, default=str), value)

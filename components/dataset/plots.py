@@ -1,0 +1,71 @@
+"""The report's pictures."""
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.dataset.screen import Screened
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+TRAIN, EVAL, LIMIT, ASIDE = "#2563eb", "#f59e0b", "#b91c1c", "#dc2626"
+BINS = 40
+
+
+def draw_lengths(screened: Screened, max_length: int, path: Path) -> None:
+    """Draw how long the rows are, in tokens, and where `max_length` cuts."""
+    figure, axes = _canvas(height_inches=3.2)
+    axes.set_xlabel("tokens under the chat template")
+    axes.set_ylabel("rows")
+    if screened.tokens:
+        sets = [[row.tokens for row in rows] for rows in (screened.train, screened.eval)]
+        too_long = [tokens for tokens in screened.tokens if tokens > max_length]
+        labels = [f"train ({len(sets[0])})", f"eval ({len(sets[1])})"]
+        colours = [TRAIN, EVAL]
+        if too_long:
+            sets, labels, colours = (
+                [*sets, too_long],
+                [*labels, f"too long ({len(too_long)})"],
+                [*colours, ASIDE],
+            )
+        axes.hist(sets, bins=BINS, stacked=True, color=colours, label=labels)
+        # A limit far beyond every row would squeeze the rows into a corner: the legend says it then.
+        if max_length <= 2 * max(screened.tokens):
+            axes.axvline(max_length, color=LIMIT, linestyle="--", label=f"max_length ({max_length})")
+        else:
+            axes.plot(
+                [], [], color=LIMIT, linestyle="--", label=f"max_length ({max_length}) is off the scale"
+            )
+        axes.legend(frameon=False)
+    else:
+        axes.text(0.5, 0.5, "no row's tokens could be counted", ha="center", transform=axes.transAxes)
+    figure.savefig(path)
+
+
+def draw_quarantine(screened: Screened, path: Path) -> None:
+    """Draw how many rows were set aside for which reason, most first."""
+    from matplotlib.ticker import MaxNLocator
+
+    counts = Counter(row.kind for row in screened.quarantined).most_common()
+    figure, axes = _canvas(height_inches=0.9 + 0.3 * len(counts))
+    names = [kind.replace("_", " ") for kind, _ in counts]
+    bars = axes.barh(names, [count for _, count in counts], color=ASIDE, height=0.65)
+    axes.bar_label(bars, padding=4)
+    axes.invert_yaxis()
+    axes.margins(x=0.1)
+    axes.set_xlabel("rows set aside")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.savefig(path)
+
+
+def _canvas(height_inches: float) -> "tuple[Figure, Axes]":
+    # Figure by itself needs no display and leaves nothing behind in pyplot.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, height_inches), dpi=144, layout="constrained")
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_axisbelow(True)
+    return figure, axes

@@ -1,0 +1,55 @@
+"""The report on a dataset: one HTML page that needs nothing beside itself."""
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+
+from components.checks import Verdict
+from components.dataset.judge import DatasetConfig
+from components.dataset.load import display_name
+from components.dataset.screen import Screened
+
+TEMPLATE = Path(__file__).with_name("report.html")
+QUARANTINED_SHOWN = 100
+CONTRADICTIONS_SHOWN = 20
+SAMPLES_SHOWN = 8
+
+
+def render_report(
+    config: DatasetConfig, screened: Screened, verdict: Verdict, digest: str, pictures: Mapping[str, Path]
+) -> str:
+    """Return the page; everything that comes from the data is escaped.
+
+    Args:
+        config: What was asked for.
+        screened: What became of the rows.
+        verdict: The checks.
+        digest: The dataset's fingerprint.
+        pictures: PNG files by title; they are embedded.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    return template.render(
+        config=config,
+        dataset=display_name(config.dataset),
+        eval_dataset=display_name(config.eval_dataset),
+        screened=screened,
+        verdict=verdict,
+        digest=digest,
+        pictures={
+            title: base64.b64encode(png.read_bytes()).decode("ascii") for title, png in pictures.items()
+        },
+        quarantined=screened.quarantined[:QUARANTINED_SHOWN],
+        contradictions=screened.contradictions[:CONTRADICTIONS_SHOWN],
+        samples=screened.train[:: max(1, len(screened.train) // SAMPLES_SHOWN)][:SAMPLES_SHOWN],
+        format_value=format_value,
+    )
+
+
+def format_value(value: float | None, unit: str) -> str:
+    """Write a check's value with its unit, as a person reads it."""
+    if value is None:
+        return "not measured"
+    return f"{value * 100:.3g} %" if unit == "share" else f"{value:,.5g} {unit}"
