@@ -8,7 +8,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 app = typer.Typer(
-    help="Dataset to promoted endpoint: fine-tune, evaluate, deploy, stress and promote, or refuse and say why.",
+    help="Dataset to promoted endpoint: fine-tune, evaluate, deploy, stress; then promote, or refuse.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -140,7 +140,9 @@ def down() -> None:
 
     with _errors(), exclusive("tunegate down"):
         LocalBackend().shutdown()
-        typer.echo("Nothing of Tunegate runs on this machine any more; `tunegate up` serves the champion again.")
+        typer.echo(
+            "Nothing of Tunegate runs on this machine any more; `tunegate up` serves the champion again."
+        )
 
 
 @app.command()

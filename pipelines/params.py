@@ -65,6 +65,9 @@ class ReleaseParams(BaseModel):
         description="Least gain over the base model; the interval's lower end must clear it.",
     )
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of the interval.")
+    max_guard_drop: float = Field(
+        0.2, ge=-1, le=1, description="Largest loss on the guard set of general questions."
+    )
 
     # image
     image_repository: str = Field(

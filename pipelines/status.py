@@ -84,7 +84,9 @@ def card_path(release: str | None) -> Path:
         raise InvalidInput(f"release {wanted!r}", [f"not found; there are {', '.join(folders)}"])
     path = folders[wanted] / "card.html"
     if not path.is_file():
-        raise InvalidInput(f"release {wanted!r}", ["has no card (yet); `tunegate status` shows how it stands"])
+        raise InvalidInput(
+            f"release {wanted!r}", ["has no card (yet); `tunegate status` shows how it stands"]
+        )
     return path
 
 
@@ -141,7 +143,13 @@ def result_view(result: ReleaseResult, model_name: str) -> RenderableType:
     parts += ["", f"card      {result.card}", f"log       {result.log}"]
     if result.ending == "promoted":
         endpoint = LocalBackend().live_endpoint(model_name)
-        parts += [f"endpoint  {endpoint}/v1", "", "Ask it:", "", curl_command(endpoint, model_name, _question())]
+        parts += [
+            f"endpoint  {endpoint}/v1",
+            "",
+            "Ask it:",
+            "",
+            curl_command(endpoint, model_name, _question()),
+        ]
     return Group(*parts)
 
 

@@ -42,6 +42,7 @@ def quality_gate(
     quality_metric: str,
     quality_margin: float,
     confidence: float,
+    max_guard_drop: float,
     seed: int,
     verdict: dsl.Output[dsl.Artifact],
 ) -> bool:
@@ -51,7 +52,13 @@ def quality_gate(
     from components import tracking
     from components.evaluate.gate import QualityGateConfig, judge_quality
 
-    config = QualityGateConfig(metric=quality_metric, margin=quality_margin, confidence=confidence, seed=seed)
+    config = QualityGateConfig(
+        metric=quality_metric,
+        margin=quality_margin,
+        confidence=confidence,
+        max_guard_drop=max_guard_drop,
+        seed=seed,
+    )
     with tracking.stage("quality-gate", config.model_dump(), upstream=[scores.metadata]) as stage:
         judged = judge_quality(config, Path(scores.path), stage)
     judged.write(Path(verdict.path))

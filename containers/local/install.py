@@ -56,8 +56,8 @@ def package_sources(python: Path) -> dict[str, str]:
     environment = dict(os.environ)
     for setting, variable in HANDED_ON.items():
         for scope in ("global", "install", ":env:"):
-            key = f"{scope}.{setting}"
-            asked = subprocess.run([python, "-m", "pip", "config", "get", key], capture_output=True, text=True)
+            ask = [python, "-m", "pip", "config", "get", f"{scope}.{setting}"]
+            asked = subprocess.run(ask, capture_output=True, text=True)
             if asked.returncode == 0 and variable not in environment:
                 environment[variable] = asked.stdout.strip()
     return environment
@@ -79,12 +79,13 @@ def install(device: str) -> None:
         [*uv, "--requirements", requirements, "--overrides", overrides], env=environment, cwd=ROOT, check=True
     )
     # Without build isolation, so that this works with no package index at hand.
-    subprocess.run([*uv, "--no-deps", "--no-build-isolation", "--editable", ROOT], env=environment, check=True)
+    tunegate = ["--no-deps", "--no-build-isolation", "--editable", ROOT]
+    subprocess.run([*uv, *tunegate], env=environment, check=True)
 
 
 def main() -> int:
     """Check, choose, install; 1 if the machine lacks something."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description="Set Tunegate up on this machine.")
     parser.add_argument("--device", choices=["cpu", "cuda"], help="default: what this machine has")
     device = parser.parse_args().device or found_device()
     problems = missing(device)

@@ -1,0 +1,107 @@
+"""Stands in for the stages' logic in every process of a graph test; Python imports it at start-up.
+
+Each stage appends its name to the file `STAND_IN_LOG`. `STAND_IN_VERDICTS` (JSON, stage to status) says
+what the gates find; `STAND_IN_FAILS` names a stage that raises.
+"""
+
+import contextlib
+import json
+import os
+import sys
+import types
+from pathlib import Path
+
+
+class Config:
+    def __init__(self, **values):
+        self.values = values
+
+    def model_dump(self):
+        return self.values
+
+
+class Stage(types.SimpleNamespace):
+    pass
+
+
+@contextlib.contextmanager
+def stage(name, params, upstream=()):
+    with open(os.environ["STAND_IN_LOG"], "a") as log:
+        log.write(name + "\n")
+    if os.environ.get("STAND_IN_FAILS") == name:
+        raise RuntimeError(f"{name} was told to fail")
+    yield Stage(run_id=f"run-of-{name}", record=Stage(metrics={"measured": 1.0}))
+
+
+def module(name, **names):
+    made = types.ModuleType(name)
+    made.__dict__.update(names)
+    sys.modules[name] = made
+
+
+def note(name):
+    def noted(*arguments):
+        with open(os.environ["STAND_IN_LOG"], "a") as log:
+            log.write(name + "\n")
+        return arguments
+
+    return noted
+
+
+def verdict(name):
+    def judge(config, path, stage):
+        from components.checks import Check, Verdict
+
+        assert path.is_file(), path
+        status = json.loads(os.environ["STAND_IN_VERDICTS"])[name]
+        check = Check(name="c", value=1, limit=1, bound="min", unit="share", status=status, why="told so")
+        return Verdict(stage=name, checks=(check,))
+
+    return judge
+
+
+def write(value, *places):
+    """Return a function that writes a small file to its arguments at `places` and returns `value`."""
+
+    def written(*arguments):
+        for place in places:
+            Path(arguments[place]).write_text("{}")
+        return value
+
+    return written
+
+
+def train(config, train_path, adapter_path, stage):
+    assert train_path.is_file()
+    adapter_path.mkdir(parents=True)
+    return "sha256:adapter"
+
+
+class Spec(Stage):
+    adapter_digest = "sha256:adapter"
+
+    def write(self, path):
+        path.write_text("{}")
+
+
+class Pushed:
+    reference = "registry/name@sha256:image"
+
+    def model_dump_json(self, indent):
+        return "{}"
+
+
+if "STAND_IN_LOG" in os.environ:
+    module("components.tracking", stage=stage, RUN_KEY="mlflow_run_id")
+    module("components.dataset.validate", DatasetConfig=Config, validate=write("sha256:data", 1, 2, 3))
+    module("components.finetune.train", FinetuneConfig=Config, train=train)
+    module("components.evaluate.compare", EvaluateConfig=Config, compare=write("sha256:adapter", 3))
+    module("components.evaluate.gate", QualityGateConfig=Config, judge_quality=verdict("quality"))
+    module("components.image.push", ImageConfig=Config, push=lambda *_: Pushed())
+    module("components.serve.deploy", DeployConfig=Config, deploy_candidate=lambda *_: Spec())
+    module("components.loadtest.stress", StressConfig=Config, run_stress=write(None, 3))
+    module("components.loadtest.gate", ServiceGateConfig=Config, judge_service=verdict("service"))
+    module(
+        "components.release.promotion", promote_candidate=note("promoted"), refuse_candidate=note("refused")
+    )
+    module("components.release.closing", close=note("closed"))

@@ -1,0 +1,56 @@
+from kfp import compiler
+
+from pipelines.graph import COMPONENTS, source_fingerprint
+from pipelines.params import ReleaseParams
+from pipelines.release import release
+
+
+def test_the_form_of_the_pipeline_is_the_parameters(tmp_path):
+    compiler.Compiler().compile(release, str(tmp_path / "release.yaml"))
+    inputs = release.component_spec.inputs
+    assert list(inputs) == list(ReleaseParams.model_fields)
+    for name, field in ReleaseParams.model_fields.items():
+        if not field.is_required():
+            assert inputs[name].default == field.default, name
+    text = (tmp_path / "release.yaml").read_text()
+    for field in ReleaseParams.model_fields.values():
+        assert " ".join(field.description.split()) in " ".join(text.replace("\\\n", "").split())
+
+
+def test_the_cache_key_sees_the_source(tmp_path):
+    stage = tmp_path / "stage"
+    stage.mkdir()
+    (stage / "a.py").write_text("x = 1")
+    before = source_fingerprint(stage)
+    assert source_fingerprint(stage) == before
+    (stage / "a.py").write_text("x = 2")
+    assert source_fingerprint(stage) != before
+    assert source_fingerprint(COMPONENTS / "image") != source_fingerprint(COMPONENTS / "dataset")
+
+
+def test_components_import_nothing_heavy_at_module_level():
+    import ast
+
+    for file in COMPONENTS.glob("*/component.py"):
+        names = {
+            (node.module or "") if isinstance(node, ast.ImportFrom) else node.names[0].name
+            for node in ast.parse(file.read_text()).body
+            if isinstance(node, ast.Import | ast.ImportFrom)
+        }
+        assert names <= {"kfp"}, file
+
+
+def test_stages_do_not_import_one_another():
+    import ast
+
+    stages = {file.parent.name for file in COMPONENTS.glob("*/component.py")}
+    reach_a_service = {("loadtest", "serve"), ("release", "serve")}
+    for stage in stages:
+        for file in (COMPONENTS / stage).rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text())):
+                if not (isinstance(node, ast.ImportFrom) and (node.module or "").startswith("components.")):
+                    continue
+                other = (node.module or "").split(".")[1]
+                if other in stages - {stage}:
+                    assert (stage, other) in reach_a_service, (file, node.module)
+                    assert (node.module or "").split(".")[2] in {"backend", "spec"}, (file, node.module)

@@ -1,0 +1,74 @@
+from pathlib import Path
+
+import pytest
+
+from components.errors import InvalidInput
+from pipelines.params import ReleaseParams, load_params
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        pytest.param({}, ["dataset: missing", "--dataset"], id="nothing given"),
+        pytest.param(
+            {"dataset": "x", "lora_r": "0", "learning_rate": "-1"},
+            ["2 problems", "lora_r: got '0'", "greater than or equal to 1", "learning_rate: got '-1'"],
+            id="every value out of range is named",
+        ),
+        pytest.param(
+            {"dataset": "x", "lora_rank": "8"}, ["lora_rank: no such parameter", "lora_r?"], id="typo"
+        ),
+        pytest.param(
+            {"dataset": "x", "replicas": "two"}, ["replicas: got 'two'", "integer"], id="wrong type"
+        ),
+        pytest.param(
+            {"dataset": "x", "model_name": "Pet Store"}, ["model_name: got 'Pet Store'"], id="no DNS label"
+        ),
+        pytest.param(
+            {"dataset": "x", "max_model_len": 64, "max_new_tokens": 64},
+            ["max_new_tokens: got 64, must be less than max_model_len (64)"],
+            id="two that do not fit together",
+        ),
+    ],
+)
+def test_bad_values_are_refused_all_at_once(overrides, words):
+    with pytest.raises(InvalidInput) as refused:
+        load_params(None, overrides)
+    for word in words:
+        assert word in str(refused.value)
+
+
+def test_a_preset_names_its_data_relative_to_itself(tmp_path: Path):
+    (tmp_path / "p.yaml").write_text(
+        "dataset: data/train.jsonl\neval_dataset: https://host/eval.jsonl\nlora_r: 4\n"
+    )
+    params = load_params(tmp_path / "p.yaml", {"lora_r": "8"})
+    assert params.dataset == str(tmp_path / "data" / "train.jsonl")
+    assert params.eval_dataset == "https://host/eval.jsonl"
+    assert params.lora_r == 8
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        pytest.param("- a\n- b\n", "mapping of parameter names", id="a list"),
+        pytest.param("a: [", "could not be read", id="no YAML"),
+        pytest.param("dataset: x\nlora_q: 1\n", "no such parameter", id="an unknown name"),
+    ],
+)
+def test_a_broken_preset_is_refused(tmp_path: Path, text: str, words: str):
+    (tmp_path / "p.yaml").write_text(text)
+    with pytest.raises(InvalidInput, match=words):
+        load_params(tmp_path / "p.yaml", {})
+
+
+@pytest.mark.parametrize("preset", sorted(Path("pipelines/presets").glob("*.yaml")), ids=lambda p: p.name)
+def test_shipped_presets(preset: Path):
+    params = load_params(preset, {})
+    assert Path(params.dataset).is_file()
+    first = preset.read_text().splitlines()
+    assert first[0].startswith("# ") and any(f"--preset {preset}" in line for line in first[:6])
+
+
+def test_every_parameter_says_what_it_does():
+    assert all(field.description for field in ReleaseParams.model_fields.values())
