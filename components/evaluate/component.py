@@ -34,6 +34,8 @@ def evaluate(
     scores.metadata.update({tracking.RUN_KEY: stage.run_id, "adapter_digest": digest})
     for name, value in stage.record.metrics.items():
         metrics.log_metric(name, value)
+    # KFP keeps metrics as metadata alone; its local cache takes an output without a file for a lost one.
+    Path(metrics.path).write_text(stage.record.model_dump_json(), encoding="utf-8")
 
 
 @dsl.component(base_image="python:3.11-slim", install_kfp_package=False)

@@ -25,7 +25,8 @@ def stress(
     from pathlib import Path
 
     from components import tracking
-    from components.loadtest.stress import StressConfig, run_stress
+    from components.loadtest.config import StressConfig
+    from components.loadtest.stress import run_stress
 
     config = StressConfig(
         serving_target=serving_target,
@@ -46,6 +47,8 @@ def stress(
     results.metadata[tracking.RUN_KEY] = stage.run_id
     for name, value in stage.record.metrics.items():
         metrics.log_metric(name, value)
+    # KFP keeps metrics as metadata alone; its local cache takes an output without a file for a lost one.
+    Path(metrics.path).write_text(stage.record.model_dump_json(), encoding="utf-8")
 
 
 @dsl.component(base_image="python:3.11-slim", install_kfp_package=False)

@@ -21,7 +21,8 @@ class Config:
 
 
 class Stage(types.SimpleNamespace):
-    pass
+    def model_dump_json(self):
+        return "{}"
 
 
 @contextlib.contextmanager
