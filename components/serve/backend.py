@@ -1,6 +1,7 @@
 """The whole contract between the graph and the place where a model is served."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +19,9 @@ class Replica:
     url: str
 
 
+WaitProgress = Callable[[list[Replica]], None]
+
+
 class Backend(ABC):
     """Runs deployments of adapters, side by side, and sends live traffic to one of them per model name."""
 
@@ -30,8 +34,13 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def wait_ready(self, name: str, timeout_s: float) -> float:
+    def wait_ready(self, name: str, timeout_s: float, progress: WaitProgress | None = None) -> float:
         """Wait until every replica lists the adapter and has answered a completion; return the seconds.
+
+        Args:
+            name: The deployment.
+            timeout_s: Longest wait.
+            progress: Called now and then with the replicas as they stand.
 
         Raises:
             NotReady: Not within the time, or a replica keeps dying; with the end of its log.

@@ -1,0 +1,88 @@
+"""Deploy the candidate of a release and wait until it answers."""
+
+import json
+import tempfile
+import time
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from components import tracking
+from components.adapter_images import pull_adapter
+from components.serve.backend import Replica, serving_backend
+from components.serve.spec import ServingSpec, deployment_name
+
+SAY_EVERY_S = 5
+
+
+class DeployConfig(BaseModel):
+    """The knobs of the deploy stage; `pipelines.params.ReleaseParams` says what they mean."""
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    base_model: str
+    model_name: str
+    serving_target: str
+    replicas: int
+    max_model_len: int
+    ready_timeout_s: int
+
+
+def deploy_candidate(config: DeployConfig, image_path: Path, stage: tracking.Stage) -> ServingSpec:
+    """Serve the adapter of an image beside whatever serves already; all of it is ready, or nothing is left.
+
+    Args:
+        config: The knobs.
+        image_path: What the image stage wrote: JSON with `reference` and `adapter_digest`.
+        stage: The running stage.
+
+    Raises:
+        DigestMismatch: The image holds another adapter than the one that was pushed.
+        NotReady: It did not come up within `ready_timeout_s`, or keeps dying.
+    """
+    image = json.loads(image_path.read_text(encoding="utf-8"))
+    spec = ServingSpec(
+        name=deployment_name(config.model_name, tracking.release_id()),
+        model_name=config.model_name,
+        base_model=config.base_model,
+        image=image["reference"],
+        adapter_digest=image["adapter_digest"],
+        lora_r=_adapter_rank(image["reference"], image["adapter_digest"]),
+        replicas=config.replicas,
+        max_model_len=config.max_model_len,
+    )
+    backend = serving_backend(config.serving_target)
+    stage.say(f"starting {spec.replicas} replicas of {spec.name}")
+    try:
+        backend.apply(spec)
+        ready_s = backend.wait_ready(spec.name, config.ready_timeout_s, _Narrator(stage))
+        endpoint = backend.endpoint(spec.name)
+    except BaseException:
+        stage.say(f"{spec.name} did not become ready and is taken down")
+        backend.retire(spec.name)
+        raise
+    stage.metric("ready_s", ready_s)
+    stage.fact("endpoint", endpoint)
+    stage.fact("deployment", spec.name)
+    stage.say(f"{spec.name} answers at {endpoint} after {ready_s:.0f} s")
+    return spec
+
+
+def _adapter_rank(reference: str, adapter_digest: str) -> int:
+    """Return the largest rank in an adapter's image: the server has to be started with room for it."""
+    with tempfile.TemporaryDirectory() as folder:
+        adapter = pull_adapter(reference, adapter_digest, Path(folder) / "adapter")
+        settings = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+    return max([settings["r"], *(settings.get("rank_pattern") or {}).values()])
+
+
+class _Narrator:
+    """Says how the replicas stand, every few seconds."""
+
+    def __init__(self, stage: tracking.Stage) -> None:
+        self._stage, self._next_s = stage, time.monotonic() + SAY_EVERY_S
+
+    def __call__(self, replicas: list[Replica]) -> None:
+        if time.monotonic() >= self._next_s:
+            self._stage.say(", ".join(f"{replica.name} {replica.state}" for replica in replicas))
+            self._next_s = time.monotonic() + SAY_EVERY_S
