@@ -1,0 +1,125 @@
+"""The quality gate: paired statistics decide whether the fine-tuned model is better by enough."""
+
+import tempfile
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from components.checks import Check, Status, Verdict, at_most
+from components.errors import InvalidInput
+from components.evaluate.figures import draw_decision
+from components.evaluate.intervals import MeanInterval, mean_interval
+from components.evaluate.scores import Scores
+from components.tracking import Stage
+
+MIN_ROWS = 10
+GAIN_SPAN = (-1.0, 1.0)
+
+
+class QualityGateConfig(BaseModel):
+    """What the fine-tuned model has to prove."""
+
+    model_config = ConfigDict(frozen=True)
+
+    metric: str = Field(description="Metric that is judged.")
+    margin: float = Field(ge=-1, le=1, description="Least gain over the base model.")
+    confidence: float = Field(gt=0.5, lt=1, description="Confidence of the two-sided interval.")
+    seed: int = Field(ge=0, description="Seed of the resampling.")
+    max_guard_drop: float = Field(ge=-1, le=1, description="Largest loss on the guard set.")
+
+
+def judge_quality(config: QualityGateConfig, scores_path: Path, stage: Stage) -> Verdict:
+    """Judge an evaluation.
+
+    The gain is the mean over the held-out rows of (fine-tuned - base), each row answered by both. It
+    passes only if the lower end of its bootstrap interval (`components.evaluate.intervals`) is the
+    margin or more, fails if the upper end is below the margin, and is inconclusive in between: then
+    more held-out rows would tell. Fewer than 10 rows are always inconclusive, because intervals of so
+    few values are narrower than they claim to be.
+
+    The guard set's drop is judged by its value, not by an interval: it is small and there to notice
+    that a model has lost its general abilities, not to rank two models.
+
+    Args:
+        config: Metric, margin, confidence, seed and the guard set's limit.
+        scores_path: What the evaluation wrote.
+        stage: The running stage; it keeps the verdict and a figure.
+
+    Raises:
+        InvalidInput: The scores do not hold the metric.
+    """
+    scores = Scores.read(scores_path)
+    if config.metric not in scores.metrics:
+        raise InvalidInput(
+            f"quality_metric {config.metric!r}",
+            [f"the evaluation has no such metric; it has {', '.join(scores.metrics)}"],
+        )
+    interval = mean_interval(scores.gains(config.metric), config.confidence, config.seed, GAIN_SPAN)
+    rows = len(scores.examples)
+    gain = gain_check(config, interval, rows)
+    verdict = Verdict(
+        stage="quality",
+        checks=(gain, rows_check(rows), guard_check(config, scores)),
+        adapter_digest=scores.adapter_digest,
+    )
+    for check in verdict.checks:
+        stage.say(f"{check.name} {check.status}: {check.why}")
+    stage.verdict(verdict)
+    stage.metrics({"gain": interval.mean, "gain_low": interval.low, "gain_high": interval.high})
+    with tempfile.TemporaryDirectory() as folder:
+        png = Path(folder) / "quality-gate.png"
+        draw_decision(interval, gain, config.metric.replace("_", " "), config.confidence, png)
+        stage.figure("Gain over base and the margin", png)
+    return verdict
+
+
+def gain_check(config: QualityGateConfig, interval: MeanInterval, rows: int) -> Check:
+    """Hold the interval of the gain against the margin; the check's value is its lower end."""
+    status: Status = "inconclusive"
+    end = "the interval holds the margin of"
+    if interval.low >= config.margin:
+        status, end = "passed", "its lower end is not below the margin of"
+    elif interval.high < config.margin:
+        status, end = "failed", "its upper end is below the margin of"
+    return Check(
+        name=f"{config.metric}_gain_low",
+        value=interval.low,
+        limit=config.margin,
+        bound="min",
+        unit="share",
+        status=status,
+        why=(
+            f"fine-tuned minus base is {interval.mean:+.3f} over {rows} held-out rows, "
+            f"{config.confidence:.0%} interval {interval.low:+.3f} to {interval.high:+.3f}; "
+            f"{end} {config.margin:+.3f}"
+            + ("; more held-out rows would narrow it" if status == "inconclusive" else "")
+        ),
+    )
+
+
+def rows_check(rows: int) -> Check:
+    """Hold the number of rows against the least that an interval can be trusted with."""
+    enough = rows >= MIN_ROWS
+    return Check(
+        name="eval_rows",
+        value=rows,
+        limit=MIN_ROWS,
+        bound="min",
+        unit="rows",
+        status="passed" if enough else "inconclusive",
+        why=f"both models answered {rows} held-out rows"
+        + ("" if enough else f"; with fewer than {MIN_ROWS} no interval can be trusted, add held-out rows"),
+    )
+
+
+def guard_check(config: QualityGateConfig, scores: Scores) -> Check:
+    """Hold what the model lost on general questions against the limit."""
+    return at_most(
+        "guard_drop",
+        scores.guard_base - scores.guard_tuned,
+        config.max_guard_drop,
+        "share",
+        f"of {len(scores.guard)} general questions the base model answers {scores.guard_base:.0%}, "
+        f"the fine-tuned {scores.guard_tuned:.0%}; a larger drop than {config.max_guard_drop:.0%} means "
+        "that it forgot what it knew",
+    )

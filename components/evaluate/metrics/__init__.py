@@ -1,0 +1,1 @@
+"""Metrics as modules of Hugging Face `evaluate`, a folder each; nothing is fetched for them."""
