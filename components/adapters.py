@@ -5,19 +5,18 @@ The digest is the sha256 of the uncompressed layer that KAITO's images hold: a t
 equal bytes. It is therefore also the `diff_id` of the adapter's image.
 """
 
-import hashlib
-import io
 import tarfile
 from pathlib import Path
 from typing import IO
 
 from components.errors import InvalidInput
+from components.hashing import HashingWriter
 
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 LAYER_FOLDER = "data"
 
 
-def write_layer(adapter_dir: Path, out: IO[bytes]) -> None:
+def write_layer(adapter_dir: Path, out: IO[bytes] | HashingWriter) -> None:
     """Write the adapter's layer, uncompressed, to `out`.
 
     Raises:
@@ -47,20 +46,6 @@ def adapter_digest(adapter_dir: Path) -> str:
     Raises:
         InvalidInput: A file of the adapter is missing or empty.
     """
-    sink = _HashSink()
-    write_layer(adapter_dir, sink)
-    return f"sha256:{sink.hash.hexdigest()}"
-
-
-class _HashSink(io.RawIOBase):
-    """A file that remembers only the hash of what was written to it."""
-
-    def __init__(self) -> None:
-        self.hash = hashlib.sha256()
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data) -> int:  # type: ignore[no-untyped-def]  # any bytes-like object
-        self.hash.update(data)
-        return len(data)
+    layer = HashingWriter()
+    write_layer(adapter_dir, layer)
+    return layer.digest

@@ -23,6 +23,10 @@ class Settings(BaseSettings):
 
     device: Literal["cpu", "cuda"] = Field("cpu", description="What models are trained and served on.")
     mlflow_port: int = Field(5000, ge=1, le=65535, description="Port of `tunegate mlflow`.")
+    insecure_registries: str = Field(
+        "",
+        description="Registries besides this machine's to speak plain http with: host[:port], with commas.",
+    )
 
 
 def load_settings() -> Settings:
