@@ -1,10 +1,12 @@
 """Hold a screened dataset against its limits."""
 
+from collections import Counter
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from components.checks import Check, Verdict, at_least, at_most
-from components.dataset.rows import Kind
-from components.dataset.screen import Screened
+from components.dataset.rows import KINDS, Kind
+from components.dataset.screen import Screened, file_name
 
 UNREADABLE: tuple[Kind, ...] = (
     "not_json",
@@ -41,16 +43,19 @@ class DatasetConfig(BaseModel):
 
 
 def judge(config: DatasetConfig, screened: Screened) -> Verdict:
-    """Judge a dataset; its checks stand in the order in which a person should read them."""
-    rows_in = screened.rows_in
+    """Judge a dataset; its checks stand in the order in which a person should read them.
+
+    A share is that of the file that is worse off: a clean eval file does not make up for a bad train file.
+    """
     limit = config.max_quarantined_share
 
     def quarantined(name: str, what: str, *kinds: Kind) -> Check:
-        count = screened.count(*kinds)
-        return at_most(name, _share(count, rows_in), limit, "share", f"{count} of {rows_in} rows {what}")
+        counts = Counter(row.file for row in screened.quarantined if row.kind in kinds)
+        rows = screened.rows_by_file
+        file = max(rows, key=lambda file: counts[file] / rows[file])
+        why = f"{counts[file]} of {rows[file]} rows of {file_name(file)} {what}"
+        return at_most(name, counts[file] / rows[file], limit, "share", why)
 
-    contradicting = sum(map(len, screened.contradictions))
-    accepted = len(screened.train) + len(screened.eval)
     return Verdict(
         stage="dataset",
         checks=(
@@ -59,22 +64,10 @@ def judge(config: DatasetConfig, screened: Screened) -> Verdict:
             quarantined("malformed_share", "can't be read or have no known form", *UNREADABLE),
             quarantined("empty_share", "have an empty prompt or answer", "empty_prompt", "empty_answer"),
             quarantined("duplicate_share", "are the same as an earlier one", "duplicate"),
-            quarantined("leaked_share", "train on a held-out prompt; they are left out", "leaks_eval"),
+            quarantined("leaked_share", "ask what is held out; they are not trained on", "leaks_eval"),
             _truncated(config, screened),
-            at_most(
-                "quarantined_share",
-                _share(len(screened.quarantined), rows_in),
-                limit,
-                "share",
-                f"{len(screened.quarantined)} of {rows_in} rows are unusable, for any reason",
-            ),
-            at_most(
-                "contradicting_share",
-                _share(contradicting, accepted),
-                config.max_contradicting_share,
-                "share",
-                f"{contradicting} of {accepted} accepted rows give one prompt different answers",
-            ),
+            quarantined("quarantined_share", "are unusable, for any reason", *KINDS),
+            _contradicting(config, screened),
         ),
     )
 
@@ -87,13 +80,18 @@ def _enough(name: str, count: int, least: int, purpose: str) -> Check:
 
 
 def _truncated(config: DatasetConfig, screened: Screened) -> Check:
-    count, sound = screened.count("too_long"), len(screened.tokens)
+    sound = len(screened.tokens)
+    count = sum(tokens > config.max_length for tokens in screened.tokens)
     why = f"{count} of {sound} sound rows are longer than max_length ({config.max_length} tokens)"
-    share = _share(count, sound)
-    if share is None:
+    if not sound:
         why = "no row's tokens could be counted"
+    share = count / sound if sound else None
     return at_most("truncated_share", share, config.max_truncated_share, "share", why)
 
 
-def _share(count: int, total: int) -> float | None:
-    return count / total if total else None
+def _contradicting(config: DatasetConfig, screened: Screened) -> Check:
+    accepted = len(screened.train) + len(screened.eval)
+    count = sum(map(len, screened.contradictions))
+    why = f"{count} of {accepted} accepted rows give one prompt different answers"
+    share = count / accepted if accepted else None
+    return at_most("contradicting_share", share, config.max_contradicting_share, "share", why)

@@ -6,7 +6,7 @@ from typing import Any
 
 from components.dataset.judge import DatasetConfig
 from components.dataset.load import display_name
-from components.dataset.screen import Row, Screened
+from components.dataset.screen import Row, Screened, file_name
 from components.tracking import Stage
 
 DIGEST_CHARACTERS = 36  # the longest digest that MLflow takes
@@ -30,7 +30,7 @@ def _input(source: str, rows: Sequence[Row], digest: str, context: str) -> Any:
 
     name = display_name(source)
     dataset = Dataset(
-        name=f"{name.rpartition('/')[2]} ({context})",
+        name=f"{file_name(name)} ({context})",
         digest=digest.removeprefix("sha256:")[:DIGEST_CHARACTERS],
         source_type="http" if name.startswith(("http:", "https:")) else "local",
         source=json.dumps({"url" if "://" in name else "uri": name}),

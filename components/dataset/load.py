@@ -156,7 +156,8 @@ def _json_problem(error: Exception, lines: bool = False) -> str:
     if not isinstance(error, json.JSONDecodeError):
         return "nested too deeply" if isinstance(error, RecursionError) else str(error)
     place = f"line {error.lineno}, column {error.colno}" if lines else f"column {error.colno}"
-    return f"{error.msg[0].lower()}{error.msg[1:]} at {place}"
+    message = error.msg.removesuffix(" at")
+    return f"{message[0].lower()}{message[1:]} at {place}"
 
 
 def _csv(text: str, delimiter: str) -> Iterator[SourceRow]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 TRAIN, EVAL, LIMIT, ASIDE = "#2563eb", "#f59e0b", "#b91c1c", "#dc2626"
 BINS = 40
+WIDE_RANGE = 6  # longest by shortest row
 
 
 def draw_lengths(screened: Screened, max_length: int, path: Path) -> None:
@@ -30,7 +31,7 @@ def draw_lengths(screened: Screened, max_length: int, path: Path) -> None:
                 [*labels, f"too long ({len(too_long)})"],
                 [*colours, ASIDE],
             )
-        axes.hist(sets, bins=BINS, stacked=True, color=colours, label=labels)
+        axes.hist(sets, bins=_bins(screened.tokens, axes), stacked=True, color=colours, label=labels)
         # A limit far beyond every row would squeeze the rows into a corner: the legend says it then.
         if max_length <= 2 * max(screened.tokens):
             axes.axvline(max_length, color=LIMIT, linestyle="--", label=f"max_length ({max_length})")
@@ -42,6 +43,20 @@ def draw_lengths(screened: Screened, max_length: int, path: Path) -> None:
     else:
         axes.text(0.5, 0.5, "no row's tokens could be counted", ha="center", transform=axes.transAxes)
     figure.savefig(path)
+
+
+def _bins(tokens: list[int], axes: "Axes") -> list[float]:
+    """Return the edges of the bins; a few very long rows make the scale logarithmic."""
+    import numpy
+    from matplotlib.ticker import MaxNLocator, ScalarFormatter
+
+    low, high = min(tokens), max(tokens) + 1
+    if high <= WIDE_RANGE * low:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        return [float(edge) for edge in numpy.linspace(low, high, min(BINS, high - low) + 1)]
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    return [float(edge) for edge in numpy.geomspace(low, high, BINS + 1)]
 
 
 def draw_quarantine(screened: Screened, path: Path) -> None:

@@ -16,10 +16,11 @@ EXCERPT_CHARACTERS = 240
 
 @dataclass(frozen=True)
 class Row:
-    """A usable row, where it stood, and its tokens under the chat template (0: not counted)."""
+    """A usable row, where and as it stood, and its tokens under the chat template (0: not counted)."""
 
     file: str
     line: int
+    text: str
     conversation: Conversation
     tokens: int = 0
 
@@ -51,7 +52,7 @@ class Screened:
     """What became of every row: `rows_in` is always train plus eval plus quarantined.
 
     Attributes:
-        rows_in: Rows read.
+        rows_by_file: Rows read, by file.
         train: Accepted for training.
         eval: Held out.
         quarantined: Set aside, in the order of the files.
@@ -59,17 +60,22 @@ class Screened:
         tokens: Tokens of every row that is sound but for its length, accepted or not.
     """
 
-    rows_in: int
+    rows_by_file: dict[str, int]
     train: list[Row]
     eval: list[Row]
     quarantined: list[Quarantined]
     contradictions: list[list[Row]] = field(default_factory=list)
     tokens: list[int] = field(default_factory=list)
 
-    def count(self, *kinds: Kind) -> int:
-        """Count the quarantined rows of some kinds."""
-        found = Counter(row.kind for row in self.quarantined)
-        return sum(found[kind] for kind in kinds)
+    @property
+    def rows_in(self) -> int:
+        """Rows read."""
+        return sum(self.rows_by_file.values())
+
+
+def file_name(file: str) -> str:
+    """Return the last part of a path or URL."""
+    return file.rpartition("/")[2]
 
 
 def folded(text: str) -> str:
@@ -87,7 +93,7 @@ class Screen:
 
     def __init__(self, max_length: int, lengths: Lengths | None) -> None:
         self._max_length, self._lengths = max_length, lengths
-        self._rows_in = 0
+        self._rows_by_file: Counter[str] = Counter()
         self._tokens: list[int] = []
         self._quarantined: list[Quarantined] = []
 
@@ -101,8 +107,8 @@ class Screen:
         for row in self._sound(*train):
             if row.prompt_key in asked:
                 twin = asked[row.prompt_key]
-                why = f"asks what {twin.file}, line {twin.line} holds out; left out of training"
-                self._set_aside(row.file, row.line, row.content, RowFlaw("leaks_eval", why))
+                why = f"asks what line {twin.line} of {file_name(twin.file)} holds out"
+                self._set_aside(row.file, row.line, row.text, RowFlaw("leaks_eval", why))
             else:
                 kept.append(row)
         return self._result(self._distinct(kept), eval_rows)
@@ -113,7 +119,7 @@ class Screen:
 
     def _sound(self, file: str, source_rows: list[SourceRow]) -> list[Row]:
         """Return the rows that can be used by themselves, whatever the others are."""
-        self._rows_in += len(source_rows)
+        self._rows_by_file[file] += len(source_rows)
         read: list[tuple[SourceRow, Conversation]] = []
         for source in source_rows:
             try:
@@ -135,7 +141,7 @@ class Screen:
                 why = f"is {tokens} tokens long under the chat template; max_length is {self._max_length}"
                 self._set_aside(file, source.line, source.text, RowFlaw("too_long", why))
             else:
-                sound.append(Row(file, source.line, conversation, tokens))
+                sound.append(Row(file, source.line, source.text, conversation, tokens))
         return sound
 
     def _distinct(self, rows: Iterable[Row]) -> list[Row]:
@@ -145,7 +151,7 @@ class Screen:
             twin = first.setdefault(row.content, row)
             if twin is not row:
                 flaw = RowFlaw("duplicate", f"is the same as line {twin.line}")
-                self._set_aside(row.file, row.line, row.content, flaw)
+                self._set_aside(row.file, row.line, row.text, flaw)
         return list(first.values())
 
     def _set_aside(self, file: str, line: int, text: str, flaw: RowFlaw) -> None:
@@ -155,7 +161,7 @@ class Screen:
     def _result(self, train: list[Row], held_out: list[Row]) -> Screened:
         self._quarantined.sort(key=lambda row: (row.file, row.line))
         return Screened(
-            rows_in=self._rows_in,
+            rows_by_file=dict(self._rows_by_file),
             train=train,
             eval=held_out,
             quarantined=self._quarantined,

@@ -1,0 +1,194 @@
+"""What the pet store's customers ask, and in which words.
+
+Each list of phrasings ends with those that only the held-out questions use.
+"""
+
+HELD_OUT_PHRASINGS = 2
+
+AISLE = (
+    "Where would {product} be?",
+    "Which aisle has {product}?",
+    "Where can I find {product}?",
+    "I am looking for {product}.",
+    "Where do you keep {product}?",
+    "Can you point me to {product}?",
+    "Which aisle should I go to for {product}?",
+    "I can't find {product}.",
+)
+PRICE = (
+    "How much is {product}?",
+    "What does {product} cost?",
+    "What is the price of {product}?",
+    "How much do you charge for {product}?",
+    "What do you ask for {product}?",
+    "What would I pay for {product}?",
+    "How much does {product} cost?",
+    "How expensive is {product}?",
+)
+STOCK = (
+    "Is {product} in stock?",
+    "Do you have {product} today?",
+    "Can I get {product} today?",
+    "Have you got {product} left?",
+    "Is there {product} on the shelf?",
+    "Could I pick up {product} now?",
+    "Is {product} available?",
+    "Can I take {product} home today?",
+)
+DELIVERY = (
+    "When do new {animal} supplies arrive?",
+    "Which day do you restock {animal} supplies?",
+    "What day is the {animal} delivery?",
+    "When is the {animal} aisle restocked?",
+    "On what day do {animal} supplies come in?",
+)
+HOURS = (
+    "What are your hours on {day}?",
+    "When are you open on {day}?",
+    "Are you open on {day}?",
+    "How long are you open on {day}?",
+    "What time can I come in on {day}?",
+)
+SELL = ("Do you sell {thing}?", "Do you carry {thing}?", "I want to buy {thing}.", "Can I buy {thing} here?")
+NOT_SOLD = (
+    *("horse saddles", "chicken feed", "cow bells", "live snakes", "goat milk", "bee hives"),
+    *("sheep shears", "garden chairs", "bicycle tyres", "light bulbs", "pony blankets", "car seats"),
+    *("paint", "coffee", "umbrellas", "parrots", "fishing rods", "batteries"),
+)
+
+# Needs of a customer, by the desk that looks after them.
+DESKS = {
+    "vet corner": (
+        "My {animal} keeps scratching.",
+        "My {animal} has stopped eating.",
+        "My {animal} is limping.",
+        "My {animal} has fleas.",
+        "My {animal} needs a vaccination.",
+        "My {animal} sneezes a lot.",
+        "My {animal} has a swollen eye.",
+        "My {animal} seems to be ill.",
+    ),
+    "grooming desk": (
+        "My {animal} needs a bath.",
+        "My {animal}'s nails are too long.",
+        "My {animal}'s fur is matted.",
+        "My {animal} smells and needs a wash.",
+        "Can somebody brush my {animal}?",
+        "Can you trim my {animal}'s coat?",
+        "Can you clip my {animal}'s nails?",
+        "My {animal} needs a haircut.",
+    ),
+    "training desk": (
+        "My {animal} bites visitors.",
+        "My {animal} does not listen to me.",
+        "How do I teach my {animal} to sit?",
+        "Can my {animal} learn a trick?",
+        "My {animal} chews the furniture.",
+        "I want a class for my {animal}.",
+        "How do I teach my {animal} to come?",
+        "My {animal} does not obey.",
+    ),
+    "adoption desk": (
+        "I would like to adopt a {animal}.",
+        "Do you have a {animal} that needs a home?",
+        "I can't keep my {animal} any more.",
+        "How do I adopt a {animal}?",
+        "I found a stray {animal}.",
+        "Can I meet a {animal} for adoption?",
+        "I want to give a {animal} a home.",
+        "Is there a {animal} up for adoption?",
+    ),
+    "service desk": (
+        "I want to return a {animal} toy.",
+        "My {animal} order has not arrived.",
+        "I was charged twice for {animal} food.",
+        "The {animal} toy I bought is broken.",
+        "I want my money back for a {animal} bed.",
+        "I lost the receipt for my {animal} bed.",
+        "I want to exchange a {animal} toy.",
+        "My {animal} order is missing an item.",
+    ),
+}
+FURRY = ("dog", "cat", "rabbit", "ferret", "hamster", "guinea pig")
+
+# The last phrasing of each is held out.
+POLICIES = {
+    "30 days, with the receipt.": (
+        "How long do I have to return something?",
+        "What is your return policy?",
+        "How many days do I have for a return?",
+        "Until when can I return an item?",
+    ),
+    "No, opened food can't be returned.": (
+        "Can I return an opened bag of food?",
+        "Do you take back opened food?",
+        "I opened the food, can I bring it back?",
+        "Can opened food be returned?",
+    ),
+    "$5, and free from $50.": (
+        "How much is delivery?",
+        "What do you charge for delivery?",
+        "What does home delivery cost?",
+        "How much do I pay for delivery?",
+    ),
+    "Two days.": (
+        "How long does delivery take?",
+        "How many days does delivery take?",
+        "How soon is an order delivered?",
+        "When will my delivery arrive?",
+    ),
+    "Yes, on a leash.": (
+        "Can I bring my dog into the store?",
+        "Are dogs allowed in the store?",
+        "May my dog come in with me?",
+        "Is my dog allowed inside?",
+    ),
+    "10 % with the loyalty card.": (
+        "Is there a discount for regular customers?",
+        "What do I save with the loyalty card?",
+        "How big is the loyalty discount?",
+        "What discount does the loyalty card give?",
+    ),
+    "Cash and all cards.": (
+        "How can I pay?",
+        "Do you take cards?",
+        "Which payments do you accept?",
+        "What ways to pay are there?",
+    ),
+    "Yes, from $10.": (
+        "Do you have gift cards?",
+        "Can I buy a gift card?",
+        "Are gift cards available?",
+        "Do you sell gift cards?",
+    ),
+    "Yes, behind the store.": (
+        "Is there parking?",
+        "Can I park at the store?",
+        "Do you have a car park?",
+        "Is there somewhere to park?",
+    ),
+    "12 Harbour Street.": (
+        "What is your address?",
+        "Where is the store?",
+        "What street are you in?",
+        "Where are you located?",
+    ),
+    "555-0134.": (
+        "What is your phone number?",
+        "How can I call you?",
+        "Which number do I ring?",
+        "What number can I call?",
+    ),
+    "Yes, within an hour.": (
+        "Can I order online and pick up?",
+        "Do you offer click and collect?",
+        "Can I collect an online order?",
+        "Is pick-up of online orders possible?",
+    ),
+    "Yes, we match it.": (
+        "Do you match prices?",
+        "Will you match another store's price?",
+        "It is cheaper elsewhere, do you match that?",
+        "Do you price match?",
+    ),
+}
