@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from components import tracking
-from components.adapter_images import pull_adapter
+from components.adapter_images import PushedImage, pull_adapter
 from components.serve.backend import Replica, serving_backend
 from components.serve.spec import ServingSpec, deployment_name
 
@@ -33,21 +33,21 @@ def deploy_candidate(config: DeployConfig, image_path: Path, stage: tracking.Sta
 
     Args:
         config: The knobs.
-        image_path: What the image stage wrote: JSON with `reference` and `adapter_digest`.
+        image_path: What the image stage wrote: a `PushedImage` as JSON.
         stage: The running stage.
 
     Raises:
         DigestMismatch: The image holds another adapter than the one that was pushed.
         NotReady: It did not come up within `ready_timeout_s`, or keeps dying.
     """
-    image = json.loads(image_path.read_text(encoding="utf-8"))
+    image = PushedImage.model_validate_json(image_path.read_bytes())
     spec = ServingSpec(
         name=deployment_name(config.model_name, tracking.release_id()),
         model_name=config.model_name,
         base_model=config.base_model,
-        image=image["reference"],
-        adapter_digest=image["adapter_digest"],
-        lora_r=_adapter_rank(image["reference"], image["adapter_digest"]),
+        image=image.reference,
+        adapter_digest=image.adapter_digest,
+        lora_r=_adapter_rank(image.reference, image.adapter_digest),
         replicas=config.replicas,
         max_model_len=config.max_model_len,
     )

@@ -69,10 +69,10 @@ class Deployments:
             self._supervisor.add(name, self.folder(name), self._programs(state.deployment(name)))
         running = {state.deployment(name).router_name(), *state.deployment(name).replica_names()[:replicas]}
         for process in self._supervisor.states(name).values():
-            if process.name not in running:
-                self._supervisor.stop_process(name, process.name)
-            elif process.state in ("STOPPED", "EXITED", "FATAL"):
+            if process.name in running:
                 self._supervisor.start_process(name, process.name)
+            else:
+                self._supervisor.stop_process(name, process.name)
         return moved
 
     def stop(self, name: str) -> None:

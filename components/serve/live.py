@@ -58,9 +58,9 @@ class LiveRouters:
         live = state.live.get(model_name)
         if live is not None and live.champion == deployment.spec.name and self._runs(model_name):
             self._write_config(model_name, live, deployment)
-            group, process = _process_name(model_name), _process_name(model_name)
-            self._supervisor.stop_process(group, process)
-            self._supervisor.start_process(group, process)
+            name = _process_name(model_name)
+            self._supervisor.stop_process(name, name)
+            self._supervisor.start_process(name, name)
 
     def refuse_taken_port(self, state: ServeState, model_name: str) -> None:
         """Check that the live endpoint can be opened where clients expect it, or is open.

@@ -161,7 +161,9 @@ class LocalBackend(Backend):
         spec = self.champion(model_name)
         if spec is None:
             raise TunegateError(f"model {model_name}: nothing was promoted under this name yet")
-        self._live.refuse_taken_port(self._state.read(), model_name)
+        with self._state.changing() as state:
+            self._supervisor.sweep()
+            self._live.refuse_taken_port(state, model_name)
         self.apply(spec)
         self.wait_ready(spec.name, timeout_s)
         self.promote(spec.name)

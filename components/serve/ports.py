@@ -75,7 +75,8 @@ def holder(port: int) -> str:
         if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
             try:
                 process = psutil.Process(connection.pid)
-                return f"process {connection.pid} ({' '.join(process.cmdline())[:120] or process.name()})"
+                command = " ".join(" ".join(process.cmdline()).split())
+                return f"process {connection.pid} ({command[:120] or process.name()})"
             except psutil.Error:
                 break
     return "another user's process"

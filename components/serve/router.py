@@ -14,8 +14,10 @@ import urllib.parse
 import urllib.request
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from components.errors import TunegateError
+from components.serve.ports import LOOPBACK
 from components.storage import atomic_write
 
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -40,27 +42,26 @@ def supervised_command(config_path: Path) -> list[str]:
     return [sys.executable, "-m", "components.serve.router", str(config_path)]
 
 
-def router_command(config: RouterConfig) -> list[str]:
-    """Return the vllm-router command line of a configuration."""
-    options = {
-        "host": "127.0.0.1",
+def router_options(config: RouterConfig) -> dict[str, Any]:
+    """Return a configuration as the arguments of `vllm_router.router_args.RouterArgs`."""
+    return {
+        "host": LOOPBACK,
         "port": config.port,
-        "prometheus-host": "127.0.0.1",
-        "prometheus-port": config.prometheus_port,
+        "prometheus_host": LOOPBACK,
+        "prometheus_port": config.prometheus_port,
+        "worker_urls": config.worker_urls,
         "policy": "round_robin",
-        "worker-startup-check-interval": 1,
-        "health-check-interval-secs": 1,
-        "health-failure-threshold": 1,
-        "health-success-threshold": 1,
-        "retry-max-retries": 5,
-        "retry-max-backoff-ms": 500,
-        "log-level": "warning",
+        "worker_startup_check_interval": 1,
+        "health_check_interval_secs": 1,
+        "health_failure_threshold": 1,
+        "health_success_threshold": 1,
+        "retry_max_retries": 5,
+        "retry_max_backoff_ms": 500,
+        # The health check takes a dead replica out within a second and puts it back as soon as it
+        # answers; the circuit breaker would keep a recovered one out for another minute.
+        "disable_circuit_breaker": True,
+        "log_level": "warn",
     }
-    flags = [part for name, value in options.items() for part in (f"--{name}", str(value))]
-    # The health check takes a dead replica out within a second and puts it back as soon as it
-    # answers; the circuit breaker would keep a recovered one out for another minute.
-    flags.append("--disable-circuit-breaker")
-    return [sys.executable, "-m", "vllm_router.launch_router", *flags, "--worker-urls", *config.worker_urls]
 
 
 def workers(router_url: str) -> list[str]:
@@ -112,12 +113,15 @@ def _call(method: str, url: str, timeout_s: float) -> bytes:
 
 
 def main() -> None:
-    """Become the vllm-router process of a configuration file."""
-    config = RouterConfig(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
-    command = router_command(config)
+    """Run the router of a configuration file until SIGTERM."""
     # The router honours proxy settings even for workers on this machine.
-    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
-    os.execv(command[0], command)
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = f"{LOOPBACK},localhost"
+    # Not by way of vllm_router's own command: that spends a second on imports that it doesn't use.
+    from vllm_router.router import Router
+    from vllm_router.router_args import RouterArgs
+
+    config = RouterConfig(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    Router.from_args(RouterArgs(**router_options(config))).start()
 
 
 if __name__ == "__main__":

@@ -11,9 +11,12 @@ import xmlrpc.client
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.errors import TunegateError
+
+if TYPE_CHECKING:
+    import psutil
 
 STOP_WAIT_S = 10
 # Of one task of one release; a server outlives both.
@@ -81,6 +84,11 @@ class ProcessState:
         """Whether there is a process just now."""
         return self.state in ("STARTING", "RUNNING")
 
+    @property
+    def kept_up(self) -> bool:
+        """Whether supervisord runs it or is about to start it again."""
+        return self.up or self.state == "BACKOFF"
+
 
 class Supervisor:
     """Starts, asks and ends one supervisord.
@@ -109,7 +117,7 @@ class Supervisor:
         """Start it unless it runs; none of its former processes is left over or started again."""
         if self.running():
             return
-        self._end_stragglers(self.folder)
+        self.sweep()
         configs = self.folder / "conf.d"
         configs.mkdir(parents=True, exist_ok=True)
         for leftover in configs.glob("*.conf"):
@@ -140,6 +148,11 @@ class Supervisor:
         if started.returncode != 0:
             raise TunegateError(f"supervisord did not start: {(started.stderr or started.stdout).strip()}")
         _wait(self.running, 15, "supervisord does not answer")
+
+    def sweep(self) -> None:
+        """End what a supervisord that was killed has left running."""
+        if not self.running():
+            self._end_stragglers(self.folder)
 
     def groups(self) -> set[str]:
         """Return the names of the groups it knows; none when it does not run."""
@@ -190,11 +203,13 @@ class Supervisor:
 
     def start_process(self, group: str, name: str) -> None:
         """Start a process that is stopped or was given up."""
-        self._call("startProcess", f"{group}:{name}", False)
+        if not self.states(group)[name].kept_up:
+            self._call("startProcess", f"{group}:{name}", False)
 
     def stop_process(self, group: str, name: str) -> None:
         """Stop a process and keep it stopped."""
-        self._call("stopProcess", f"{group}:{name}", True)
+        if self.states(group)[name].kept_up:
+            self._call("stopProcess", f"{group}:{name}", True)
 
     def kill_process(self, group: str, name: str) -> None:
         """Kill a process and all its children at once; it is started again as after a crash."""
@@ -204,11 +219,7 @@ class Supervisor:
         if not pid:
             raise TunegateError(f"{name}: is not running")
         process = psutil.Process(pid)
-        for victim in (process, *process.children(recursive=True)):
-            try:
-                victim.kill()
-            except psutil.NoSuchProcess:
-                continue  # it went down with its parent
+        _kill([process, *process.children(recursive=True)])
 
     def shutdown(self) -> None:
         """Stop every process and supervisord itself; return when none of them is left."""
@@ -242,12 +253,7 @@ class Supervisor:
                 continue  # ended meanwhile, or somebody else's
             if ours and process.pid not in (session, os.getpid()):
                 lost.append(process)
-        for process in lost:
-            try:
-                process.kill()
-            except psutil.NoSuchProcess:
-                continue
-        psutil.wait_procs(lost, timeout=STOP_WAIT_S)
+        _kill(lost)
 
     def _call(self, method: str, *arguments: Any) -> Any:
         from supervisor.xmlrpc import SupervisorTransport
@@ -291,6 +297,17 @@ def _socket_path(folder: Path) -> Path:
 
 def _escaped(value: object) -> str:
     return str(value).replace("%", "%%")
+
+
+def _kill(processes: "Sequence[psutil.Process]") -> None:
+    import psutil
+
+    for process in processes:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue  # it went down with its parent
+    psutil.wait_procs(processes, timeout=STOP_WAIT_S)
 
 
 def _alive(pid: int) -> bool:
