@@ -1,0 +1,217 @@
+"""Pictures of a stress run: latencies, throughput, and what happened over time in each degraded mode."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.loadtest.client import OK, RequestRecord
+from components.loadtest.results import EventKind, LoadStats, ScenarioResult, StressResults
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BLUE, PALE, ORANGE, GREEN, RED, GREY, INK = (
+    "#2563a8",
+    "#a9c8e8",
+    "#d9822b",
+    "#3a8f5c",
+    "#c0392b",
+    "#9aa3ad",
+    "#27313b",
+)
+EVENT_COLOURS: dict[EventKind, str] = {
+    "replica_killed": RED,
+    "gave_up": RED,
+    "replicas_ready": GREEN,
+    "load_ended": GREY,
+}
+DPI = 130
+
+
+def draw_figures(
+    results: StressResults, records: Mapping[str, Sequence[RequestRecord]], folder: Path
+) -> list[tuple[str, Path]]:
+    """Draw every picture that there is something to show in.
+
+    Args:
+        results: What was found.
+        records: Every request of each scenario that had a load.
+        folder: Where the PNG files go.
+
+    Returns:
+        Title and file of each, in reading order.
+    """
+    figures: list[tuple[str, str, Figure]] = []
+    rows = _rows(results)
+    if rows:
+        figures.append(("Latency under stress", "stress_latency", _latency(results, rows)))
+        figures.append(("Throughput and goodput", "stress_throughput", _throughput(rows)))
+    for scenario in results.scenarios:
+        measured = records.get(scenario.name, ())
+        if measured and scenario.name != "steady":
+            title = f"Over time: {scenario.title}"
+            figures.append((title, f"stress_{scenario.name}", _over_time(results, scenario, measured)))
+        elif any(event.kind == "start_asked" for event in scenario.timeline):
+            figures.append(("Over time: cold start", f"stress_{scenario.name}", _cold_start(scenario)))
+    drawn = []
+    for title, name, figure in figures:
+        path = folder / f"{name}.png"
+        figure.savefig(path, dpi=DPI)
+        drawn.append((title, path))
+    return drawn
+
+
+def _rows(results: StressResults) -> list[tuple[str, LoadStats]]:
+    """Return a labelled row for each scenario, and for each kind of users where both asked."""
+    rows: list[tuple[str, LoadStats]] = []
+    for scenario in results.scenarios:
+        if "long" in scenario.users:
+            for user_class in ("normal", "long"):
+                if user_class in scenario.users:
+                    label = f"{scenario.title}:\n{user_class} users"
+                    rows.append((label, scenario.users[user_class]))
+        elif "all" in scenario.users:
+            rows.append((scenario.title, scenario.users["all"]))
+    return rows
+
+
+def _latency(results: StressResults, rows: Sequence[tuple[str, LoadStats]]) -> "Figure":
+    figure, axes = _canvas(1.4 + 0.75 * len(rows), columns=3)
+    panels = (
+        ("Time to first token, ms", "ttft_ms", results.slo_ttft_ms),
+        ("Between tokens, ms", "itl_ms", results.slo_itl_ms),
+        ("Whole answer, ms", "e2e_ms", None),
+    )
+    for axis, (title, field, objective) in zip(axes, panels, strict=True):
+        for place, (_, stats) in enumerate(rows):
+            found = getattr(stats, field)
+            if found is None:
+                axis.text(0, place, " no answer", va="center", color=RED)
+                continue
+            axis.barh(place, found.p95, height=0.55, color=PALE, label="p95" if place == 0 else None)
+            axis.barh(place, found.p50, height=0.3, color=BLUE, label="p50" if place == 0 else None)
+            axis.text(found.p95, place, f" {found.p50:.0f} / {found.p95:.0f}", va="center", color=INK)
+        if objective is not None:
+            axis.axvline(objective, color=ORANGE, linestyle="--", label="objective")
+        axis.set_xlim(0, axis.get_xlim()[1] * 1.3)
+        _label(axis, title, rows if axis is axes[0] else None, len(rows))
+    axes[0].legend(loc="upper left", bbox_to_anchor=(0, -0.08), ncols=3, frameon=False)
+    return figure
+
+
+def _throughput(rows: Sequence[tuple[str, LoadStats]]) -> "Figure":
+    figure, axes = _canvas(1.2 + 0.7 * len(rows), columns=2)
+    for place, (_, stats) in enumerate(rows):
+        axes[0].barh(place, stats.output_tokens_per_s, height=0.5, color=BLUE)
+        text = f" {stats.output_tokens_per_s:.0f} tokens/s, {stats.requests_per_s:.1f} answers/s"
+        axes[0].text(stats.output_tokens_per_s, place, text, va="center", color=INK)
+        goodput, failed = stats.goodput or 0.0, stats.failed_share or 0.0
+        axes[1].barh(place, goodput, height=0.5, color=GREEN)
+        axes[1].barh(place, 1 - goodput - failed, left=goodput, height=0.5, color=PALE)
+        axes[1].barh(place, failed, left=1 - failed, height=0.5, color=RED)
+        axes[1].text(1.02, place, f"{goodput:.0%} of {stats.requests}", va="center", color=INK)
+    axes[0].set_xlim(0, max(1.0, axes[0].get_xlim()[1]) * 1.7)
+    axes[1].set_xlim(0, 1.25)
+    axes[1].set_xticks([0, 0.5, 1], ["0", "50 %", "100 %"])
+    _label(axes[0], "Output tokens a second", rows, len(rows))
+    _label(axes[1], "Goodput: requests within the objective (green), late, failed (red)", None, len(rows))
+    return figure
+
+
+def _over_time(
+    results: StressResults, scenario: ScenarioResult, records: Sequence[RequestRecord]
+) -> "Figure":
+    figure, (upper, lower) = _canvas(5.0, rows=2, ratios=(3, 2))
+    zero = min(record.started_at for record in records)
+    for user_class, colour in (("normal", BLUE), ("long", ORANGE)):
+        own = [r for r in records if r.user_class == user_class and r.outcome == OK]
+        label = f"answered, {user_class} prompt ({len(own)})"
+        if own:
+            times, values = [r.started_at - zero for r in own], [r.ttft_ms or 0.0 for r in own]
+            upper.scatter(times, values, s=16, color=colour, alpha=0.75, linewidths=0, label=label)
+    failed = [r for r in records if r.outcome != OK]
+    if failed:
+        times, values = [r.started_at - zero for r in failed], [r.e2e_ms for r in failed]
+        upper.scatter(times, values, s=36, marker="x", color=RED, label=f"failed ({len(failed)}), at its end")
+    upper.axhline(results.slo_ttft_ms, color=ORANGE, linestyle="--", linewidth=1, label="objective")
+    upper.set_ylabel("time to first token, ms")
+    upper.set_ylim(0, None)
+    upper.legend(loc="lower left", bbox_to_anchor=(0, 1.1), ncols=4, frameon=False, fontsize=9)
+    seconds = int(max(record.ended_at for record in records) - zero) + 1
+    answered = _a_second(records, zero, seconds, ok=True)
+    lower.bar(range(seconds), answered, 0.9, align="edge", color=GREEN, label="answered")
+    broken = _a_second(records, zero, seconds, ok=False)
+    lower.bar(range(seconds), broken, 0.9, bottom=answered, align="edge", color=RED, label="failed")
+    lower.set_ylabel("requests ended a second")
+    lower.set_xlabel("seconds since the load began")
+    lower.legend(loc="upper right", frameon=False, fontsize=9)
+    lower.sharex(upper)
+    for event in scenario.timeline:
+        if event.kind in EVENT_COLOURS:
+            for axis in (upper, lower):
+                axis.axvline(event.at - zero, color=EVENT_COLOURS[event.kind], linewidth=1.2)
+            upper.annotate(
+                event.text,
+                (event.at - zero, 1.01),
+                xycoords=("data", "axes fraction"),
+                ha="center",
+                color=EVENT_COLOURS[event.kind],
+                fontsize=9,
+            )
+    return figure
+
+
+def _a_second(records: Sequence[RequestRecord], zero: float, seconds: int, ok: bool) -> list[int]:
+    counts = [0] * seconds
+    for record in records:
+        if (record.outcome == OK) == ok:
+            counts[int(record.ended_at - zero)] += 1
+    return counts
+
+
+def _cold_start(scenario: ScenarioResult) -> "Figure":
+    figure, (axis,) = _canvas(1.9)
+    events = scenario.timeline
+    zero = next(event.at for event in events if event.kind == "start_asked")
+    colours = {"stop_asked": GREY, "all_stopped": GREY, "start_asked": ORANGE, "first_answer": PALE}
+    names = {
+        "stop_asked": "stopping",
+        "start_asked": "no answer yet",
+        "first_answer": "answers, not all replicas ready",
+    }
+    shown = []
+    for event, after in itertools.pairwise(events):
+        if after.at - event.at < 0.001 or event.kind not in colours:
+            continue
+        axis.barh(0, after.at - event.at, left=event.at - zero, height=0.5, color=colours[event.kind])
+        shown.append(f"{names.get(event.kind, 'stopped')} {after.at - event.at:.1f} s")
+    for event in events:
+        axis.axvline(event.at - zero, color=INK, linewidth=0.8, ymax=0.75)
+    axis.set_ylim(-0.4, 0.6)
+    axis.set_yticks([])
+    axis.set_title(" · ".join(shown), loc="left", fontsize=10, color=INK)
+    axis.set_xlabel("seconds since the start")
+    return figure
+
+
+def _canvas(
+    height: float, rows: int = 1, columns: int = 1, ratios: Sequence[float] | None = None
+) -> "tuple[Figure, list[Axes]]":
+    """Make a figure with axes in reading order; no pyplot, which would keep every figure in memory."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, height), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, gridspec_kw={"height_ratios": ratios or [1] * rows})
+    axes = [axis for row in grid for axis in row]
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.tick_params(labelsize=9)
+    return figure, axes
+
+
+def _label(axis: "Axes", title: str, rows: Sequence[tuple[str, LoadStats]] | None, count: int) -> None:
+    axis.set_title(title, loc="left", fontsize=10, color=INK)
+    axis.set_yticks(range(count), [label for label, _ in rows] if rows else [""] * count)
+    axis.set_ylim(count - 0.5, -0.5)
