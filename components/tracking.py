@@ -150,14 +150,22 @@ def client() -> "MlflowClient":
 
 def parent_run(mlflow_client: "MlflowClient", release: str) -> str:
     """Find or make the parent run of a release and return its id."""
-    experiment = _experiment(mlflow_client)
-    found = mlflow_client.search_runs(
-        [experiment], f"tags.`{RELEASE_TAG}` = '{release}' and tags.`{STAGE_TAG}` = 'release'", max_results=1
-    )
-    if found:
-        return str(found[0].info.run_id)
+    found = find_parent_run(mlflow_client, release)
+    if found is not None:
+        return found
     tags = {RELEASE_TAG: release, STAGE_TAG: "release"}
-    return str(mlflow_client.create_run(experiment, tags=tags, run_name=release).info.run_id)
+    run = mlflow_client.create_run(_experiment(mlflow_client), tags=tags, run_name=release)
+    return str(run.info.run_id)
+
+
+def find_parent_run(mlflow_client: "MlflowClient", release: str) -> str | None:
+    """Return the id of a release's parent run, None where there is none."""
+    found = mlflow_client.search_runs(
+        [_experiment(mlflow_client)],
+        f"tags.`{RELEASE_TAG}` = '{release}' and tags.`{STAGE_TAG}` = 'release'",
+        max_results=1,
+    )
+    return str(found[0].info.run_id) if found else None
 
 
 def _experiment(mlflow_client: "MlflowClient") -> str:
