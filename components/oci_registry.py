@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import requests
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from components.errors import InvalidInput, TunegateError
 from components.oci import MANIFEST_TYPE, MANIFEST_TYPES, MAX_DOCUMENT_BYTES, Descriptor, damaged
@@ -15,7 +15,7 @@ from components.oci_client import RegistryClient, Unavailable
 from components.storage import CHUNK_BYTES, atomic_write
 
 ATTEMPTS = 4
-RETRY_WAIT = wait_exponential_jitter(initial=0.5, max=8)
+RETRY_WAIT = wait_random_exponential(multiplier=0.5, max=8)
 CHUNKED_ABOVE_BYTES, UPLOAD_CHUNK_BYTES = 256 << 20, 64 << 20  # smaller blobs are sent in one piece
 
 NAME = re.compile(
