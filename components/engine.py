@@ -1,11 +1,15 @@
 """How vLLM is started on this machine: offline for evaluation, and as a server."""
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from components.errors import InvalidInput
+from components.settings import load_settings
 
 KV_CACHE_GIB = 1
 ENGINE_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
@@ -82,6 +86,8 @@ def answer(
 ) -> dict[Literal["base", "tuned"], list[str]]:
     """Let base and fine-tuned answer the same prompts greedily in one engine.
 
+    The engine runs in this process, on all of its cores or on the GPU, and is gone afterwards.
+
     Args:
         config: The models.
         prompts: Conversations as the OpenAI API takes them, each ending with a user's turn.
@@ -89,5 +95,64 @@ def answer(
 
     Returns:
         The answers of each model in the order of the prompts.
+
+    Raises:
+        InvalidInput: Every prompt that leaves no room for an answer of `max_new_tokens`.
     """
-    raise NotImplementedError
+    _refuse_long_prompts(config, prompts, max_new_tokens)
+    # vLLM reads its variables when it is imported. What the user has set stays.
+    wanted = engine_environment(load_settings().device) | {
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "VLLM_LOGGING_LEVEL": "ERROR",
+        "TORCH_CPP_LOG_LEVEL": "ERROR",
+    }
+    os.environ.update({name: value for name, value in wanted.items() if name not in os.environ})
+    from vllm import LLM, SamplingParams
+    from vllm.distributed import cleanup_dist_env_and_memory
+    from vllm.lora.request import LoRARequest
+
+    engine = LLM(
+        model=str(config.base_path),
+        max_model_len=config.max_model_len,
+        dtype="bfloat16",
+        generation_config="vllm",
+        enable_lora=True,
+        max_lora_rank=_engine_rank(config.lora_r),
+        max_loras=1,
+        disable_log_stats=True,
+        use_tqdm_on_load=False,
+    )
+    try:
+        conversations: Any = list(prompts)  # vLLM's type of a conversation is a union of typed dicts
+        greedy = SamplingParams(temperature=0, max_tokens=max_new_tokens)
+
+        def ask(adapter: LoRARequest | None) -> list[str]:
+            outputs = engine.chat(conversations, greedy, use_tqdm=False, lora_request=adapter)
+            return [output.outputs[0].text for output in outputs]
+
+        tuned = LoRARequest(config.model_name, 1, str(config.adapter_path))
+        return {"base": ask(None), "tuned": ask(tuned)}
+    finally:
+        engine.llm_engine.engine_core.shutdown()
+        cleanup_dist_env_and_memory()
+
+
+def _refuse_long_prompts(
+    config: EngineConfig, prompts: Sequence[list[dict[str, str]]], max_new_tokens: int
+) -> None:
+    """Refuse prompts that do not fit, before vLLM is imported."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(config.base_path)
+    room = config.max_model_len - max_new_tokens
+    problems = []
+    for index, prompt in enumerate(prompts):
+        tokens = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=False)
+        if len(tokens) > room:
+            problems.append(
+                f"prompt {index}: got {len(tokens)} tokens, wanted at most {room} (max_model_len "
+                f"{config.max_model_len} less max_new_tokens {max_new_tokens}); shorten it or raise "
+                "max_model_len"
+            )
+    if problems:
+        raise InvalidInput("prompts", problems)
