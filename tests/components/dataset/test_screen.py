@@ -1,0 +1,141 @@
+"""Screening: every row ends in exactly one place, and no prompt is in both sets."""
+
+import json
+from collections.abc import Sequence
+from random import Random
+
+import pytest
+
+from components.conversations import Conversation
+from components.dataset.load import SourceRow
+from components.dataset.rows import RowFlaw, to_conversation
+from components.dataset.screen import Row, Screen, Screened, fingerprint, split
+
+WORDS = ["where", "what", "is", "the", "aisle", "of", "dog", "cat", "food", "bed", "price", "stock", "today"]
+
+
+def source_rows(*questions_and_answers: tuple[str, str]) -> list[SourceRow]:
+    rows = [{"instruction": question, "output": answer} for question, answer in questions_and_answers]
+    return [SourceRow(line, json.dumps(row), row) for line, row in enumerate(rows, start=1)]
+
+
+def words(rows: Sequence[Conversation]) -> list[int | RowFlaw]:
+    """Stand in for a tokenizer: a word is a token."""
+    return [sum(len(message.content.split()) for message in row.messages) for row in rows]
+
+
+def screen_two(train: list[SourceRow], held_out: list[SourceRow], max_length: int = 50) -> Screened:
+    return Screen(max_length, words).with_eval_file(("train.jsonl", train), ("eval.jsonl", held_out))
+
+
+def set_aside(screened: Screened) -> list[tuple[str, int, str, str]]:
+    return [(row.file, row.line, row.kind, row.reason) for row in screened.quarantined]
+
+
+def test_equal_rows_are_kept_once_and_name_their_twin():
+    screened = screen_two(source_rows(("A?", "1"), ("B?", "2"), (" A?", "1 ")), source_rows(("C?", "3")))
+    assert set_aside(screened) == [("train.jsonl", 3, "duplicate", "is the same as line 1")]
+
+
+def test_a_train_row_that_asks_what_is_held_out_is_left_out_and_the_eval_rows_stay():
+    screened = screen_two(
+        source_rows(("WHERE  is\tit?", "No idea."), ("Other?", "1")), source_rows(("Where is it?", "Here."))
+    )
+    assert set_aside(screened) == [
+        ("train.jsonl", 1, "leaks_eval", "asks what line 1 of eval.jsonl holds out")
+    ]
+    assert [row.conversation.completion for row in screened.eval] == ["Here."]
+
+
+def test_a_row_is_too_long_only_beyond_the_limit():
+    screened = screen_two(
+        source_rows(("a b c", "d"), ("a b c", "d e")), source_rows(("x", "y")), max_length=4
+    )
+    ((_, line, kind, reason),) = set_aside(screened)
+    assert (line, kind) == (2, "too_long")
+    assert "5 tokens" in reason and "max_length is 4" in reason
+    assert sorted(screened.tokens) == [2, 4, 5]
+
+
+def test_different_answers_to_one_prompt_are_found():
+    screened = screen_two(
+        source_rows(("Where?", "Aisle 1."), ("where?", "Aisle 2."), ("B?", "Yes."), ("b?", "yes.")),
+        source_rows(("C?", "3")),
+    )
+    assert [[row.line for row in group] for group in screened.contradictions] == [[1, 2]]
+
+
+def make_rows(count: int, prompts: int) -> list[Row]:
+    return [
+        Row("f", n, "", to_conversation({"prompt": f"Q{n % prompts}", "completion": f"A{n}"}))
+        for n in range(count)
+    ]
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("prompts", [200, 40])
+def test_a_split_parts_by_prompt(seed: int, prompts: int):
+    rows = make_rows(200, prompts)
+    train, held_out = split(rows, 0.2, seed)
+    assert sorted(row.line for row in train + held_out) == list(range(200))
+    assert not {row.prompt_key for row in train} & {row.prompt_key for row in held_out}
+    assert 40 <= len(held_out) < 40 + 200 // prompts
+
+
+def test_a_split_follows_its_seed_and_not_the_order_of_the_rows():
+    rows = make_rows(50, 50)
+    lines = {seed: {row.line for row in split(rows, 0.2, seed)[1]} for seed in (1, 2)}
+    assert lines[1] != lines[2]
+    assert {row.line for row in split(rows[::-1], 0.2, 1)[1]} == lines[1]
+
+
+def test_the_fingerprint_follows_content_and_side():
+    one, two = make_rows(2, 2)
+    moved = Row("another file", 77, "", one.conversation, tokens=9)
+
+    def digest(train: list[Row], held_out: list[Row]) -> str:
+        return fingerprint(Screened({}, train, held_out, []))
+
+    assert digest([one], [two]) == digest([moved], [two])
+    assert len({digest([one], [two]), digest([two], [one]), digest([one, two], [])}) == 3
+
+
+def random_row(random: Random) -> object:
+    """Draw a row that is sound about half the time and flawed in any way otherwise."""
+    texts: list[object] = [" ".join(random.choices(WORDS, k=random.randint(1, 3))) for _ in range(2)]
+    if random.random() < 0.5:
+        texts[random.randrange(2)] = random.choice(["", " \n", None, 5, [], {}, "\udc80", "long " * 60, True])
+    fields = random.choice(
+        [("instruction", "output"), ("prompt", "completion"), ("q", "a"), ("prompt", "output")]
+    )
+    row: dict[str, object] = dict(zip(fields, texts, strict=True))
+    turns = [{"role": role, "content": text} for role, text in zip(("user", "assistant"), texts, strict=True)]
+    random.shuffle(turns)
+    return random.choice([row, row, row, {"messages": turns}, [row], None, texts[0], {}])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_row_is_accepted_or_quarantined_once(seed: int):
+    random = Random(seed)
+    train, held_out = (
+        [
+            SourceRow(
+                line, "", random_row(random), RowFlaw("not_json", "cut") if random.random() < 0.1 else None
+            )
+            for line in range(1, random.randint(2, 300))
+        ]
+        for _ in range(2)
+    )
+    for screened in (
+        screen_two(train, held_out),
+        Screen(50, words).with_split(("train.jsonl", train), 0.3, seed),
+        Screen(50, None).with_eval_file(("train.jsonl", train), ("eval.jsonl", held_out)),
+    ):
+        placed = [(row.file, row.line) for row in (*screened.train, *screened.eval, *screened.quarantined)]
+        read = [("train.jsonl", row.line) for row in train]
+        if len(screened.rows_by_file) == 2:
+            read += [("eval.jsonl", row.line) for row in held_out]
+        assert sorted(placed) == sorted(read)
+        assert screened.rows_in == len(read)
+        assert not {r.prompt_key for r in screened.train} & {r.prompt_key for r in screened.eval}
+        assert len({row.content for row in screened.train}) == len(screened.train)

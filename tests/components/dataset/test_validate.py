@@ -1,0 +1,181 @@
+"""The stage as a whole: sets, report, record, MLflow inputs, and every refusal with all its reasons."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components import tracking
+from components.conversations import read_conversations
+from components.dataset.petstore import generate
+from components.dataset.validate import DatasetConfig, length_quantiles, validate
+from components.errors import InvalidInput
+
+PETSTORE = Path(generate.__file__).parent
+
+
+class Run:
+    """One run of the stage and where it wrote."""
+
+    def __init__(self, folder: Path, stage: tracking.Stage, model: Path) -> None:
+        self.train, self.eval, self.report = folder / "out/train", folder / "out/eval", folder / "out/report"
+        self.stage, self.model = stage, model
+
+    def __call__(self, dataset: Path | str, **values: Any) -> str:
+        values = {"base_model": str(self.model), "min_train_rows": 5, "min_eval_rows": 2, **values}
+        config = DatasetConfig(dataset=str(dataset), **values)
+        return validate(config, self.train, self.eval, self.report, self.stage)
+
+    def refused(self, dataset: Path | str, **values: Any) -> list[str]:
+        with pytest.raises(InvalidInput) as caught:
+            self(dataset, **values)
+        return caught.value.problems
+
+    def artifact(self, name: str) -> str:
+        return Path(self.stage.client.download_artifacts(self.stage.run_id, name)).read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def run(tmp_path: Path, stage: tracking.Stage, tiny_model: Path) -> Run:
+    return Run(tmp_path, stage, tiny_model)
+
+
+def rows_file(path: Path, count: int = 20, extra: str = "") -> Path:
+    rows = [{"instruction": f"Where is shelf {n}?", "output": f"Aisle {n % 4}."} for n in range(count)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows) + extra, encoding="utf-8")
+    return path
+
+
+def test_a_sound_dataset_leaves_sets_report_and_record(run: Run, capsys: pytest.CaptureFixture[str]):
+    digest = run(PETSTORE / "train.jsonl", eval_dataset=str(PETSTORE / "eval.jsonl"))
+    train, held_out = read_conversations(run.train), read_conversations(run.eval)
+    record = run.stage.record
+    assert digest.startswith("sha256:") and record.facts["dataset_fingerprint"] == digest
+    assert record.metrics["rows_in"] == len(train) + len(held_out) == record.metrics["rows_accepted"]
+    assert record.metrics["rows_quarantined"] == 0
+    assert record.metrics["tokens_p50"] <= record.metrics["tokens_p95"] <= record.metrics["tokens_max"]
+    (verdict,) = record.verdicts
+    assert (verdict.stage, verdict.status) == ("dataset", "passed")
+    assert [figure.title for figure in record.figures] == ["Tokens per row"]
+    assert run.artifact("dataset-report.html") == run.report.read_text(encoding="utf-8")
+    assert run.artifact("quarantine.jsonl") == ""
+    assert f"accepted {len(train)} rows for training" in capsys.readouterr().out
+
+
+def test_the_sets_are_inputs_of_the_run(run: Run):
+    digest = run(PETSTORE / "train.jsonl", eval_dataset=str(PETSTORE / "eval.jsonl"))
+    inputs = run.stage.client.get_run(run.stage.run_id).inputs.dataset_inputs
+    found = {entry.tags[0].value: entry.dataset for entry in inputs}
+    assert found["training"].name == "train.jsonl (training)"
+    assert found["eval"].name == "eval.jsonl (eval)"
+    assert found["training"].digest in digest
+    assert json.loads(found["eval"].profile)["num_rows"] == len(read_conversations(run.eval))
+
+
+def test_the_same_dataset_gives_the_same_fingerprint_from_any_form(run: Run, tmp_path: Path):
+    lines = rows_file(tmp_path / "a.jsonl")
+    rows = [json.loads(line) for line in lines.read_text().splitlines()]
+    array, packed = tmp_path / "a.json", tmp_path / "a.jsonl.gz"
+    array.write_text(json.dumps(rows, indent=2))
+    packed.write_bytes(gzip.compress(lines.read_bytes()))
+    assert run(lines) == run(array) == run(packed)
+    assert run(lines) != run(lines, seed=3)
+
+
+def test_a_share_is_held_out_when_there_is_no_eval_file(run: Run, tmp_path: Path):
+    run(rows_file(tmp_path / "a.jsonl"), eval_fraction=0.25)
+    train, held_out = read_conversations(run.train), read_conversations(run.eval)
+    assert (len(train), len(held_out)) == (15, 5)
+    assert not {row.prompt[0]["content"] for row in train} & {row.prompt[0]["content"] for row in held_out}
+
+
+def test_a_refused_dataset_still_leaves_report_record_and_quarantine(run: Run):
+    problems = run.refused(PETSTORE / "flawed.jsonl", eval_dataset=str(PETSTORE / "eval.jsonl"))
+    assert any("41 of 203 rows of flawed.jsonl are unusable" in problem for problem in problems)
+    assert run.stage.record.verdicts[0].status == "failed"
+    quarantined = [json.loads(line) for line in run.artifact("quarantine.jsonl").splitlines()]
+    assert len(quarantined) == 41
+    assert set(quarantined[0]) == {"file", "line", "kind", "reason", "excerpt"}
+    assert [figure.title for figure in run.stage.record.figures] == ["Tokens per row", "Quarantined rows"]
+    page = run.report.read_text(encoding="utf-8")
+    assert "quarantined share" in page and "One prompt, different answers" in page
+
+
+def test_the_report_escapes_what_the_data_says(run: Run, tmp_path: Path):
+    hostile = "<script>alert(1)</script>{{ 7 * 7 }}"
+    extra = json.dumps({"instruction": hostile, "output": "No."}) + f"\n{hostile}\n"
+    run(rows_file(tmp_path / "a.jsonl", extra=extra))
+    page = run.report.read_text(encoding="utf-8")
+    assert "<script" not in page and "&lt;script&gt;" in page and "{{ 7 * 7 }}" in page
+    assert 'src="http' not in page and "href=" not in page  # it needs nothing beside itself
+
+
+@pytest.mark.parametrize(
+    ("content", "values", "reasons"),
+    [
+        pytest.param(b"", {}, ["is empty"], id="empty"),
+        pytest.param(b'{"instruction": "\xff"}', {}, ["byte 17", "not UTF-8"], id="non-utf-8"),
+        pytest.param(
+            b"one\ntwo\n",
+            {},
+            [
+                "train_rows failed: 0 rows",
+                "eval_rows failed: 0 rows",
+                "2 of 2 rows",
+                "truncated_share inconclusive",
+            ],
+            id="no-valid-rows",
+        ),
+        pytest.param(
+            None, {"min_eval_rows": 30}, ["eval_rows failed: 4 rows", "at least 30"], id="few-for-eval"
+        ),
+        pytest.param(None, {"min_train_rows": 30}, ["train_rows failed: 16 rows", "at least 30"], id="few"),
+        pytest.param(None, {"max_length": 20}, ["truncated_share failed: 20 of 20"], id="all-too-long"),
+        pytest.param(None, {"eval_dataset": "no.jsonl"}, ["no.jsonl: no such file"], id="eval-missing"),
+        pytest.param(None, {"base_model": "/no/model"}, ["/no/model"], id="base-model-missing"),
+    ],
+)
+def test_refusals(
+    run: Run, tmp_path: Path, content: bytes | None, values: dict[str, Any], reasons: list[str]
+):
+    path = rows_file(tmp_path / "a.jsonl")
+    if content is not None:
+        path.write_bytes(content)
+    text = "\n".join(run.refused(path, **values))
+    assert all(reason in text for reason in reasons), text
+
+
+def test_a_broken_gzip_is_refused(run: Run, tmp_path: Path):
+    path = tmp_path / "a.jsonl.gz"
+    path.write_bytes(gzip.compress(rows_file(tmp_path / "a.jsonl", count=500).read_bytes())[:-40])
+    assert "could not be read" in run.refused(path)[0]
+
+
+def test_all_that_is_missing_is_reported_at_once(run: Run):
+    problems = "\n".join(run.refused("none.jsonl", eval_dataset="nor-this.jsonl", base_model="/no/model"))
+    assert "none.jsonl: no such file" in problems
+    assert "nor-this.jsonl: no such file" in problems
+    assert "base_model '/no/model'" in problems
+
+
+def test_a_missing_base_model_does_not_hide_what_is_wrong_with_the_rows(run: Run, tmp_path: Path):
+    problems = "\n".join(
+        run.refused(rows_file(tmp_path / "a.jsonl"), base_model="/no/model", min_eval_rows=9)
+    )
+    assert "base_model '/no/model'" in problems
+    assert "eval_rows failed: 4 rows" in problems
+    assert "tokens could be counted" in problems
+
+
+@pytest.mark.parametrize(
+    ("tokens", "expected"),
+    [
+        pytest.param([], {}, id="none"),
+        pytest.param([7], {"tokens_p50": 7, "tokens_p95": 7, "tokens_max": 7}, id="one"),
+        pytest.param(list(range(100)), {"tokens_p50": 50, "tokens_p95": 95, "tokens_max": 99}, id="hundred"),
+    ],
+)
+def test_length_quantiles(tokens: list[int], expected: dict[str, float]):
+    assert length_quantiles(tokens) == expected
