@@ -60,7 +60,7 @@ def read_rows(source: str) -> list[SourceRow]:
     if not content.strip():
         raise InvalidInput(name, ["is empty; wanted one row a line, each a JSON object"])
     path = PurePosixPath(urlsplit(source).path if "://" in source else source)
-    suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+    suffix = (path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix).lower()
     if suffix == ".parquet" or content.startswith(b"PAR1"):
         rows = list(_parquet(content, name))
     else:

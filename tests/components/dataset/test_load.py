@@ -3,6 +3,7 @@
 import gzip
 import json
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -54,6 +55,16 @@ def test_reads_rows_with_their_lines(
     rows = read_rows(write(tmp_path / name, content))
     assert [(row.line, row.value) for row in rows] == expected
     assert not any(row.flaw for row in rows)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_damaged_file_loses_no_line(tmp_path: Path, seed: int):
+    random = Random(seed)
+    content = bytearray((LINE + "\n").encode() * 50)
+    for _ in range(random.randint(1, 200)):
+        content[random.randrange(len(content))] = random.choice(b'\n\r {}[]",:\\\x00\x1d a1')
+    lines = [n for n, line in enumerate(content.split(b"\n"), start=1) if line.decode().strip()]
+    assert [row.line for row in read_rows(write(tmp_path / "a.jsonl", bytes(content)))] == lines
 
 
 def test_reads_parquet(tmp_path: Path):
