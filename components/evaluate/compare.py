@@ -55,7 +55,6 @@ def compare(
     rows = pick_rows(read_conversations(eval_path), config.max_eval_rows, config.seed)
     guard = read_conversations(GUARD_SET)
     base = prepare_base_model(config.base_model)
-    _refuse_long_prompts(rows, base.path, config)
     stage.say(f"base and fine-tuned answer {len(rows)} held-out and {len(guard)} guard prompts")
     engine = EngineConfig(
         base_path=base.path,
@@ -133,23 +132,3 @@ def _adapter_rank(adapter_path: Path) -> int:
             what, [f"adapter_config.json: r and rank_pattern give {ranks}, wanted whole numbers above 0"]
         )
     return int(max(ranks))
-
-
-def _refuse_long_prompts(rows: Sequence[Conversation], base_path: Path, config: EvaluateConfig) -> None:
-    """Refuse prompts that leave no room for the answer: the engine would fail on them, minutes later."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(base_path)
-    room = config.max_model_len - config.max_new_tokens
-    problems = []
-    for number, row in enumerate(rows, 1):
-        text = tokenizer.apply_chat_template(row.prompt, tokenize=False, add_generation_prompt=True)
-        length = len(tokenizer(text, add_special_tokens=False)["input_ids"])
-        if length > room:
-            problems.append(
-                f"row {number} of the {len(rows)} chosen: the prompt has {length} tokens, at most {room} fit "
-                f"(max_model_len {config.max_model_len} less max_new_tokens {config.max_new_tokens}); "
-                "raise max_model_len or take the row out"
-            )
-    if problems:
-        raise InvalidInput("eval set", problems)

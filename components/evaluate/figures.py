@@ -114,7 +114,7 @@ def draw_decision(interval: MeanInterval, check: Check, label: str, confidence: 
         f"{label}: gain over base, {interval.mean:+.3f} "
         f"({confidence:.0%} interval {interval.low:+.3f} to {interval.high:+.3f})"
     )
-    axes.set_title(f"Quality gate: {check.status}", loc="left", color=colour, weight="bold", pad=20)
+    axes.set_title(f"Gain over base: {check.status}", loc="left", color=colour, weight="bold", pad=20)
     figure.savefig(png)
 
 
