@@ -4,7 +4,7 @@ import json
 import time
 from typing import Any, Literal
 
-import requests  # type: ignore[import-untyped]
+import requests
 from pydantic import BaseModel, ConfigDict, Field
 from urllib3.exceptions import NewConnectionError, ReadTimeoutError
 

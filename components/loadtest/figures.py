@@ -27,6 +27,13 @@ EVENT_COLOURS: dict[EventKind, str] = {
     "replicas_ready": GREEN,
     "load_ended": GREY,
 }
+# What a cold start is doing after each of its events.
+PHASES: dict[EventKind, tuple[str, str]] = {
+    "stop_asked": (GREY, "stopping"),
+    "start_asked": (ORANGE, "starting, no answer yet"),
+    "first_answer": (PALE, "answering, not every replica ready yet"),
+}
+BACKING = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
 DPI = 130
 
 
@@ -92,7 +99,8 @@ def _latency(results: StressResults, rows: Sequence[tuple[str, LoadStats]]) -> "
                 continue
             axis.barh(place, found.p95, height=0.55, color=PALE, label="p95" if place == 0 else None)
             axis.barh(place, found.p50, height=0.3, color=BLUE, label="p50" if place == 0 else None)
-            axis.text(found.p95, place, f" {found.p50:.0f} / {found.p95:.0f}", va="center", color=INK)
+            text = f" {found.p50:.0f} / {found.p95:.0f}"
+            axis.text(found.p95, place, text, va="center", color=INK, bbox=BACKING, zorder=3)
         if objective is not None:
             axis.axvline(objective, color=ORANGE, linestyle="--", label="objective")
         axis.set_xlim(0, axis.get_xlim()[1] * 1.3)
@@ -133,34 +141,44 @@ def _over_time(
             upper.scatter(times, values, s=16, color=colour, alpha=0.75, linewidths=0, label=label)
     failed = [r for r in records if r.outcome != OK]
     if failed:
-        times, values = [r.started_at - zero for r in failed], [r.e2e_ms for r in failed]
-        upper.scatter(times, values, s=36, marker="x", color=RED, label=f"failed ({len(failed)}), at its end")
+        ends = [r.ended_at - zero for r in failed]
+        label = f"failed ({len(failed)})"
+        upper.scatter(
+            ends, [0] * len(ends), s=40, marker="x", color=RED, clip_on=False, zorder=3, label=label
+        )
     upper.axhline(results.slo_ttft_ms, color=ORANGE, linestyle="--", linewidth=1, label="objective")
     upper.set_ylabel("time to first token, ms")
-    upper.set_ylim(0, None)
-    upper.legend(loc="lower left", bbox_to_anchor=(0, 1.1), ncols=4, frameon=False, fontsize=9)
+    upper.set_ylim(0, upper.get_ylim()[1] * 1.1)
+    upper.legend(loc="lower left", bbox_to_anchor=(0, 1.16), ncols=4, frameon=False, fontsize=9)
     seconds = int(max(record.ended_at for record in records) - zero) + 1
     answered = _a_second(records, zero, seconds, ok=True)
     lower.bar(range(seconds), answered, 0.9, align="edge", color=GREEN, label="answered")
-    broken = _a_second(records, zero, seconds, ok=False)
-    lower.bar(range(seconds), broken, 0.9, bottom=answered, align="edge", color=RED, label="failed")
+    if failed:
+        broken = _a_second(records, zero, seconds, ok=False)
+        lower.bar(range(seconds), broken, 0.9, bottom=answered, align="edge", color=RED, label="failed")
     lower.set_ylabel("requests ended a second")
     lower.set_xlabel("seconds since the load began")
-    lower.legend(loc="upper right", frameon=False, fontsize=9)
+    lower.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize=9)
     lower.sharex(upper)
-    for event in scenario.timeline:
-        if event.kind in EVENT_COLOURS:
-            for axis in (upper, lower):
-                axis.axvline(event.at - zero, color=EVENT_COLOURS[event.kind], linewidth=1.2)
-            upper.annotate(
-                event.text,
-                (event.at - zero, 1.01),
-                xycoords=("data", "axes fraction"),
-                ha="center",
-                color=EVENT_COLOURS[event.kind],
-                fontsize=9,
-            )
+    _mark_events(scenario, zero, upper, lower)
     return figure
+
+
+def _mark_events(scenario: ScenarioResult, zero: float, upper: "Axes", lower: "Axes") -> None:
+    """Draw what happened as upright lines, their labels on two levels so that close ones can be read."""
+    shown = sorted((e for e in scenario.timeline if e.kind in EVENT_COLOURS), key=lambda event: event.at)
+    for number, event in enumerate(shown):
+        colour = EVENT_COLOURS[event.kind]
+        for axis in (upper, lower):
+            axis.axvline(event.at - zero, color=colour, linewidth=1.2)
+        upper.annotate(
+            f"{event.text} ({event.at - zero:.1f} s)",
+            (event.at - zero, 1.01 + 0.075 * (number % 2)),
+            xycoords=("data", "axes fraction"),
+            ha="center",
+            color=colour,
+            fontsize=9,
+        )
 
 
 def _a_second(records: Sequence[RequestRecord], zero: float, seconds: int, ok: bool) -> list[int]:
@@ -172,27 +190,19 @@ def _a_second(records: Sequence[RequestRecord], zero: float, seconds: int, ok: b
 
 
 def _cold_start(scenario: ScenarioResult) -> "Figure":
-    figure, (axis,) = _canvas(1.9)
-    events = scenario.timeline
-    zero = next(event.at for event in events if event.kind == "start_asked")
-    colours = {"stop_asked": GREY, "all_stopped": GREY, "start_asked": ORANGE, "first_answer": PALE}
-    names = {
-        "stop_asked": "stopping",
-        "start_asked": "no answer yet",
-        "first_answer": "answers, not all replicas ready",
-    }
-    shown = []
-    for event, after in itertools.pairwise(events):
-        if after.at - event.at < 0.001 or event.kind not in colours:
-            continue
-        axis.barh(0, after.at - event.at, left=event.at - zero, height=0.5, color=colours[event.kind])
-        shown.append(f"{names.get(event.kind, 'stopped')} {after.at - event.at:.1f} s")
-    for event in events:
-        axis.axvline(event.at - zero, color=INK, linewidth=0.8, ymax=0.75)
-    axis.set_ylim(-0.4, 0.6)
+    figure, (axis,) = _canvas(2.1)
+    zero = next(event.at for event in scenario.timeline if event.kind == "start_asked")
+    for event, after in itertools.pairwise(scenario.timeline):
+        colour, phase = PHASES.get(event.kind, (GREY, ""))
+        seconds = after.at - event.at
+        if phase and seconds > 0.05:
+            axis.barh(
+                0, seconds, left=event.at - zero, height=0.5, color=colour, label=f"{phase}: {seconds:.1f} s"
+            )
     axis.set_yticks([])
-    axis.set_title(" · ".join(shown), loc="left", fontsize=10, color=INK)
+    axis.set_ylim(-0.45, 0.45)
     axis.set_xlabel("seconds since the start")
+    axis.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, fontsize=9)
     return figure
 
 

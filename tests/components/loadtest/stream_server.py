@@ -83,7 +83,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_event({"choices": [{"delta": {"role": "assistant", "content": ""}}]})
         for number in range(body["max_tokens"]):
             self.server.closing.wait(self.server.itl_s if number else self.server.ttft_s)
-            fault = self.server.fault(number)
+            fault = self.server.fault(number) if number else fault
             if fault == "break":
                 self.close_connection = True
                 return
