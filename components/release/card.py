@@ -12,6 +12,7 @@ from components.checks import Check
 from components.release import wording
 from components.release.comparison import chosen_examples, comparisons
 from components.release.facts import ReleaseFacts
+from components.release.load_table import COLUMNS, load_rows
 from components.release.outcome import Outcome
 from components.release.properties import headline_figures, properties, training_figures
 from components.release.stage_boxes import MARKS, STAGES, cached_stages, stage_boxes
@@ -79,6 +80,8 @@ def render_card(facts: ReleaseFacts, stages: Sequence[RecordedStage], outcome: O
         properties=list(properties(facts, records)),
         times=_times(facts, latest),
         comparisons=list(comparisons(records)),
+        load_columns=[label for _, label, _ in COLUMNS],
+        load=list(load_rows(records)),
         examples=chosen_examples(facts.examples),
         pictures=[
             _picture(title, stage.record.stage, png)

@@ -14,13 +14,11 @@ _LABELS = {
     "dataset": "Dataset",
     "dataset_fingerprint": "Dataset fingerprint",
     "base_model": "Base model",
-    "base_revision": "Base model revision",
+    "base_model_revision": "Base model revision",
     "adapter_digest": "Adapter",
     "image": "Adapter image",
-    "reference": "Adapter image",
     "image_digest": "Image digest",
     "model_version": "Registered version",
-    "version": "Registered version",
     "endpoint": "Endpoint",
     "champion_version": "Champion",
     "previous_version": "Previous champion",
@@ -29,7 +27,16 @@ _LABELS = {
     "left_behind": "Left behind",
     "serving": "Goes on serving",
 }
-_ELSEWHERE = frozenset({"reasons", "refused_by"})  # said in the headline
+_ELSEWHERE = frozenset({"reasons", "refused_by", "seed"})  # in the headline or among the parameters
+_TRAINING = (
+    ("train_loss", "Loss at the end", ""),
+    ("tokens_per_s", "Speed", "tokens/s"),
+    ("train_tokens", "Tokens", ""),
+    ("steps", "Steps", ""),
+    ("train_seconds", "Time", "s"),
+    ("peak_memory_gib", "Peak memory", "GiB"),
+    ("rows_left_out", "Rows left out", ""),
+)
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,11 @@ def properties(facts: ReleaseFacts, records: Sequence[StageRecord]) -> Iterator[
         if "base_model" in record.params:
             found.setdefault("base_model", str(record.params["base_model"]))
         found |= {name: text for name, text in record.facts.items() if name not in _ELSEWHERE and text}
-    for name in ("champion_version", "previous_version"):
+        if record.stage == "deploy":
+            found.pop("endpoint", None)  # the candidate's own, not the one that clients are given
+    if "champion_version" in found:
+        found.pop("model_version", None)
+    for name in ("model_version", "champion_version", "previous_version"):
         if name in found:
             found[name] = f"version {found[name]}"
     if "endpoint" in found:
@@ -63,8 +74,11 @@ def properties(facts: ReleaseFacts, records: Sequence[StageRecord]) -> Iterator[
         found["serving"] = f"{version}{facts.serving.deployment}, at {facts.serving.endpoint}/v1"
     order = [*_LABELS, *(name for name in found if name not in _LABELS)]
     shown: set[str] = set()
+    if found.get("retired") == found.get("deployment"):
+        found.pop("deployment", None)
     for name in order:
-        if name not in found or any(found[name] in text for text in shown):
+        # A digest that stands in the image's reference already is not said twice.
+        if name not in found or ("sha256:" in found[name] and any(found[name] in text for text in shown)):
             continue
         shown.add(found[name])
         label = (
@@ -96,15 +110,20 @@ def headline_figures(records: Sequence[StageRecord]) -> Iterator[Fact]:
 
 
 def _relative_margin(check: Check) -> float:
-    size = max(abs(check.limit), abs(check.value or 0.0))
-    return abs(check.margin or 0.0) / size if size and check.unit != "digest" else float("inf")
+    """Return the margin as a share of the limit; of what is counted, every margin is far."""
+    if check.unit not in ("share", "ms", "s") or not check.limit or check.margin is None:
+        return float("inf")
+    return check.margin / max(abs(check.limit), abs(check.value or 0.0))
 
 
 def training_figures(records: Sequence[StageRecord]) -> list[Fact]:
-    """Return the last value of each metric of the training."""
+    """Return how the training went."""
     for record in records:
         if record.stage == "finetune":
+            found = record.metrics
             return [
-                Fact(wording.plain(name), wording.number(value)) for name, value in record.metrics.items()
+                Fact(label, wording.quantity(found[name], unit))
+                for name, label, unit in _TRAINING
+                if name in found
             ]
     return []

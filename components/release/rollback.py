@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from components import registry, tracking
 from components.errors import DigestMismatch, TunegateError
 from components.release.traffic import switch_traffic
-from components.serve.backend import Backend, serving_backend
+from components.serve.backend import Backend, Replica, serving_backend
 from components.serve.spec import ServingSpec
 
 
@@ -103,11 +103,27 @@ def _deploy(
     say(f"deploy {spec.name} from {spec.image}")
     try:
         backend.apply(spec)
-        say(f"ready after {backend.wait_ready(spec.name, ready_timeout_s):.0f} s")
+        seconds = backend.wait_ready(spec.name, ready_timeout_s, _narrator(say))
+        say(f"ready after {seconds:.0f} s")
     except BaseException:
         if serving is None or serving.name != spec.name:
             _retire_unless_serving(backend, spec)
         raise
+
+
+def _narrator(say: Callable[[str], None]) -> Callable[[list[Replica]], None]:
+    """Return what says how many replicas are ready, whenever that has changed."""
+    said = ""
+
+    def narrate(replicas: list[Replica]) -> None:
+        nonlocal said
+        ready = sum(replica.state == "ready" for replica in replicas)
+        text = f"{ready} of {len(replicas)} replicas are ready"
+        if text != said:
+            said = text
+            say(text)
+
+    return narrate
 
 
 def _retire_unless_serving(backend: Backend, spec: ServingSpec) -> None:

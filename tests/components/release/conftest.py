@@ -7,7 +7,7 @@ import pytest
 
 from components import registry, tracking
 from components.errors import TunegateError
-from components.serve.backend import Backend, Replica
+from components.serve.backend import Backend, Replica, WaitProgress
 from components.serve.spec import ServingSpec, deployment_name
 
 
@@ -30,8 +30,11 @@ class MemoryBackend(Backend):
         self._call("apply", spec.name)
         self.deployed[spec.name] = spec
 
-    def wait_ready(self, name: str, timeout_s: float) -> float:
+    def wait_ready(self, name: str, timeout_s: float, progress: WaitProgress | None = None) -> float:
         self._call("wait_ready", name)
+        if progress:
+            progress(self.replicas(name))
+            progress(self.replicas(name))
         return 1.0
 
     def endpoint(self, name: str) -> str:
@@ -44,7 +47,7 @@ class MemoryBackend(Backend):
         return list(self.deployed.values())
 
     def replicas(self, name: str) -> list[Replica]:
-        return []
+        return [Replica("r0", "ready", "http://127.0.0.1:9001"), Replica("r1", "starting", "")]
 
     def kill_replica(self, name: str) -> str:
         return name

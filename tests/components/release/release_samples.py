@@ -128,10 +128,13 @@ def finetune_stage(**rest: object) -> RecordedStage:
         "metrics": {
             "train_loss": 0.4312,
             "steps": 148.0,
-            "tokens_per_second": 391.2,
-            "trained_tokens": 45120.0,
+            "tokens_per_s": 391.2,
+            "train_tokens": 45120.0,
+            "train_seconds": 115.3,
+            "peak_memory_gib": 2.41,
+            "learning_rate": 0.0,
         },
-        "facts": {"base_revision": "sha256:" + "ab" * 32, "adapter_digest": DIGEST},
+        "facts": {"base_model_revision": "sha256:" + "ab" * 32, "adapter_digest": DIGEST},
         "pictures": [("Training loss", picture("loss"))],
     }
     return recorded("finetune", 9, 131.4, **{**values, **rest})
@@ -184,10 +187,10 @@ def quality_stage(low: float = 0.598, status: Status = "passed", why: str = "") 
 
 
 def image_stage(**rest: object) -> RecordedStage:
-    reference = f"oci:/home/sam/tunegate/.tunegate/images/petstore@sha256:{'5c' * 32}"
-    return recorded(
-        "image", 219, 2.4, facts={"reference": reference, "image_digest": f"sha256:{'5c' * 32}"}, **rest
-    )
+    digest = f"sha256:{'5c' * 32}"
+    reference = f"oci:/home/sam/tunegate/.tunegate/images/petstore@{digest}"
+    facts = {"model_version": "4", "image": reference, "image_digest": digest}
+    return recorded("image", 219, 2.4, facts=facts, **rest)
 
 
 def service_stage(recovery_s: float | None = 38.2) -> RecordedStage:
@@ -226,7 +229,13 @@ def service_stage(recovery_s: float | None = 38.2) -> RecordedStage:
 
 
 def deploy_stage(**rest: object) -> RecordedStage:
-    return recorded("deploy", 222, 52.5, facts={"deployment": "petstore-20260115-142233-9f3c"}, **rest)
+    return recorded(
+        "deploy",
+        222,
+        52.5,
+        facts={"endpoint": "http://127.0.0.1:9100", "deployment": "petstore-20260115-142233-9f3c"},
+        **rest,
+    )
 
 
 def stress_stage() -> RecordedStage:
@@ -234,7 +243,20 @@ def stress_stage() -> RecordedStage:
         "stress",
         276,
         141.0,
-        metrics={"steady_ttft_p95_ms": 412.3},
+        metrics={
+            f"{scenario}_{name}": value
+            for scenario, slower in (("steady", 1.0), ("long_prompts", 2.1), ("long_prompts_normal", 1.4))
+            for name, value in {
+                "requests": 150.0,
+                "failed_share": 0.0,
+                "goodput": 1 - 0.06 * slower,
+                "ttft_p50_ms": 188.0 * slower,
+                "ttft_p95_ms": 412.3 * slower,
+                "itl_p95_ms": 61.0 * slower,
+                "requests_per_s": 9.83 / slower,
+                "output_tokens_per_s": 235.9 / slower,
+            }.items()
+        },
         pictures=[
             ("Latency by scenario", picture("bars")),
             ("Throughput", picture("loss")),

@@ -56,6 +56,25 @@ def test_a_promoted_card_says_what_serves_and_how_to_ask_it():
     assert "tunegate mlflow" in page
 
 
+def test_what_users_saw_under_load_stands_in_a_table():
+    page = card(samples.promoted())
+    assert "<td>long prompts, normal users</td>" in page
+    assert '<td>steady</td><td class="n">150</td><td class="n">0 %</td><td class="n">94 %</td>' in page
+
+
+def test_the_candidates_own_endpoint_is_not_given_to_clients():
+    assert "127.0.0.1:9100" not in card(samples.promoted())
+    assert "127.0.0.1:9100" not in card(samples.refused_at_service())
+
+
+def test_nothing_is_said_twice():
+    promoted, refused = card(samples.promoted()), card(samples.refused_at_service())
+    assert "Registered version" not in promoted and ">version 4<" in promoted
+    assert ">Registered version<" in refused and ">Champion<" not in refused
+    assert "Retired deployment" in refused and ">Deployment<" not in refused
+    assert ">Image digest<" not in promoted
+
+
 def test_a_refusal_says_what_was_found_and_what_was_asked():
     page = card(samples.refused_at_service())
     assert "Refused at the service gate: of 6 checks, 1 failed." in page

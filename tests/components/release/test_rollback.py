@@ -42,6 +42,7 @@ def test_the_previous_champion_serves_again(backend, champion, second):
     assert versions() == ("1", "2")
     assert (done.from_version, done.to_version, done.endpoint) == ("2", "1", "http://127.0.0.1:8041")
     assert any(champion.image in line for line in said)
+    assert said.count("1 of 2 replicas are ready") == 1
     assert "version 1 of petstore serves at http://127.0.0.1:8041/v1" in said[-1]
 
 
