@@ -73,7 +73,8 @@ def _adapter_rank(reference: str, adapter_digest: str) -> int:
     with tempfile.TemporaryDirectory() as folder:
         adapter = pull_adapter(reference, adapter_digest, Path(folder) / "adapter")
         settings = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
-    return max([settings["r"], *(settings.get("rank_pattern") or {}).values()])
+    ranks: list[int] = [settings["r"], *(settings.get("rank_pattern") or {}).values()]
+    return max(ranks)
 
 
 class _Narrator:

@@ -1,0 +1,68 @@
+"""The local back end with real vLLM, two replicas of a tiny model."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from components.adapter_images import push_adapter
+from components.serve.local import LocalBackend
+from components.serve.spec import ServingSpec
+from tests.components.serve.clients import ask, processes_in
+
+READY_S = 240
+
+
+@pytest.fixture(scope="module")
+def tiny_adapter(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LoRA adapter with random weights."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_model)
+    config = LoraConfig(
+        r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM", init_lora_weights=False
+    )
+    path = tmp_path_factory.mktemp("tiny-adapter")
+    get_peft_model(model, config).save_pretrained(path)
+    return path
+
+
+@pytest.fixture
+def real(home: Path) -> Iterator[LocalBackend]:
+    backend = LocalBackend()
+    yield backend
+    backend.shutdown()
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(600)
+def test_real_replicas_serve_recover_and_leave_nothing(
+    home: Path, real: LocalBackend, tiny_model: Path, tiny_adapter: Path
+) -> None:
+    image = push_adapter(tiny_adapter, "", {}, "pet")
+    spec = ServingSpec(
+        name="pet-real",
+        model_name="pet",
+        base_model=str(tiny_model),
+        image=image.reference,
+        adapter_digest=image.adapter_digest,
+        lora_r=4,
+        replicas=2,
+        max_model_len=256,
+    )
+    real.apply(spec)
+    print("ready", real.wait_ready(spec.name, READY_S))
+    real.promote(spec.name)
+    live = real.live_endpoint("pet")
+
+    assert ask(live, "pet", stream=True)
+    assert ask(live, "base")
+    killed = real.kill_replica(spec.name)
+    assert ask(live, "pet")  # by the other one
+    print("again", real.wait_ready(spec.name, READY_S))
+    assert {r.name: r.state for r in real.replicas(spec.name)}[killed] == "ready"
+
+    real.shutdown()
+
+    assert processes_in(str(home)) == []
