@@ -1,7 +1,6 @@
 """What the users ask: the eval set's own prompts, and longer ones made of several of them."""
 
 import random
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,23 +18,19 @@ class Prompts:
     Attributes:
         normal: As they stand in the eval set.
         long: The same questions behind a context of other questions.
-        median_chars: Median length of the normal ones.
-        long_factor: How much longer the median long one is, in characters.
     """
 
     normal: list[Prompt]
     long: list[Prompt]
-    median_chars: float
-    long_factor: float
 
 
-def make_prompts(rows: Sequence[Conversation], factor: float, max_chars: int, seed: int) -> Prompts:
+def make_prompts(rows: Sequence[Conversation], long_chars: int, max_chars: int, seed: int) -> Prompts:
     """Make the prompts of a load.
 
     Args:
         rows: The eval set.
-        factor: Length of a long prompt, in medians of the normal ones, characters.
-        max_chars: Longest prompt that the service takes; longer normal prompts are left out and long
+        long_chars: Length of a long prompt; a normal one that is longer already stays as it is.
+        max_chars: Longest prompt that the service takes; longer normal prompts are left out, and long
             ones end there.
         seed: Of the order and of the contexts.
 
@@ -55,11 +50,9 @@ def make_prompts(rows: Sequence[Conversation], factor: float, max_chars: int, se
         )
     order.shuffle(normal)
     normal = normal[:MOST_PROMPTS]
-    median = statistics.median(length(prompt) for prompt in normal)
-    wanted = min(round(factor * median), max_chars)
     questions = [prompt[-1]["content"] for prompt in normal]
-    long = [_lengthen(prompt, questions, wanted, order) for prompt in normal]
-    return Prompts(normal, long, median, statistics.median(map(length, long)) / median)
+    wanted = min(long_chars, max_chars)
+    return Prompts(normal, [_lengthen(prompt, questions, wanted, order) for prompt in normal])
 
 
 def length(prompt: Prompt) -> int:

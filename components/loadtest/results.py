@@ -107,7 +107,6 @@ class StressResults(BaseModel):
         adapter_digest: The adapter that was served.
         slo_ttft_ms: The objective that goodput is held against: time to first token.
         slo_itl_ms: The objective: mean time between the tokens of an answer.
-        long_prompt_factor: How much longer the long prompts really were.
         scenarios: In the order in which they ran.
         replicas: Replicas deployed.
         replicas_ready: Replicas ready when all was over.
@@ -116,7 +115,6 @@ class StressResults(BaseModel):
     adapter_digest: str
     slo_ttft_ms: float
     slo_itl_ms: float
-    long_prompt_factor: float
     scenarios: list[ScenarioResult] = Field(default_factory=list)
     replicas: int
     replicas_ready: int = 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from components.conversations import Conversation, read_conversations
 from components.errors import TunegateError
-from components.loadtest.client import OK, ChatEndpoint, RequestRecord, ask, new_session
+from components.loadtest.client import OK, ChatEndpoint, Prompt, RequestRecord, ask, new_session
 from components.loadtest.config import StressConfig
 from components.loadtest.figures import draw_figures
 from components.loadtest.load import LoadPlan
@@ -51,7 +51,6 @@ def run_stress(
         adapter_digest=spec.adapter_digest,
         slo_ttft_ms=config.slo_ttft_ms,
         slo_itl_ms=config.slo_itl_ms,
-        long_prompt_factor=prompts.long_factor,
         replicas=spec.replicas,
     )
     records: dict[str, list[RequestRecord]] = {}
@@ -73,16 +72,30 @@ def run_stress(
 def _fitting_prompts(
     config: StressConfig, spec: ServingSpec, endpoint: ChatEndpoint, rows: Sequence[Conversation]
 ) -> Prompts:
-    """Make prompts that fit the service, judged by its own count of the tokens of one of them."""
+    """Make prompts that are as long as asked for, and fit the service, by its own count of tokens.
+
+    The chat template adds tokens to every prompt, so it takes two counts to know what a character costs.
+    """
     sample = sorted((row.prompt for row in rows), key=length)[len(rows) // 2]
-    answer = ask(new_session(), endpoint, sample)
-    if answer.outcome != OK:
-        raise TunegateError(
-            f"{endpoint.base_url} does not answer an ordinary prompt ({answer.outcome}): {answer.detail}"
-        )
-    tokens_per_char = (answer.prompt_tokens or length(sample)) / length(sample)
+    longer = [*sample[:-1], {**sample[-1], "content": f"{sample[-1]['content']}\n\n" * 3}]
+    tokens, longer_tokens = _count(endpoint, sample), _count(endpoint, longer)
+    tokens_per_char = max(1, longer_tokens - tokens) / (length(longer) - length(sample))
+
+    def chars(wanted_tokens: float) -> int:
+        return int(length(sample) + (wanted_tokens - tokens) / tokens_per_char)
+
     room_tokens = (spec.max_model_len - config.load_max_tokens) * ROOM_SHARE
-    return make_prompts(rows, config.long_prompt_factor, int(room_tokens / tokens_per_char), config.seed)
+    return make_prompts(rows, chars(config.long_prompt_factor * tokens), chars(room_tokens), config.seed)
+
+
+def _count(endpoint: ChatEndpoint, prompt: Prompt) -> int:
+    answer = ask(new_session(), endpoint, prompt)
+    if answer.outcome != OK or answer.prompt_tokens is None:
+        raise TunegateError(
+            f"{endpoint.base_url}: an ordinary prompt of {length(prompt)} characters was not answered "
+            f"({answer.outcome}): {answer.detail or 'the server does not count prompt tokens'}"
+        )
+    return answer.prompt_tokens
 
 
 def _plan(
@@ -151,6 +164,9 @@ def _summary(result: ScenarioResult) -> str:
             parts.append(f"TTFT p95 {stats.ttft_ms.p95:.0f} ms")
         if stats.goodput is not None:
             parts.append(f"goodput {stats.goodput:.0%}")
+    if "long" in result.users:
+        lengths = (f"{result.users[name].prompt_tokens or 0:.0f}" for name in ("long", "normal"))
+        parts.append(f"prompts of {' and '.join(lengths)} tokens")
     if result.recovery_s is not None:
         parts.append(f"ready again after {result.recovery_s:.0f} s")
     if result.cold_start_s is not None:

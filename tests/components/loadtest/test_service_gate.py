@@ -48,7 +48,6 @@ def results(**changed: dict[str, Any]) -> StressResults:
         adapter_digest="sha256:1",
         slo_ttft_ms=2000,
         slo_itl_ms=300,
-        long_prompt_factor=4,
         replicas=2,
         replicas_ready=2,
         scenarios=[ScenarioResult(name=name, title=name, **values) for name, values in found.items()],

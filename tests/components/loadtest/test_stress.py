@@ -70,7 +70,7 @@ def test_every_scenario_against_a_service_that_recovers(
     assert steady.users["all"].requests >= 10
     assert set(long.users) == {"all", "normal", "long"}
     ratio = long.users["long"].prompt_tokens / long.users["normal"].prompt_tokens
-    assert ratio == pytest.approx(results.long_prompt_factor, rel=0.5) and ratio > 2
+    assert ratio == pytest.approx(4, rel=0.1)
     assert 1 <= killed.users["all"].failures["broken_stream"] <= 4
     assert [event.kind for event in killed.timeline] == [
         "load_started",
@@ -129,7 +129,7 @@ def test_a_service_that_does_not_answer_is_told_before_any_load(
 ):
     with fake_backend() as backend:
         backend.scale(SPEC.name, 0)
-        with pytest.raises(TunegateError, match=r"does not answer an ordinary prompt \(http_503\)"):
+        with pytest.raises(TunegateError, match=r"prompt of 20 characters was not answered \(http_503\)"):
             stressed(backend, CONFIG, stage, tmp_path, monkeypatch)
 
 
