@@ -64,7 +64,8 @@ class Front:
         registry: Where requests go that are let through.
         host: Its own host:port.
         faults: What the next requests get: a status, `drop` (no answer), `cut` (half an answer), `tamper`
-            (another byte), `swell` (more bytes than asked for) or `let through`.
+            (another byte), `swell` (more bytes than asked for), `label` (a .gz said to be only
+            encoded so, as some do for clients that take it) or `let through`.
         tokens: Whether a token is asked for whose scope fits the method, as Docker Hub does.
         seen: Method and path of each request.
     """
@@ -139,6 +140,8 @@ class _Handler(BaseHTTPRequestHandler):
             content = content[: len(content) // 2]
         elif fault == "tamper":
             content = content[:-1] + bytes([content[-1] ^ 1])
+        elif fault == "label" and "gzip" in self.headers.get("Accept-Encoding", ""):
+            kept["Content-Encoding"] = "gzip"
         elif fault == "swell":
             content += content
             length = len(content)

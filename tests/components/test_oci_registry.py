@@ -143,6 +143,14 @@ def test_lasting_trouble_is_put_into_words(
     assert len(front.seen) == requests
 
 
+def test_a_layer_that_the_registry_calls_encoded_arrives_packed(
+    front: Front, adapter: Path, tmp_path: Path
+) -> None:
+    reference = push(adapter, f"{front.host}/a")
+    front.faults = ["let through", "let through", "label"]
+    assert_pulls(reference, adapter, tmp_path / "out")
+
+
 def test_an_image_that_is_not_there_is_asked_for_once(front: Front, tmp_path: Path) -> None:
     missing = f"sha256:{'0' * 64}"
     with pytest.raises(InvalidInput, match=r"no such image or repository \(404 Not Found: manifest unknown"):
@@ -210,6 +218,17 @@ def test_missing_and_wrong_credentials_are_told_apart(
         assert len([path for _, path in front.seen if path.startswith("/v2/")]) <= 2
 
 
+def test_what_an_account_may_not_do_is_asked_for_once(
+    registry_with_password: str, adapter: Path, tmp_path: Path
+) -> None:
+    with running_front(registry_with_password) as front:
+        log_in(tmp_path / ".docker", front.host)
+        front.faults = ["let through", "let through", 403, 403]
+        with pytest.raises(TunegateError, match="this account may not do that in a"):
+            push(adapter, f"{front.host}/a")
+        assert [method for method, _ in front.seen] == ["HEAD", "HEAD", "POST"]
+
+
 def test_a_broken_docker_config_is_named(tmp_path: Path, adapter: Path) -> None:
     (tmp_path / ".docker").mkdir()
     (tmp_path / ".docker" / "config.json").write_text("{")
@@ -257,5 +276,6 @@ def test_plain_http_where_tls_is_wanted_says_what_to_set(
     registry: str, adapter: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("components.oci_client.LOOPBACK", ())
+    monkeypatch.setattr(oci_registry, "RETRY_WAIT", lambda _: pytest.fail("tried again in vain"))
     with pytest.raises(TunegateError, match=f"TUNEGATE_INSECURE_REGISTRIES={registry}"):
         push(adapter, f"{registry}/a")
