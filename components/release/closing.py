@@ -41,13 +41,18 @@ def close(serving_target: str, model_name: str, card_path: Path) -> None:
     problems, serving = _settle(client, serving_target, model_name, release, ended)
     facts = gather_facts(client, release, model_name, stages, serving, problems)
     card = render_card(facts, stages, ended)
-    for path in {card_path.resolve(), home() / "releases" / release / "card.html"}:
-        with atomic_write(path) as file:
-            file.write(card.encode())
+    _write(card_path, card)
     _end_parent(client, release, stages, ended, card)
+    # Last, because whoever started the release closes it again as long as this file is not there.
+    _write(home() / "releases" / release / "card.html", card)
     for problem in problems:
         progress.report(STAGE, "step", problem)
     progress.report(STAGE, "finished", f"{ended.ending}: {ended.why}")
+
+
+def _write(path: Path, text: str) -> None:
+    with atomic_write(path) as file:
+        file.write(text.encode())
 
 
 def outcome(release: str) -> Ending:

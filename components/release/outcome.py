@@ -39,7 +39,7 @@ def derive_outcome(stages: Sequence[RecordedStage]) -> Outcome:
     records = list({stage.record.stage: stage.record for stage in stages}.values())
     if any(record.stage == "promote" and record.status == "finished" for record in records):
         count = sum(len(verdict.checks) for record in records for verdict in record.verdicts)
-        return Outcome("promoted", f"All {count} checks passed; it takes the live traffic.", "promote")
+        return Outcome("promoted", f"All {_checks(count)} passed; it takes the live traffic.", "promote")
     for record in records:
         for verdict in record.verdicts:
             if not verdict.passed:
@@ -62,7 +62,7 @@ def _refused(record: StageRecord, verdict: Verdict) -> Outcome:
     found = f"{failed} failed" if failed else f"{len(standing)} inconclusive"
     return Outcome(
         "refused",
-        f"Refused at the {where}: of {len(verdict.checks)} checks, {found}.",
+        f"Refused at the {where}: of {_checks(len(verdict.checks))}, {found}.",
         record.stage,
         tuple(
             f"{wording.check_name(check)} {check.status}: {wording.check_value(check)}, "
@@ -70,6 +70,10 @@ def _refused(record: StageRecord, verdict: Verdict) -> Outcome:
             for check in standing
         ),
     )
+
+
+def _checks(count: int) -> str:
+    return f"{count} check{'s'[: count != 1]}"
 
 
 def _failed(record: StageRecord) -> Outcome:

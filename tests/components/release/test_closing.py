@@ -70,7 +70,7 @@ def test_an_inconclusive_gate_refuses(state, tmp_path, backend):
     judge("quality-gate", UNSURE, tmp_path)
     close("local", "petstore", tmp_path / "card.html")
     assert parent() == ("FAILED", "refused")
-    assert "Refused at the quality gate: of 1 checks, 1 inconclusive." in (tmp_path / "card.html").read_text()
+    assert "Refused at the quality gate: of 1 check, 1 inconclusive." in (tmp_path / "card.html").read_text()
 
 
 def test_a_release_that_failed_says_every_problem(state, tmp_path, backend):
