@@ -1,5 +1,6 @@
 # One verb a target. `make` lists them.
 PYTHON ?= python3.11
+PRESET ?= pipelines/presets/petstore.yaml
 BIN := .venv/bin
 UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --python-version 3.11 --extra dev \
   --overrides containers/local/overrides.txt --no-emit-index-url --no-emit-find-links \
@@ -18,8 +19,8 @@ setup: .venv/installed  ## install everything into .venv (Python 3.11 is all tha
 	@$(PYTHON) containers/local/install.py
 	@touch $@
 
-run: setup  ## the whole release on the pet-store preset: dataset to promoted endpoint
-	@$(BIN)/tunegate run --preset pipelines/presets/petstore.yaml
+run: setup  ## the whole release from the pet store's dataset to its promoted endpoint
+	@$(BIN)/tunegate run --preset $(PRESET)
 
 test: setup lint  ## lint, types, unit tests, then the real thing on a smaller preset
 	@$(BIN)/python -m pytest

@@ -19,7 +19,7 @@ from components.errors import InvalidInput, TunegateError
 from components.models import check_base_model
 from components.settings import home
 from components.storage import content_digest
-from pipelines.lock import exclusive
+from pipelines.lock import exclusive, holder
 from pipelines.params import ReleaseParams
 
 Ending = Literal["promoted", "refused", "failed", "interrupted"]
@@ -64,6 +64,12 @@ def run_release(
         with _interruptible():
             interrupted = _run(command + ["--no-cache"] * (not use_cache), environment, log, follow)
         return _result(params, release_id, folder / "card.html", log, interrupted)
+
+
+def running_release() -> str:
+    """Return the id of the release that is running in this state directory; empty if none is."""
+    words = holder().split()
+    return words[1] if words[:1] == ["release"] else ""
 
 
 def preflight(params: ReleaseParams) -> ReleaseParams:

@@ -13,6 +13,19 @@ class Busy(TunegateError):
     """Another command is changing the same state directory."""
 
 
+def holder() -> str:
+    """Return what holds the state directory now; empty if nothing does."""
+    path = home() / "lock"
+    if not path.is_file():
+        return ""
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return file.read().strip()
+    return ""
+
+
 @contextmanager
 def exclusive(what: str) -> Iterator[None]:
     """Hold the state directory for one command; the kernel lets go of it however the process ends.

@@ -7,16 +7,17 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from components.checks import Check
+from components import tracking
 from components.errors import InvalidInput, TunegateError
 from components.serve.local import LocalBackend
 from components.settings import home
-from pipelines.local import ReleaseResult, last_log_lines
+from pipelines.local import ReleaseResult, last_log_lines, running_release
 
 COLOURS = {
     "passed": "green",
     "promoted": "green",
     "ready": "green",
+    "running": "cyan",
     "starting": "yellow",
     "inconclusive": "yellow",
     "interrupted": "yellow",
@@ -52,6 +53,7 @@ def _deployments(backend: LocalBackend) -> RenderableType:
 def _releases() -> RenderableType:
     from components.release.closing import outcome
 
+    running = running_release()
     releases = [path.name for path in _release_folders()][:RELEASES_SHOWN]
     if not releases:
         return "No release yet."
@@ -59,7 +61,7 @@ def _releases() -> RenderableType:
     for release in releases:
         folder = home() / "releases" / release
         params = json.loads((folder / "params.json").read_text(encoding="utf-8"))
-        ended = outcome(release)
+        ended = "running" if release == running else outcome(release)
         shown = str(folder / "card.html") if (folder / "card.html").is_file() else ""
         table.add_row(release, Text(ended, style=COLOURS[ended]), params["model_name"], shown)
     return table
@@ -96,10 +98,9 @@ def only_model(model: str | None) -> str:
     Raises:
         InvalidInput: There is no such model, or several and none was named.
     """
-    from components.registry import champions
-    from components.tracking import client
+    from components.registry import champion_names
 
-    names = [adapter.model_name for adapter in champions(client())]
+    names = champion_names(tracking.client())
     if model is None and len(names) == 1:
         return names[0]
     if not names:
@@ -123,52 +124,20 @@ def served_model(model: str | None) -> tuple[str, str]:
 
 def result_view(result: ReleaseResult, model_name: str) -> RenderableType:
     """Draw how a release ended: its checks, its card and how to ask the model."""
-    from components import tracking
+    from components.release.curl import curl_command
+    from components.release.facts import read_examples
+    from components.release.summary import summary_lines
 
-    stages = tracking.recorded_stages(tracking.client(), result.release_id)
-    checks = [(v.stage, check) for s in stages for v in s.record.verdicts for check in v.checks]
-    headline = Text.assemble(
-        "\nRelease ", result.release_id, " ", (result.ending.upper(), f"bold {COLOURS[result.ending]}")
-    )
-    parts: list[RenderableType] = [headline]
-    if checks:
-        parts.append(_checks(checks))
-    parts += [
-        Text(f"{stage.record.stage} failed: {stage.record.error}", style="red")
-        for stage in stages
-        if stage.record.status == "failed"
-    ]
-    if result.ending == "failed" and not any(s.record.status == "failed" for s in stages):
-        parts += ["The end of its log:", *last_log_lines(result.log)]
+    client = tracking.client()
+    stages = tracking.recorded_stages(client, result.release_id)
+    headline, *lines = summary_lines(stages)
+    parts: list[RenderableType] = ["", Text(headline, style=f"bold {COLOURS[result.ending]}")]
+    parts += [Text(line) for line in lines]
+    if result.ending == "failed" and not stages:
+        parts += ["The end of its log:", *(Text(line) for line in last_log_lines(result.log))]
     parts += ["", f"card      {result.card}", f"log       {result.log}"]
     if result.ending == "promoted":
         endpoint = LocalBackend().live_endpoint(model_name)
-        parts += [
-            f"endpoint  {endpoint}/v1",
-            "",
-            "Ask it:",
-            "",
-            curl_command(endpoint, model_name, _question()),
-        ]
+        parts += [f"endpoint  {endpoint}/v1", "", "Ask it:", ""]
+        parts.append(Text(curl_command(endpoint, model_name, read_examples(client, stages))))
     return Group(*parts)
-
-
-def _checks(checks: list[tuple[str, Check]]) -> Table:
-    table = Table("stage", "check", "value", "limit", "", box=None, padding=(0, 2, 0, 0))
-    for stage, check in checks:
-        value = "not measured" if check.value is None else f"{check.value:.4g} {check.unit}"
-        limit = f"{'≥' if check.bound == 'min' else '≤'} {check.limit:.4g}"
-        table.add_row(stage, check.name, value, limit, Text(check.status, style=COLOURS[check.status]))
-    return table
-
-
-def _question() -> str:
-    """A question that the card's reader can ask: the first held-out row's would need the data; this needs none."""
-    return "What can you help me with?"
-
-
-def curl_command(endpoint: str, model_name: str, question: str) -> str:
-    """Return the command line that asks a served model."""
-    body = json.dumps({"model": model_name, "messages": [{"role": "user", "content": question}]})
-    quoted = body.replace("'", "'\\''")
-    return f"curl -s {endpoint}/v1/chat/completions -H 'Content-Type: application/json' -d '{quoted}'"

@@ -1,8 +1,6 @@
 """The release card: one self-contained page that says what was found and what was decided."""
 
 import base64
-import json
-import shlex
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ from pathlib import Path
 from components.checks import Check
 from components.release import wording
 from components.release.comparison import chosen_examples, comparisons
+from components.release.curl import curl_command
 from components.release.facts import ReleaseFacts
 from components.release.load_table import COLUMNS, load_rows
 from components.release.outcome import Outcome
@@ -20,7 +19,6 @@ from components.tracking import RecordedStage
 
 TEMPLATE = Path(__file__).with_name("card.html")
 WIDE_FIGURE = 2.1  # width over height from which a figure takes the whole row
-QUESTION_CHARACTERS = 160
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ def render_card(facts: ReleaseFacts, stages: Sequence[RecordedStage], outcome: O
         ],
         training=training_figures(records),
         params=[(record.stage, record.params) for record in records if record.params],
-        curl=_curl(facts),
+        curl=curl_command(facts.serving.endpoint, facts.model_name, facts.examples) if facts.serving else "",
     )
 
 
@@ -127,20 +125,3 @@ def _picture(title: str, stage: str, png: bytes) -> Picture:
         width, height = struct.unpack(">II", png[16:24])
         wide = width > WIDE_FIGURE * height
     return Picture(title, stage, f"data:image/png;base64,{base64.b64encode(png).decode()}", wide)
-
-
-def _curl(facts: ReleaseFacts) -> str:
-    """Return the command that asks the model that serves; empty if none does."""
-    if facts.serving is None:
-        return ""
-    best = max(facts.examples, key=lambda example: example.gain, default=None)
-    question = best.prompt if best else ""
-    if not question or "\n" in question or len(question) > QUESTION_CHARACTERS:
-        question = "What can you help me with?"
-    body = json.dumps(
-        {"model": facts.model_name, "messages": [{"role": "user", "content": question}]}, ensure_ascii=False
-    )
-    return (
-        f"curl -s {facts.serving.endpoint}/v1/chat/completions \\\n"
-        f"  -H 'Content-Type: application/json' \\\n  -d {shlex.quote(body)}"
-    )

@@ -87,14 +87,15 @@ def gather_facts(
         started_at=parent.info.start_time / 1000,
         serving=serving,
         problems=tuple(problems),
-        examples=_examples(client, stages),
+        examples=read_examples(client, stages),
         mlflow_url=runs + parent.info.run_id,
         mlflow_runs=runs,
         mlflow_serves=served,
     )
 
 
-def _examples(client: "MlflowClient", stages: Sequence[tracking.RecordedStage]) -> tuple[Example, ...]:
+def read_examples(client: "MlflowClient", stages: Sequence[tracking.RecordedStage]) -> tuple[Example, ...]:
+    """Return what the evaluation kept for a person to read; nothing where there was none."""
     for stage in stages:
         if stage.record.stage == "evaluate":
             content = tracking.stage_file(client, stage, EXAMPLES)
