@@ -10,6 +10,7 @@ from components.errors import InvalidInput
 from components.evaluate.figures import draw_decision
 from components.evaluate.intervals import MeanInterval, mean_interval
 from components.evaluate.scores import Scores
+from components.evaluate.scoring import LABELS
 from components.tracking import Stage
 
 MIN_ROWS = 10
@@ -68,7 +69,7 @@ def judge_quality(config: QualityGateConfig, scores_path: Path, stage: Stage) ->
     stage.metrics({"gain": interval.mean, "gain_low": interval.low, "gain_high": interval.high})
     with tempfile.TemporaryDirectory() as folder:
         png = Path(folder) / "quality-gate.png"
-        draw_decision(interval, gain, config.metric.replace("_", " "), config.confidence, png)
+        draw_decision(interval, gain, LABELS[config.metric], config.confidence, png)
         stage.figure("Gain over base and the margin", png)
     return verdict
 

@@ -9,14 +9,13 @@ from components.conversations import Message
 from components.evaluate.figures import draw_comparison, draw_rows
 from components.evaluate.intervals import MeanInterval, mean_interval
 from components.evaluate.scores import ScoredExample, Scores
-from components.evaluate.scoring import GUARD_METRIC, TASK_METRICS
+from components.evaluate.scoring import GUARD_METRIC, LABELS, TASK_METRICS
 from components.tracking import Stage
 
 EXAMPLES_FILE = "examples.json"
 EXAMPLE_COUNT = 6
 EXAMPLE_METRIC = "token_f1"
 CONFIDENCE = 0.95
-LABELS = {"exact_match": "exact match", "token_f1": "token F1"}
 
 
 def record(scores: Scores, seed: int, stage: Stage) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 from components.settings import home
 
-TASK_METRICS = ("exact_match", "token_f1")
+LABELS = {"exact_match": "exact match", "token_f1": "token F1"}
+TASK_METRICS = tuple(LABELS)
 GUARD_METRIC = "contains"
 _METRICS = Path(__file__).parent / "metrics"
 
