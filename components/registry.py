@@ -73,6 +73,13 @@ def champion(client: "MlflowClient", model_name: str) -> RegisteredAdapter | Non
     return _by_alias(client, model_name, CHAMPION)
 
 
+def champion_names(client: "MlflowClient") -> list[str]:
+    """Return the names of the models that have a champion."""
+    return sorted(
+        model.name for model in client.search_registered_models(max_results=1000) if CHAMPION in model.aliases
+    )
+
+
 def previous(client: "MlflowClient", model_name: str) -> RegisteredAdapter | None:
     """Return the champion before the present one, None where there was none."""
     return _by_alias(client, model_name, PREVIOUS)

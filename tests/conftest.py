@@ -64,7 +64,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
-        head_dim=16,
+        head_dim=32,  # the smallest that vLLM's attention has on a CPU
         max_position_embeddings=2048,
         eos_token_id=0,
         pad_token_id=0,

@@ -16,7 +16,7 @@ from components.serve.supervisor import Supervisor
 from components.settings import home
 
 DRAIN_TIMEOUT_S = 60
-POLL_S = 0.25
+POLL_S = 0.5
 
 
 class LocalBackend(Backend):

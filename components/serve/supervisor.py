@@ -11,12 +11,10 @@ import xmlrpc.client
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from components.errors import TunegateError
-
-if TYPE_CHECKING:
-    import psutil
+from components.serve.processes import kill_all, processes_of, with_children
 
 STOP_WAIT_S = 10
 # Of one task of one release; a server outlives both.
@@ -213,20 +211,17 @@ class Supervisor:
 
     def kill_process(self, group: str, name: str) -> None:
         """Kill a process and all its children at once; it is started again as after a crash."""
-        import psutil
-
         pid = self.states(group)[name].pid
         if not pid:
             raise TunegateError(f"{name}: is not running")
-        process = psutil.Process(pid)
-        _kill([process, *process.children(recursive=True)])
+        kill_all(with_children(pid), timeout_s=STOP_WAIT_S)
 
     def shutdown(self) -> None:
         """Stop every process and supervisord itself; return when none of them is left."""
         if self.running():
             pid = self._call("getPID")
             self._call("shutdown")
-            _wait(lambda: not _alive(pid), 3 * STOP_WAIT_S, "supervisord does not end")
+            _wait(lambda: not with_children(pid), 3 * STOP_WAIT_S, "supervisord does not end")
         self._end_stragglers(self.folder)
         self._pid_file.unlink(missing_ok=True)
         self._socket.unlink(missing_ok=True)
@@ -235,25 +230,12 @@ class Supervisor:
         return self.folder / "conf.d" / f"{group}.conf"
 
     def _end_stragglers(self, folder: Path) -> None:
-        """End what our supervisord once started in a folder and lost: children of a killed process.
-
-        They are known by its session and by the folder they run in.
-        """
-        import psutil
-
+        """End what our supervisord once started in a folder and lost: children of a killed process."""
         try:
             session = int(self._pid_file.read_text(encoding="ascii"))
         except (OSError, ValueError):
             return
-        lost = []
-        for process in psutil.process_iter():
-            try:
-                ours = os.getsid(process.pid) == session and Path(process.cwd()).is_relative_to(folder)
-            except (psutil.Error, OSError):
-                continue  # ended meanwhile, or somebody else's
-            if ours and process.pid not in (session, os.getpid()):
-                lost.append(process)
-        _kill(lost)
+        kill_all(processes_of(session, folder), timeout_s=STOP_WAIT_S)
 
     def _call(self, method: str, *arguments: Any) -> Any:
         from supervisor.xmlrpc import SupervisorTransport
@@ -297,25 +279,6 @@ def _socket_path(folder: Path) -> Path:
 
 def _escaped(value: object) -> str:
     return str(value).replace("%", "%%")
-
-
-def _kill(processes: "Sequence[psutil.Process]") -> None:
-    import psutil
-
-    for process in processes:
-        try:
-            process.kill()
-        except psutil.NoSuchProcess:
-            continue  # it went down with its parent
-    psutil.wait_procs(processes, timeout=STOP_WAIT_S)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def _wait(condition: Callable[[], bool], timeout_s: float, otherwise: str) -> None:

@@ -14,12 +14,25 @@ READY_S = 240
 
 
 @pytest.fixture(scope="module")
-def tiny_adapter(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_base(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model with heads as wide as vLLM's attention on a CPU needs them."""
+    import torch
+    from transformers import AutoConfig, AutoTokenizer, LlamaForCausalLM
+
+    path = tmp_path_factory.mktemp("tiny-base")
+    config = AutoConfig.from_pretrained(tiny_model, head_dim=64)
+    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(path)
+    AutoTokenizer.from_pretrained(tiny_model).save_pretrained(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def tiny_adapter(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A LoRA adapter with random weights."""
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(tiny_model)
+    model = AutoModelForCausalLM.from_pretrained(tiny_base)
     config = LoraConfig(
         r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM", init_lora_weights=False
     )
@@ -38,13 +51,13 @@ def real(home: Path) -> Iterator[LocalBackend]:
 @pytest.mark.e2e
 @pytest.mark.timeout(600)
 def test_real_replicas_serve_recover_and_leave_nothing(
-    home: Path, real: LocalBackend, tiny_model: Path, tiny_adapter: Path
+    home: Path, real: LocalBackend, tiny_base: Path, tiny_adapter: Path
 ) -> None:
     image = push_adapter(tiny_adapter, "", {}, "pet")
     spec = ServingSpec(
         name="pet-real",
         model_name="pet",
-        base_model=str(tiny_model),
+        base_model=str(tiny_base),
         image=image.reference,
         adapter_digest=image.adapter_digest,
         lora_r=4,
@@ -52,7 +65,7 @@ def test_real_replicas_serve_recover_and_leave_nothing(
         max_model_len=256,
     )
     real.apply(spec)
-    print("ready", real.wait_ready(spec.name, READY_S))
+    real.wait_ready(spec.name, READY_S)
     real.promote(spec.name)
     live = real.live_endpoint("pet")
 
@@ -60,7 +73,7 @@ def test_real_replicas_serve_recover_and_leave_nothing(
     assert ask(live, "base")
     killed = real.kill_replica(spec.name)
     assert ask(live, "pet")  # by the other one
-    print("again", real.wait_ready(spec.name, READY_S))
+    real.wait_ready(spec.name, READY_S)
     assert {r.name: r.state for r in real.replicas(spec.name)}[killed] == "ready"
 
     real.shutdown()
