@@ -181,6 +181,6 @@ def _dequantise(gguf: Path, target: Path) -> None:
         quantization_config=GgufConfig(dequantize=True),
         dtype=torch.float32,
     )
-    model.to(dtype=torch.bfloat16).save_pretrained(unfinished)
+    model.bfloat16().save_pretrained(unfinished)
     AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name).save_pretrained(unfinished)
     unfinished.rename(target)

@@ -59,7 +59,12 @@ def register(
         # A tracking server accepts as source only what lies in the run; the image is therefore a tag.
         source = client.get_run(run_id).info.artifact_uri
         found = client.create_model_version(
-            model_name, source, run_id=run_id, tags=tags, description=f"Adapter image {image}"
+            model_name,
+            source,
+            run_id=run_id,
+            tags=tags,
+            description=f"Adapter image {image}",
+            await_creation_for=0,
         )
     version = str(found.version)
     # The same image may meanwhile be found in another repository; the newest address is the one to pull.

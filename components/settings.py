@@ -31,4 +31,4 @@ class Settings(BaseSettings):
 
 def load_settings() -> Settings:
     """Read the settings of this machine."""
-    return Settings(_env_file=home() / "settings.env")
+    return Settings(_env_file=home() / "settings.env")  # type: ignore[call-arg]  # mypy sees no such keyword

@@ -1,6 +1,7 @@
 """Ask a served model from the terminal."""
 
 import sys
+from typing import Any, cast
 
 from components.errors import TunegateError
 
@@ -37,12 +38,11 @@ def _stream(endpoint: str, model_name: str, messages: list[dict[str, str]]) -> s
     client = OpenAI(base_url=f"{endpoint}/v1", api_key="none", max_retries=1)
     parts: list[str] = []
     try:
-        for chunk in client.chat.completions.create(
-            model=model_name,
-            messages=messages,  # type: ignore[arg-type]  # plain dicts are what the API takes
-            temperature=0,
-            stream=True,
-        ):
+        # Any: plain dicts are what the API takes, though not what its types say.
+        chunks: Any = client.chat.completions.create(
+            model=model_name, messages=cast("Any", messages), temperature=0, stream=True
+        )
+        for chunk in chunks:
             parts.append((chunk.choices[0].delta.content or "") if chunk.choices else "")
             sys.stdout.write(parts[-1])
             sys.stdout.flush()

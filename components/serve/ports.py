@@ -72,7 +72,9 @@ def holder(port: int) -> str:
     except psutil.AccessDenied:
         return "a process that only the administrator can see"
     for connection in connections:
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+        if connection.status != psutil.CONN_LISTEN or not connection.laddr or not connection.pid:
+            continue
+        if connection.laddr.port == port:
             try:
                 process = psutil.Process(connection.pid)
                 command = " ".join(" ".join(process.cmdline()).split())
