@@ -5,10 +5,9 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from components.checks import Check, Verdict, at_least, at_most
-from components.loadtest.results import LoadStats, ScenarioResult, StressResults
+from components.loadtest.results import FEWEST_REQUESTS, LoadStats, ScenarioResult, StressResults
 from components.tracking import Stage
 
-FEWEST_REQUESTS = 10
 MOST_CLIENT_CPU = 0.9  # of one core: beyond it the load client may have measured itself
 
 

@@ -13,6 +13,7 @@ from components.errors import TunegateError
 from components.loadtest.client import ChatEndpoint, Prompt, RequestRecord
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
+STRETCH = 4
 START_TIMEOUT_S = 60  # Locust's imports alone take seconds on a busy machine
 
 
@@ -26,6 +27,9 @@ class LoadPlan(BaseModel):
         users: How many ask at the same time, each waiting for an answer before asking again.
         long_users: How many of them send long prompts.
         seconds: How long new requests are started; requests in flight are waited for.
+        warm_up_s: The first part of it, which does not count.
+        fewest_requests: What each kind of users has to have asked after the warm-up; a load on a slow
+            machine goes on for it, up to `STRETCH` times its length.
         log: A JSONL file of `RequestRecord`, a line a request, written as each ends.
     """
 
@@ -37,6 +41,8 @@ class LoadPlan(BaseModel):
     users: int
     long_users: int
     seconds: float
+    warm_up_s: float = 0.0
+    fewest_requests: int = 0
     log: Path
 
 
@@ -55,7 +61,7 @@ class Load:
         self.records: list[RequestRecord] = []
         self.client_cpu_share = 0.0
         self._read_to = 0
-        longest_s = START_TIMEOUT_S + plan.seconds + 2 * plan.endpoint.timeout_s
+        longest_s = START_TIMEOUT_S + STRETCH * plan.seconds + 2 * plan.endpoint.timeout_s
         self._hard_stop = time.monotonic() + longest_s
         self._output = folder / f"{plan.log.stem}.locust.txt"
         self._process = self._start()

@@ -8,6 +8,7 @@ import itertools
 import os
 import time
 from argparse import ArgumentParser
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, TextIO
@@ -17,7 +18,7 @@ from locust import User, events, task
 
 from components.errors import TunegateError
 from components.loadtest.client import OK, Prompt, RequestRecord, UserClass, ask, new_session
-from components.loadtest.load import LoadPlan
+from components.loadtest.load import STRETCH, LoadPlan
 
 PAUSE_AFTER_FAILURE_S = 1.0  # people do not ask a dead service a thousand times a second
 
@@ -30,6 +31,7 @@ class ChatUser(User):
     prompts: ClassVar[dict[UserClass, Iterator[Prompt]]]
     numbers: ClassVar[Iterator[int]] = itertools.count()
     began: ClassVar[float | None] = None
+    measured: ClassVar[Counter[UserClass]] = Counter()
 
     def on_start(self) -> None:
         """Take a place: the first ones are the users with long prompts."""
@@ -42,6 +44,21 @@ class ChatUser(User):
         """Close the connection."""
         self.session.close()
 
+    @classmethod
+    def loaded_s(cls) -> float:
+        """Return how long the load has been on, seconds."""
+        return 0.0 if cls.began is None else time.monotonic() - cls.began
+
+    @classmethod
+    def done(cls) -> bool:
+        """Return whether the load's time is up, and each kind of users has asked often enough."""
+        if cls.loaded_s() < cls.plan.seconds:
+            return False
+        kinds: list[UserClass] = ["normal"] * (cls.plan.users > cls.plan.long_users)
+        kinds += ["long"] * (cls.plan.long_users > 0)
+        enough = all(cls.measured[kind] >= cls.plan.fewest_requests for kind in kinds)
+        return enough or cls.loaded_s() >= STRETCH * cls.plan.seconds
+
     def wait_time(self) -> float:
         """Return the pause before the next question, in seconds."""
         return 0.0 if self.answered else PAUSE_AFTER_FAILURE_S
@@ -50,8 +67,10 @@ class ChatUser(User):
     def ask_once(self) -> None:
         """Ask the next prompt of this user's kind and write down what happened."""
         prompt = next(self.prompts[self.user_class])
+        warm = self.loaded_s() >= self.plan.warm_up_s
         record = ask(self.session, self.plan.endpoint, prompt, self.user_class)
         self.answered = record.outcome == OK
+        self.measured[self.user_class] += warm
         self.log.write(record.model_dump_json() + "\n")
         self._tell_locust(record)
 
@@ -96,7 +115,7 @@ def prepare(environment: Any, **_: Any) -> None:
 
 def _end_in_time(runner: Any) -> None:
     """End the load; Locust's own --run-time counts from before its imports on a busy machine."""
-    while ChatUser.began is None or time.monotonic() < ChatUser.began + ChatUser.plan.seconds:
+    while not ChatUser.done():
         gevent.sleep(0.02)
     runner.quit()
 

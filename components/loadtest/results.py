@@ -10,6 +10,8 @@ from pydantic import BaseModel, Field
 
 from components.loadtest.client import OK, RequestRecord, UserClass
 
+FEWEST_REQUESTS = 10  # of each kind of users in each scenario: fewer say too little to pass
+
 EventKind = Literal[
     "load_started",
     "load_ended",
@@ -157,7 +159,7 @@ def summarise(
         records: All its requests, warm-up included.
         objective: What goodput means.
         warm_up_s: Answers to requests of the first seconds are left out; failures never are.
-        duration_s: Length of the load after the warm-up.
+        duration_s: Length of the load after the warm-up; it may have gone on for longer.
 
     Returns:
         Statistics of everyone, and of each kind of users that asked.
@@ -165,24 +167,21 @@ def summarise(
     if not records:
         return {}
     begin = min(record.started_at for record in records) + warm_up_s
-    users: dict[Literal["all", "normal", "long"], LoadStats] = {
-        "all": _stats(records, objective, begin, duration_s)
-    }
+    end = max(begin + duration_s, *(record.started_at for record in records))
+    users: dict[Literal["all", "normal", "long"], LoadStats] = {"all": _stats(records, objective, begin, end)}
     classes: tuple[UserClass, ...] = ("normal", "long")
     for user_class in classes:
         own = [record for record in records if record.user_class == user_class]
         if own:
-            users[user_class] = _stats(own, objective, begin, duration_s)
+            users[user_class] = _stats(own, objective, begin, end)
     return users
 
 
-def _stats(
-    records: Sequence[RequestRecord], objective: Objective, begin: float, duration_s: float
-) -> LoadStats:
+def _stats(records: Sequence[RequestRecord], objective: Objective, begin: float, end: float) -> LoadStats:
     measured = [record for record in records if record.started_at >= begin or record.outcome != OK]
     answered = [record for record in measured if record.outcome == OK]
     # What ended inside the window, whenever it began: counting by start would drop or double the edges.
-    ended = [r for r in records if r.outcome == OK and begin <= r.ended_at <= begin + duration_s]
+    ended = [r for r in records if r.outcome == OK and begin <= r.ended_at <= end]
     prompt_tokens = [float(r.prompt_tokens) for r in answered if r.prompt_tokens is not None]
     return LoadStats(
         requests=len(measured),
@@ -191,8 +190,8 @@ def _stats(
         ttft_ms=percentiles([r.ttft_ms for r in answered if r.ttft_ms is not None]),
         itl_ms=percentiles([gap for r in answered for gap in r.gaps_ms]),
         e2e_ms=percentiles([r.e2e_ms for r in answered]),
-        requests_per_s=len(ended) / duration_s,
-        output_tokens_per_s=sum(r.output_tokens for r in ended) / duration_s,
+        requests_per_s=len(ended) / (end - begin),
+        output_tokens_per_s=sum(r.output_tokens for r in ended) / (end - begin),
         goodput=sum(map(objective.met_by, measured)) / len(measured) if measured else None,
         prompt_tokens=_median(prompt_tokens),
     )

@@ -86,9 +86,9 @@ class Run:
             return
         self._said_at = time.monotonic()
         line = f"{self.result.title}: {what} ({waited_s:.0f} s)"
-        if self.load:
+        if self.load and not self.load_is_over():
             left = self.config.load_s - self.loaded_s()
-            line += f", {left:.0f} s of load left" if left > 0 else ", load over"
+            line += f", {left:.0f} s left" if left > 0 else ", the last requests"
             answered = [record for record in self.load.records if record.outcome == OK]
             ttft = percentiles([record.ttft_ms for record in answered if record.ttft_ms is not None])
             line += f", {len(self.load.records)} requests"

@@ -12,7 +12,7 @@ from components.loadtest.config import StressConfig
 from components.loadtest.figures import draw_figures
 from components.loadtest.load import LoadPlan
 from components.loadtest.prompts import Prompts, length, make_prompts
-from components.loadtest.results import ScenarioResult, StressResults, summarise
+from components.loadtest.results import FEWEST_REQUESTS, ScenarioResult, StressResults, summarise
 from components.loadtest.run import Run
 from components.loadtest.scenarios import Scenario, scenarios
 from components.serve.backend import serving_backend
@@ -109,6 +109,8 @@ def _plan(
         users=users,
         long_users=long_users,
         seconds=config.load_s,
+        warm_up_s=config.warm_up_s,
+        fewest_requests=FEWEST_REQUESTS,
         log=folder / f"{scenario.name}.requests.jsonl",
     )
 
