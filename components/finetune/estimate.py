@@ -1,0 +1,183 @@
+"""Memory and time of a run, worked out before anything is loaded.
+
+The largest batch goes forward and backward through the model on torch's meta device, where tensors
+have shapes and no content. That counts, for any architecture, what is kept for the way back and
+the operations a token costs.
+
+    memory = 2 B x base weights
+           + 20 B x adapter weights      (bf16 weight and gradient; fp32 copy, gradient, two moments)
+           + kept activations
+           + 16 B x logits at once       (bf16 and fp32 logits, log-softmax, their gradients)
+           all times MEMORY_SLACK, plus RUNTIME_BYTES
+    time   = operations / (measured matrix product rate x UTILISATION)
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.errors import InvalidInput
+from components.finetune.batches import collate
+from components.finetune.config import FinetuneConfig
+from components.finetune.data import Example
+from components.finetune.loss import CHUNK_LOGITS, CompletionLoss
+from components.finetune.model import Attention, add_adapter
+
+GIB = 1 << 30
+BASE_BYTES, ADAPTER_BYTES, LOGIT_BYTES = 2, 20, 16  # a weight, a weight, a logit
+MEMORY_SLACK = 1.15  # gradients in flight, fragments
+RUNTIME_BYTES = GIB // 2  # libraries' own buffers
+UTILISATION = 0.4  # measured: small products, elementwise work and the optimizer take the rest
+PROBE_SIZE, PROBE_S = 1024, 0.2
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run needs.
+
+    Attributes:
+        fixed_bytes: Memory that does not depend on the batch: weights, gradients, optimizer.
+        batch_bytes: Memory of the largest batch: kept activations and logits.
+        batch_rows: Rows of that batch.
+        flop_per_token: Operations forward and backward for each real token of that batch.
+    """
+
+    fixed_bytes: int
+    batch_bytes: int
+    batch_rows: int
+    flop_per_token: float
+
+    @property
+    def memory_bytes(self) -> int:
+        """Most memory in use at once."""
+        return int((self.fixed_bytes + self.batch_bytes) * MEMORY_SLACK) + RUNTIME_BYTES
+
+    def seconds(self, tokens: int, flop_per_s: float) -> float:
+        """How long training on `tokens` takes.
+
+        Args:
+            tokens: Tokens of all batches of the run.
+            flop_per_s: What the device does in large matrix products.
+        """
+        return tokens * self.flop_per_token / (flop_per_s * UTILISATION)
+
+
+def estimate(
+    base_path: Path, attention: Attention, config: FinetuneConfig, largest: Sequence[Example]
+) -> Estimate:
+    """Work out what a run needs from its largest batch, without allocating any of it.
+
+    Args:
+        base_path: Directory of the base model; only its config is read.
+        attention: Attention implementation.
+        config: The run's knobs.
+        largest: The rows of the largest batch.
+    """
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
+            AutoConfig.from_pretrained(str(base_path)), dtype=torch.bfloat16, attn_implementation=attention
+        )
+        adapted = add_adapter(model, config)
+    weights = list(adapted.parameters())
+    adapter_weights = sum(weight.numel() for weight in weights if weight.requires_grad)
+    base_weights = sum(weight.numel() for weight in weights) - adapter_weights
+    batch = collate(largest).to("meta")
+    kept = _KeptBytes(weights)
+    with FlopCounterMode(display=False) as counter:
+        with torch.autograd.graph.saved_tensors_hooks(kept, lambda tensor: tensor):
+            loss = CompletionLoss(model, share_prompt=config.lora_dropout == 0)(batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+    logits = min(len(batch.row) * model.config.vocab_size, CHUNK_LOGITS)
+    return Estimate(
+        fixed_bytes=BASE_BYTES * base_weights + ADAPTER_BYTES * adapter_weights,
+        batch_bytes=kept.total + LOGIT_BYTES * logits,
+        batch_rows=len(largest),
+        flop_per_token=counter.get_total_flops() / sum(len(example.tokens) for example in largest),
+    )
+
+
+class _KeptBytes:
+    """A hook that counts the storages kept for the backward pass, each once."""
+
+    def __init__(self, weights: Sequence[Any]) -> None:
+        self._seen = {weight.untyped_storage()._cdata for weight in weights}
+        self.total = 0
+
+    def __call__(self, tensor: Any) -> Any:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in self._seen:
+            self._seen.add(storage._cdata)
+            self.total += storage.nbytes()
+        return tensor
+
+
+def free_memory(device: str) -> int:
+    """Return the bytes that this process can still use on `device`, its container's limit included."""
+    if device == "cuda":
+        import torch
+
+        return int(torch.cuda.mem_get_info()[0])
+    import psutil
+
+    return min(int(psutil.virtual_memory().available), _left_in_container(Path("/sys/fs/cgroup")))
+
+
+def _left_in_container(cgroup: Path) -> int:
+    """Return what a container's memory limit (cgroup v2) leaves; without a limit, more than there is."""
+    unlimited = 1 << 62
+    try:
+        limit = (cgroup / "memory.max").read_text(encoding="ascii").strip()
+        used = int((cgroup / "memory.current").read_text(encoding="ascii"))
+        stat = dict(
+            line.split() for line in (cgroup / "memory.stat").read_text(encoding="ascii").splitlines()
+        )
+    except OSError:
+        return unlimited
+    # Pages of files are counted as used but are given up when memory is short.
+    return unlimited if limit == "max" else int(limit) - used + int(stat["inactive_file"])
+
+
+def refuse_if_too_large(needed: Estimate, free_bytes: int, config: FinetuneConfig) -> None:
+    """Refuse a run that would run out of memory.
+
+    Raises:
+        InvalidInput: It doesn't fit; says what would.
+    """
+    if needed.memory_bytes <= free_bytes:
+        return
+    room = (free_bytes - RUNTIME_BYTES) / MEMORY_SLACK - needed.fixed_bytes
+    rows = int(room / needed.batch_bytes * needed.batch_rows)
+    asked = config.per_device_train_batch_size
+    if rows >= 1:
+        advice = (
+            f"lower per_device_train_batch_size from {asked} to {min(rows, asked - 1) or 1} "
+            f"(raise gradient_accumulation_steps to keep the step's size), or lower max_length"
+        )
+    else:
+        advice = "lower max_length or lora_r, take a smaller base model, or free memory"
+    problem = (
+        f"fine-tuning needs about {needed.memory_bytes / GIB:.1f} GiB "
+        f"(weights and optimizer {needed.fixed_bytes / GIB:.1f}, "
+        f"largest batch {needed.batch_bytes / GIB:.1f}), "
+        f"{max(free_bytes, 0) / GIB:.1f} GiB are free: {advice}"
+    )
+    raise InvalidInput("memory", [problem])
+
+
+def matrix_product_rate(device: str) -> float:
+    """Measure what the device does in large bf16 matrix products, operations a second; takes 0.2 s."""
+    import torch
+
+    left = torch.ones(PROBE_SIZE, PROBE_SIZE, dtype=torch.bfloat16, device=device)
+    (left @ left).sum().item()  # the first product pays for the library's start
+    products, start = 0, time.perf_counter()
+    while time.perf_counter() - start < PROBE_S:
+        (left @ left)[0, 0].item()
+        products += 1
+    return products * 2.0 * PROBE_SIZE**3 / (time.perf_counter() - start)

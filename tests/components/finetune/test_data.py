@@ -1,0 +1,147 @@
+"""What is learned of a row: the completion and the end of its turn, and nothing else."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from components.conversations import Conversation, Message
+from components.errors import InvalidInput
+from components.finetune.data import encode
+
+
+def _row(question: str, answer: str) -> Conversation:
+    return Conversation(
+        messages=(Message(role="user", content=question), Message(role="assistant", content=answer))
+    )
+
+
+def _decode(model: Path, tokens: tuple[int, ...]) -> str:
+    from transformers import AutoTokenizer
+
+    return str(AutoTokenizer.from_pretrained(str(model)).decode(list(tokens)))
+
+
+def _with_template(model: Path, template: str, target: Path) -> Path:
+    shutil.copytree(model, target)
+    settings = json.loads((target / "tokenizer_config.json").read_text())
+    settings.pop("chat_template", None)
+    (target / "tokenizer_config.json").write_text(json.dumps(settings))
+    (target / "chat_template.jinja").unlink(missing_ok=True)
+    if template:
+        (target / "chat_template.jinja").write_text(template)
+    return target
+
+
+def test_only_the_answer_and_its_end_of_turn_are_learned(tiny_model: Path) -> None:
+    examples, left_out = encode([_row("Fish food?", "Aisle 3.")], tiny_model, 100)
+
+    example = examples[0]
+    assert _decode(tiny_model, example.tokens[: example.prompt_length]) == (
+        "<|user|>Fish food?<|end|><|assistant|>"
+    )
+    assert _decode(tiny_model, example.tokens[example.prompt_length :]) == "Aisle 3.<|end|>"
+    assert example.completion_length == len("Aisle 3.") + 1
+    assert left_out == 0
+
+
+def test_earlier_answers_of_a_conversation_are_prompt(tiny_model: Path) -> None:
+    earlier = _row("Hi", "Hello").messages
+    examples, _ = encode([Conversation(messages=earlier + _row("Dogs?", "Yes").messages)], tiny_model, 100)
+
+    assert _decode(tiny_model, examples[0].tokens[examples[0].prompt_length :]) == "Yes<|end|>"
+
+
+def test_what_the_template_writes_after_the_end_of_turn_is_not_learned(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    template = (
+        "{% for m in messages %}{{ '<|' + m['role'] + '|>' + m['content'] + '<|end|>\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+    )
+    model = _with_template(tiny_model, template, tmp_path / "model")
+
+    examples, _ = encode([_row("Dogs?", "Yes")], model, 100)
+
+    assert _decode(model, examples[0].tokens[examples[0].prompt_length :]) == "Yes<|end|>"
+
+
+def test_an_answer_that_melts_into_the_prompt_is_cut_where_the_server_cuts(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(tiny_model, model)
+    tokenizer = json.loads((model / "tokenizer.json").read_text())
+    vocabulary = tokenizer["model"]["vocab"]
+    vocabulary[":a"] = len(vocabulary)
+    tokenizer["model"]["merges"] = [[":", "a"]]
+    (model / "tokenizer.json").write_text(json.dumps(tokenizer))
+    template = (
+        "{% for m in messages %}{{ m['role'] + ':' + m['content'] + '<|end|>' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ 'assistant:' }}{% endif %}"
+    )
+    model = _with_template(model, template, tmp_path / "melting")
+
+    examples, _ = encode([_row("Who?", "anna")], model, 100)
+
+    example = examples[0]
+    assert _decode(model, example.tokens[: example.prompt_length]).endswith("assistant:")
+    assert _decode(model, example.tokens[example.prompt_length :]) == "anna<|end|>"
+
+
+def test_rows_longer_than_max_length_are_left_out_whole(tiny_model: Path) -> None:
+    examples, left_out = encode([_row("a", "b"), _row("a" * 200, "b")], tiny_model, 50)
+
+    assert (len(examples), left_out) == (1, 1)
+
+
+REFUSED = [
+    pytest.param("", ["no chat template", "instruct or chat variant"], id="no-template"),
+    pytest.param(
+        "{% for m in messages %}{{ m['content'] }}<|end|>{% endfor %}"
+        "{% if add_generation_prompt %}{{ 'Answer:' }}{% endif %}",
+        ["training row 1", "not the beginning of the conversation", "Answer:", "Yes"],
+        id="prompt-is-no-prefix",
+    ),
+    pytest.param(
+        "{% for m in messages %}{{ '<|' + m['role'] + '|>' + m['content'] }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}",
+        ["no end-of-turn token", "<|end|>", "never stop"],
+        id="answer-never-ends",
+    ),
+]
+
+
+@pytest.mark.parametrize(("template", "words"), REFUSED)
+def test_a_template_that_cannot_be_trained_on_is_refused(
+    tiny_model: Path, tmp_path: Path, template: str, words: list[str]
+) -> None:
+    model = _with_template(tiny_model, template, tmp_path / "model")
+
+    with pytest.raises(InvalidInput) as refused:
+        encode([_row("Dogs?", "Yes")], model, 100)
+
+    for word in words:
+        assert word in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        pytest.param([], ["holds no row"], id="empty"),
+        pytest.param(
+            [_row("Dogs?", "Yes")],
+            ["max_length: got 10", "the shortest row has 12 tokens"],
+            id="all-too-long",
+        ),
+    ],
+)
+def test_a_set_without_a_usable_row_is_refused(
+    tiny_model: Path, rows: list[Conversation], words: list[str]
+) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        encode(rows, tiny_model, 10)
+
+    for word in words:
+        assert word in str(refused.value)

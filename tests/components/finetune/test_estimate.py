@@ -1,0 +1,111 @@
+"""The estimate counts what is there, and says what would fit."""
+
+from pathlib import Path
+
+import pytest
+
+from components.errors import InvalidInput
+from components.finetune.config import FinetuneConfig
+from components.finetune.data import Example
+from components.finetune.estimate import GIB, Estimate, _left_in_container, estimate, refuse_if_too_large
+
+CONFIG = FinetuneConfig(
+    base_model="tiny",
+    seed=1,
+    max_length=512,
+    learning_rate=1e-3,
+    num_train_epochs=1,
+    per_device_train_batch_size=16,
+    gradient_accumulation_steps=1,
+    warmup_ratio=0.1,
+    lora_r=8,
+    lora_alpha=16,
+    lora_dropout=0.0,
+)
+
+
+def _rows(count: int, length: int) -> list[Example]:
+    return [Example((index, *range(1, length)), length - 8) for index in range(count)]
+
+
+def test_weights_and_operations_are_those_of_the_model(tiny_model: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_model)
+    found = estimate(tiny_model, "sdpa", CONFIG, _rows(16, 64))
+
+    weights = model.num_parameters()
+    # Rank 8 on q, k, v, o, gate, up, down of two layers: 8 x (in + out) each.
+    adapter = 2 * 8 * ((64 + 64) + 2 * (64 + 32) + (64 + 64) + 3 * (64 + 128))
+    assert found.fixed_bytes == 2 * weights + 20 * adapter
+    linear = 2 * (64 * 64 + 2 * 64 * 32 + 64 * 64 + 3 * 64 * 128)
+    # Forward and back to the inputs: 2 x 2 operations a weight, 6 for an adapter's; attention adds some.
+    assert 0.9 * 4 * linear < found.flop_per_token < 1.5 * (4 * linear + 6 * adapter)
+
+
+def test_memory_of_a_batch_grows_with_its_tokens(tiny_model: Path) -> None:
+    small = estimate(tiny_model, "sdpa", CONFIG, _rows(4, 64))
+    large = estimate(tiny_model, "sdpa", CONFIG, _rows(16, 64))
+
+    assert large.batch_bytes == pytest.approx(4 * small.batch_bytes, rel=0.1)
+    assert large.batch_rows == 16
+
+
+def test_kept_activations_are_those_that_a_real_batch_keeps(tiny_model: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from components.finetune.batches import collate
+    from components.finetune.estimate import LOGIT_BYTES, _KeptBytes
+    from components.finetune.loss import CompletionLoss
+    from components.finetune.model import add_adapter
+
+    rows = _rows(8, 64)
+    model = AutoModelForCausalLM.from_pretrained(
+        tiny_model, dtype=torch.bfloat16, attn_implementation="eager"
+    )
+    adapted = add_adapter(model, CONFIG)
+    loss_of = CompletionLoss(model, share_prompt=True)
+    kept = _KeptBytes(list(adapted.parameters()))
+    with torch.autograd.graph.saved_tensors_hooks(kept, lambda tensor: tensor):
+        loss_of(collate(rows))
+
+    found = estimate(tiny_model, "eager", CONFIG, rows)
+    logits = LOGIT_BYTES * 8 * 8 * model.config.vocab_size
+    assert found.batch_bytes - logits == pytest.approx(kept.total, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("free_gib", "words"),
+    [
+        pytest.param(
+            5.0,
+            ["needs about 10.8 GiB", "weights and optimizer 1.0", "largest batch 8.0", "5.0 GiB are free"],
+            id="says-what-is-needed",
+        ),
+        pytest.param(5.0, ["per_device_train_batch_size from 16 to 5"], id="says-what-fits"),
+        pytest.param(1.0, ["smaller base model"], id="nothing-fits"),
+    ],
+)
+def test_refuses_what_does_not_fit(free_gib: float, words: list[str]) -> None:
+    needed = Estimate(fixed_bytes=GIB, batch_bytes=8 * GIB, batch_rows=16, flop_per_token=1.0)
+    refuse_if_too_large(needed, 11 * GIB, CONFIG)
+
+    with pytest.raises(InvalidInput) as refused:
+        refuse_if_too_large(needed, int(free_gib * GIB), CONFIG)
+
+    for word in words:
+        assert word in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("limit", "left"),
+    [pytest.param("1000", 1000 - 700 + 200, id="limited"), pytest.param("max", 1 << 62, id="not")],
+)
+def test_memory_left_in_a_container(tmp_path: Path, limit: str, left: int) -> None:
+    (tmp_path / "memory.max").write_text(f"{limit}\n")
+    (tmp_path / "memory.current").write_text("700\n")
+    (tmp_path / "memory.stat").write_text("anon 400\ninactive_file 200\n")
+
+    assert _left_in_container(tmp_path) == left
+    assert _left_in_container(tmp_path / "none") == 1 << 62
