@@ -33,7 +33,7 @@ PHASES: dict[EventKind, tuple[str, str]] = {
     "start_asked": (ORANGE, "starting, no answer yet"),
     "first_answer": (PALE, "answering, not every replica ready yet"),
 }
-BACKING = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
+BACKING = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5}
 DPI = 130
 
 
@@ -99,13 +99,21 @@ def _latency(results: StressResults, rows: Sequence[tuple[str, LoadStats]]) -> "
                 continue
             axis.barh(place, found.p95, height=0.55, color=PALE, label="p95" if place == 0 else None)
             axis.barh(place, found.p50, height=0.3, color=BLUE, label="p50" if place == 0 else None)
-            text = f" {found.p50:.0f} / {found.p95:.0f}"
-            axis.text(found.p95, place, text, va="center", color=INK, bbox=BACKING, zorder=3)
+            text = f"{found.p50:.0f} / {found.p95:.0f}"
+            axis.annotate(
+                text,
+                (found.p95, place),
+                xytext=(6, 0),
+                textcoords="offset points",
+                va="center",
+                color=INK,
+                bbox=BACKING,
+            )
         if objective is not None:
             axis.axvline(objective, color=ORANGE, linestyle="--", label="objective")
         axis.set_xlim(0, axis.get_xlim()[1] * 1.3)
         _label(axis, title, rows if axis is axes[0] else None, len(rows))
-    axes[0].legend(loc="upper left", bbox_to_anchor=(0, -0.08), ncols=3, frameon=False)
+    axes[0].legend(loc="upper left", bbox_to_anchor=(0, -0.08), ncols=3, frameon=False, reverse=True)
     return figure
 
 
@@ -165,17 +173,22 @@ def _over_time(
 
 
 def _mark_events(scenario: ScenarioResult, zero: float, upper: "Axes", lower: "Axes") -> None:
-    """Draw what happened as upright lines, their labels on two levels so that close ones can be read."""
+    """Draw what happened as upright lines, their labels on two levels so that close ones can be read.
+
+    A recovery long after the load is named at the edge: drawn to scale, it would squeeze the load to nothing.
+    """
     shown = sorted((e for e in scenario.timeline if e.kind in EVENT_COLOURS), key=lambda event: event.at)
+    right = max((e.at - zero for e in shown if e.kind in ("load_ended", "replica_killed")), default=0) * 1.15
+    upper.set_xlim(-0.02 * right, right)
     for number, event in enumerate(shown):
-        colour = EVENT_COLOURS[event.kind]
-        for axis in (upper, lower):
-            axis.axvline(event.at - zero, color=colour, linewidth=1.2)
+        colour, at = EVENT_COLOURS[event.kind], event.at - zero
+        for axis in (upper, lower) if at <= right else ():
+            axis.axvline(at, color=colour, linewidth=1.2)
         upper.annotate(
-            f"{event.text} ({event.at - zero:.1f} s)",
-            (event.at - zero, 1.01 + 0.075 * (number % 2)),
+            f"{event.text}, {at:.1f} s" + (" \u2192" if at > right else ""),
+            (min(at, right), 1.01 + 0.075 * (number % 2)),
             xycoords=("data", "axes fraction"),
-            ha="center",
+            ha="center" if at < 0.9 * right else "right",
             color=colour,
             fontsize=9,
         )
