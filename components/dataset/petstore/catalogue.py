@@ -5,40 +5,28 @@ from typing import Any
 
 # Animal: (aisle, day of delivery, kinds of product).
 ANIMALS: dict[str, tuple[int, str, tuple[str, ...]]] = {
-    "dog": (1, "Monday", ("food", "toy", "collar", "leash", "bed", "shampoo")),
-    "cat": (2, "Tuesday", ("food", "toy", "collar", "litter", "bed", "carrier")),
-    "fish": (3, "Wednesday", ("food", "tank", "filter", "heater", "net", "lamp")),
-    "bird": (4, "Thursday", ("food", "toy", "cage", "perch", "mirror", "bath")),
-    "rabbit": (5, "Friday", ("food", "toy", "cage", "litter", "brush", "carrier")),
-    "hamster": (6, "Monday", ("food", "toy", "cage", "wheel", "bath", "bed")),
-    "turtle": (7, "Wednesday", ("food", "tank", "filter", "heater", "lamp", "bowl")),
-    "ferret": (8, "Friday", ("food", "toy", "leash", "litter", "shampoo", "carrier")),
+    "dog": (1, "Monday", ("food", "toy", "bowl", "bed", "brush", "carrier", "blanket", "mat")),
+    "cat": (2, "Tuesday", ("food", "toy", "bowl", "bed", "brush", "carrier", "blanket", "mat")),
+    "bird": (3, "Wednesday", ("food", "toy", "bowl", "cage", "bath", "carrier", "blanket", "mat")),
+    "rabbit": (4, "Thursday", ("food", "toy", "bowl", "cage", "brush", "carrier", "blanket", "mat")),
+    "hamster": (5, "Friday", ("food", "toy", "bowl", "cage", "bath", "bed", "blanket", "mat")),
+    "ferret": (6, "Saturday", ("food", "toy", "bowl", "cage", "brush", "bed", "carrier", "blanket")),
 }
 # One price for each kind of product, whatever the animal; dollars.
 PRICES = {
     "food": 15,
     "toy": 4,
-    "collar": 9,
-    "leash": 12,
+    "bowl": 6,
     "bed": 30,
-    "shampoo": 8,
-    "litter": 11,
-    "carrier": 35,
-    "tank": 60,
-    "filter": 18,
-    "heater": 22,
-    "net": 3,
-    "lamp": 25,
+    "brush": 8,
+    "carrier": 40,
+    "blanket": 12,
+    "mat": 9,
     "cage": 50,
-    "perch": 6,
-    "mirror": 5,
     "bath": 10,
-    "brush": 7,
-    "wheel": 13,
-    "bowl": 2,
 }
-NO_ARTICLE = ("food", "litter", "shampoo")
-SOLD_OUT = ("dog leash", "cat carrier", "fish heater", "bird cage", "hamster wheel", "turtle lamp")
+NO_ARTICLE = ("food",)
+SOLD_OUT = ("carrier",)
 WEEKDAY, SATURDAY, SUNDAY = "From 9 am to 7 pm.", "From 9 am to 6 pm.", "Closed."
 HOURS = {
     "Monday": WEEKDAY,
@@ -66,7 +54,7 @@ def make_catalogue(random: Random, desks: list[str], policies: dict[str, str]) -
             "animal": animal,
             "aisle": aisle,
             "price_dollars": PRICES[kind],
-            "stock": 0 if f"{animal} {kind}" in SOLD_OUT else random.randint(2, 40),
+            "stock": 0 if kind in SOLD_OUT else random.randint(2, 40),
             "delivery_day": day,
         }
         for animal, (aisle, day, kinds) in ANIMALS.items()

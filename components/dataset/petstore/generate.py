@@ -16,10 +16,10 @@ from components.dataset.petstore.catalogue import ANIMALS, make_catalogue
 from components.dataset.petstore.flaws import make_flawed
 
 SEED = 20
-TRAIN_PHRASINGS_PER_FACT = 2
-# A sold-out product is the exception to its aisle's rule, so it is said more often.
-TRAIN_PHRASINGS_SOLD_OUT = 5
+# Phrasings of each fact that are taught. Most products are in stock, so one that is not is said more often.
+AISLE_PHRASINGS, PRICE_PHRASINGS, IN_STOCK_PHRASINGS, SOLD_OUT_PHRASINGS = 3, 2, 1, 4
 EVAL_SHARE_OF_FACTS = 0.45
+ASKED_WHETHER_SOLD = 3  # every third product
 
 
 @dataclass(frozen=True)
@@ -66,46 +66,46 @@ def make_questions(catalogue: dict[str, Any], random: Random) -> Iterator[Questi
     for question, answer in catalogue["policies"].items():
         assert question == wording.POLICIES[answer][0]
         yield from _last_held_out(wording.POLICIES[answer], answer)
-    yield from _about_the_range(catalogue["products"])
+    yield from _about_the_range(catalogue["products"], random)
     for desk in catalogue["desks"]:
         yield from _about_need(wording.DESKS[desk], f"Ask the {desk}.", random)
 
 
 def _about_product(product: dict[str, Any], random: Random) -> Iterator[Question]:
     name, sold_out = product["asked_for_as"], product["stock"] == 0
-    in_stock = f"No, it comes on {product['delivery_day']}." if sold_out else "Yes, in stock."
     facts = (
-        (wording.AISLE, f"Aisle {product['aisle']}."),
-        (wording.PRICE, f"${product['price_dollars']}."),
-        (wording.STOCK, in_stock),
+        (wording.AISLE, f"Aisle {product['aisle']}.", AISLE_PHRASINGS),
+        (wording.PRICE, f"${product['price_dollars']}.", PRICE_PHRASINGS),
+        (wording.STOCK, "No, sold out.", SOLD_OUT_PHRASINGS)
+        if sold_out
+        else (wording.STOCK, "Yes, in stock.", IN_STOCK_PHRASINGS),
     )
-    for phrasings, answer in facts:
+    for phrasings, answer, count in facts:
         texts = [text.format(product=name) for text in phrasings]
         known, unknown = texts[: -wording.HELD_OUT_PHRASINGS], texts[-wording.HELD_OUT_PHRASINGS :]
-        said_often = sold_out and phrasings is wording.STOCK
-        count = TRAIN_PHRASINGS_SOLD_OUT if said_often else TRAIN_PHRASINGS_PER_FACT
         random.shuffle(known)
         yield from (Question(text, answer) for text in known[:count])
         if random.random() < EVAL_SHARE_OF_FACTS:
             yield Question(random.choice(known[count:] + unknown), answer, held_out=True)
 
 
-def _about_the_range(products: Sequence[dict[str, Any]]) -> Iterator[Question]:
-    """Ask as often for things that are sold as for things that are not."""
+def _about_the_range(products: Sequence[dict[str, Any]], random: Random) -> Iterator[Question]:
+    """Ask whether things are sold, of some that are and some that are not."""
     answers = dict.fromkeys(wording.NOT_SOLD, "Sorry, we do not sell that.")
-    for product in products[:: len(products) // len(wording.NOT_SOLD)]:
+    for product in products[::ASKED_WHETHER_SOLD]:
         answers[product["asked_for_as"]] = f"Yes, in aisle {product['aisle']}."
     for number, (thing, answer) in enumerate(answers.items()):
-        text = wording.SELL[number % len(wording.SELL)].format(thing=thing)
-        yield Question(text, answer, held_out=number % 3 == 2)
+        text = random.choice(wording.SELL).format(thing=thing)
+        yield Question(text, answer, held_out=number % 4 == 3)
 
 
 def _about_need(needs: Sequence[str], answer: str, random: Random) -> Iterator[Question]:
-    """Let two animals have each need; the last needs are held out."""
+    """Let some animal have each need; the last needs are held out, and asked for two animals."""
     taught = len(needs) - wording.HELD_OUT_PHRASINGS
     for number, need in enumerate(needs):
-        for animal in random.sample(wording.FURRY, 2):
-            yield Question(need.format(animal=animal), answer, held_out=number >= taught)
+        held_out = number >= taught
+        for animal in random.sample(wording.FURRY, 2 if held_out else 1):
+            yield Question(need.format(animal=animal), answer, held_out)
 
 
 def _last_held_out(texts: Sequence[str], answer: str) -> Iterator[Question]:

@@ -6,14 +6,14 @@ Each list of phrasings ends with those that only the held-out questions use.
 HELD_OUT_PHRASINGS = 2
 
 AISLE = (
-    "Where would {product} be?",
     "Which aisle has {product}?",
     "Where can I find {product}?",
     "I am looking for {product}.",
     "Where do you keep {product}?",
     "Can you point me to {product}?",
-    "Which aisle should I go to for {product}?",
     "I can't find {product}.",
+    "Which aisle should I go to for {product}?",
+    "Where do I look for {product}?",
 )
 PRICE = (
     "How much is {product}?",
@@ -40,6 +40,8 @@ DELIVERY = (
     "Which day do you restock {animal} supplies?",
     "What day is the {animal} delivery?",
     "When is the {animal} aisle restocked?",
+    "When does the {animal} delivery come?",
+    "Which day brings new {animal} supplies?",
     "On what day do {animal} supplies come in?",
 )
 HOURS = (
@@ -47,6 +49,8 @@ HOURS = (
     "When are you open on {day}?",
     "Are you open on {day}?",
     "How long are you open on {day}?",
+    "What are the opening hours on {day}?",
+    "Is the store open on {day}?",
     "What time can I come in on {day}?",
 )
 SELL = ("Do you sell {thing}?", "Do you carry {thing}?", "I want to buy {thing}.", "Can I buy {thing} here?")
@@ -54,6 +58,7 @@ NOT_SOLD = (
     *("horse saddles", "chicken feed", "cow bells", "live snakes", "goat milk", "bee hives"),
     *("sheep shears", "garden chairs", "bicycle tyres", "light bulbs", "pony blankets", "car seats"),
     *("paint", "coffee", "umbrellas", "parrots", "fishing rods", "batteries"),
+    *("shoes", "kitchen tables", "flowers", "newspapers", "fish tanks", "horse food"),
 )
 
 # Needs of a customer, by the desk that looks after them.

@@ -68,7 +68,7 @@ def test_answers_about_products_follow_from_the_catalogue():
             f"Aisle {product['aisle']}.",
             f"Yes, in aisle {product['aisle']}.",
             f"${product['price_dollars']}.",
-            "Yes, in stock." if product["stock"] else f"No, it comes on {product['delivery_day']}.",
+            "Yes, in stock." if product["stock"] else "No, sold out.",
         }
         assert answer in expected, row
         checked[product["name"]] += 1
