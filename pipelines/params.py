@@ -66,7 +66,11 @@ class ReleaseParams(BaseModel):
     )
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of the interval.")
     max_guard_drop: float = Field(
-        0.2, ge=-1, le=1, description="Largest loss on the guard set of general questions."
+        1.0,
+        ge=-1,
+        le=1,
+        description="Largest loss on the guard set of general questions. 1: report it and refuse nothing, "
+        "right for a model of one narrow task, which forgets most of the rest; lower for an assistant.",
     )
 
     # image

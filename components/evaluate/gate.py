@@ -35,7 +35,7 @@ def judge_quality(config: QualityGateConfig, scores_path: Path, stage: Stage) ->
     The gain is the mean over the held-out rows of (fine-tuned - base), each row answered by both. It
     passes only if the lower end of its bootstrap interval (`components.evaluate.intervals`) is the
     margin or more, fails if the upper end is below the margin, and is inconclusive in between: then
-    more held-out rows would tell. Fewer than 10 rows are always inconclusive, because intervals of so
+    more held-out rows would tell. Fewer than 10 rows never pass, because intervals of so
     few values are narrower than they claim to be.
 
     The guard set's drop is judged by its value, not by an interval: it is small and there to notice
@@ -115,12 +115,15 @@ def rows_check(rows: int) -> Check:
 
 def guard_check(config: QualityGateConfig, scores: Scores) -> Check:
     """Hold what the model lost on general questions against the limit."""
+    items = len(scores.guard)
+    meaning = "a larger drop than the limit means that it forgot too much of what it knew"
+    if config.max_guard_drop >= 1:
+        meaning = "with max_guard_drop at 1 this is reported and refuses nothing"
     return at_most(
         "guard_drop",
         scores.guard_base - scores.guard_tuned,
         config.max_guard_drop,
         "share",
-        f"of {len(scores.guard)} general questions the base model answers {scores.guard_base:.0%}, "
-        f"the fine-tuned {scores.guard_tuned:.0%}; a larger drop than {config.max_guard_drop:.0%} means "
-        "that it forgot what it knew",
+        f"of {items} general questions the base model answers {round(scores.guard_base * items)}, "
+        f"the fine-tuned {round(scores.guard_tuned * items)}; {meaning}",
     )

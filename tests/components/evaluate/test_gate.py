@@ -88,7 +88,16 @@ def test_guard(stage: Stage, tmp_path: Path, guard: tuple[float, float], status:
     assert verdict.status == status
     check = verdict.checks[-1]
     assert (check.name, check.value) == ("guard_drop", pytest.approx(guard[0] - guard[1]))
-    assert f"the base model answers {guard[0]:.0%}, the fine-tuned {guard[1]:.0%}" in check.why
+    assert f"of 40 general questions the base model answers {guard[0] * 40:.0f}" in check.why
+    assert f"the fine-tuned {guard[1] * 40:.0f}; a larger drop" in check.why
+
+
+def test_a_guard_limit_of_one_reports_and_refuses_nothing(stage: Stage, tmp_path: Path):
+    scores(*noisy(0.3, 0.1), guard=(1.0, 0.0)).write(tmp_path / "scores.json")
+    verdict = judge_quality(config(max_guard_drop=1.0), tmp_path / "scores.json", stage)
+    assert verdict.passed
+    assert verdict.checks[-1].value == 1.0
+    assert "refuses nothing" in verdict.checks[-1].why
 
 
 def test_the_order_of_rows_does_not_matter(stage: Stage, tmp_path: Path):
