@@ -69,7 +69,7 @@ def _task(component: Any, params: Any, artifacts: dict[str, Any]) -> dsl.Pipelin
 def source_fingerprint(stage_folder: Path) -> str:
     """Return a hash of a stage's source and of what every stage stands on; part of its cache key."""
     digest = hashlib.sha256()
-    for folder in (COMPONENTS, stage_folder):
-        for file in sorted(folder.glob("*.py")):
-            digest.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+    own = (path for path in stage_folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    for file in (*sorted(COMPONENTS.glob("*.py")), *sorted(own)):
+        digest.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:16]

@@ -100,7 +100,8 @@ if "STAND_IN_LOG" in os.environ:
     module("components.evaluate.gate", QualityGateConfig=Config, judge_quality=verdict("quality"))
     module("components.image.push", ImageConfig=Config, push=lambda *_: Pushed())
     module("components.serve.deploy", DeployConfig=Config, deploy_candidate=lambda *_: Spec())
-    module("components.loadtest.stress", StressConfig=Config, run_stress=write(None, 3))
+    module("components.loadtest.config", StressConfig=Config)
+    module("components.loadtest.stress", run_stress=write(None, 3))
     module("components.loadtest.gate", ServiceGateConfig=Config, judge_service=verdict("service"))
     module(
         "components.release.promotion", promote_candidate=note("promoted"), refuse_candidate=note("refused")
