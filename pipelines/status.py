@@ -38,15 +38,18 @@ def _deployments(backend: LocalBackend) -> RenderableType:
     if not specs:
         return "Nothing is deployed; `tunegate run` makes a release, `tunegate up` serves the champion again."
     table = Table("deployment", "role", "replica", "state", "endpoint", box=None, padding=(0, 2, 0, 0))
+    for column in table.columns:
+        column.overflow = "fold"  # a name that is cut off can't be copied
     for spec in specs:
         champion = backend.champion(spec.model_name)
         live = champion is not None and champion.name == spec.name
         url = backend.live_endpoint(spec.model_name) if live else backend.endpoint(spec.name)
+        address = f"{url}/v1"
         role, name = ("champion" if live else "candidate"), spec.name
         for replica in backend.replicas(spec.name):
             state = Text(replica.state, style=COLOURS[replica.state])
-            table.add_row(name, role, replica.name.removeprefix(f"{spec.name}-"), state, f"{url}/v1")
-            name = role = url = ""
+            table.add_row(name, role, replica.name.removeprefix(f"{spec.name}-"), state, address)
+            name = role = address = ""
     return table
 
 
@@ -57,13 +60,11 @@ def _releases() -> RenderableType:
     releases = [path.name for path in _release_folders()][:RELEASES_SHOWN]
     if not releases:
         return "No release yet."
-    table = Table("release", "outcome", "model", "card", box=None, padding=(0, 2, 0, 0))
+    table = Table("release", "outcome", "model", box=None, padding=(0, 2, 0, 0))
     for release in releases:
-        folder = home() / "releases" / release
-        params = json.loads((folder / "params.json").read_text(encoding="utf-8"))
+        params = json.loads((home() / "releases" / release / "params.json").read_text(encoding="utf-8"))
         ended = "running" if release == running else outcome(release)
-        shown = str(folder / "card.html") if (folder / "card.html").is_file() else ""
-        table.add_row(release, Text(ended, style=COLOURS[ended]), params["model_name"], shown)
+        table.add_row(release, Text(ended, style=COLOURS[ended]), params["model_name"])
     return table
 
 

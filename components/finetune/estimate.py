@@ -83,7 +83,8 @@ def estimate(
         model = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
             AutoConfig.from_pretrained(str(base_path)), dtype=torch.bfloat16, attn_implementation=attention
         )
-        adapted = add_adapter(model, config)
+        # PEFT gives a new adapter its layer's precision only where the layer has values.
+        adapted = add_adapter(model, config).to(torch.bfloat16)
     weights = list(adapted.parameters())
     adapter_weights = sum(weight.numel() for weight in weights if weight.requires_grad)
     base_weights = sum(weight.numel() for weight in weights) - adapter_weights
@@ -106,13 +107,14 @@ class _KeptBytes:
     """A hook that counts the storages kept for the backward pass, each once."""
 
     def __init__(self, weights: Sequence[Any]) -> None:
-        self._seen = {weight.untyped_storage()._cdata for weight in weights}
+        # Storages are known by their address; holding on to them keeps it from being used again.
+        self._seen = {weight.untyped_storage()._cdata: weight for weight in weights}
         self.total = 0
 
     def __call__(self, tensor: Any) -> Any:
         storage = tensor.untyped_storage()
         if storage._cdata not in self._seen:
-            self._seen.add(storage._cdata)
+            self._seen[storage._cdata] = tensor
             self.total += storage.nbytes()
         return tensor
 

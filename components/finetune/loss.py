@@ -27,7 +27,7 @@ class CompletionLoss:
 
     def __init__(self, model: Any, share_prompt: bool) -> None:
         self.model = model
-        self.share_prompt = share_prompt and _keeps_whole_cache(model)
+        self.share_prompt = share_prompt and _keeps_every_key(model)
         self.plain_head = _head_is_plain(model)
 
     def __call__(self, batch: Batch) -> "Tensor":
@@ -54,20 +54,18 @@ class CompletionLoss:
 
     def _hidden(self, batch: Batch) -> "Tensor":
         """Return [n, hidden] the states from which the completions' tokens are predicted."""
-        decoder = self.model.get_decoder()
-        shared = batch.shared if self.share_prompt and len(batch.token_ids) > 1 else 0
-        if shared < LEAST_SHARED:
-            states: Tensor = decoder(input_ids=batch.token_ids, use_cache=False).last_hidden_state
-            return states[batch.row, batch.column - 1]
-        from transformers import DynamicCache
-
-        cache: Any = DynamicCache(config=self.model.config)
-        decoder(input_ids=batch.token_ids[:1, :shared], past_key_values=cache, use_cache=True)
-        for layer in cache.layers:
-            layer.keys = layer.keys.expand(len(batch.token_ids), -1, -1, -1)
-            layer.values = layer.values.expand(len(batch.token_ids), -1, -1, -1)
-        rest = decoder(input_ids=batch.token_ids[:, shared:], past_key_values=cache, use_cache=True)
-        states = rest.last_hidden_state
+        decoder, rows = self.model.get_decoder(), len(batch.token_ids)
+        shared = batch.shared if self.share_prompt and rows > 1 and batch.shared >= LEAST_SHARED else 0
+        # Even an empty cache spares transformers its search for packed rows, which waits for the device.
+        cache = _attention_cache(self.model)
+        if shared and cache is not None:
+            decoder(input_ids=batch.token_ids[:1, :shared], past_key_values=cache, use_cache=True)
+            for layer in cache.layers:
+                layer.keys = layer.keys.expand(rows, -1, -1, -1)
+                layer.values = layer.values.expand(rows, -1, -1, -1)
+        rest = batch.token_ids[:, shared:]
+        output = decoder(input_ids=rest, past_key_values=cache, use_cache=cache is not None)
+        states: Tensor = output.last_hidden_state
         return states[batch.row, batch.column - 1 - shared]
 
 
@@ -77,13 +75,21 @@ def _sum_of_losses(logits: "Tensor", targets: "Tensor") -> "Tensor":
     return cross_entropy(logits.float(), targets, reduction="sum")
 
 
-def _keeps_whole_cache(model: Any) -> bool:
-    """Whether every layer's cache is plain keys and values: no sliding window, no recurrent state."""
+def _attention_cache(model: Any) -> Any | None:
+    """Return an empty cache of keys and values; None for a model that has other states than these."""
     from transformers import DynamicCache
     from transformers.cache_utils import DynamicLayer
 
-    layers = DynamicCache(config=model.config).layers
-    return bool(layers) and all(type(layer) is DynamicLayer for layer in layers)
+    cache = DynamicCache(config=model.config)
+    return cache if cache.layers and all(isinstance(layer, DynamicLayer) for layer in cache.layers) else None
+
+
+def _keeps_every_key(model: Any) -> bool:
+    """Whether all tokens stay visible to all later ones: no sliding window, no recurrent state."""
+    from transformers.cache_utils import DynamicLayer
+
+    cache = _attention_cache(model)
+    return cache is not None and all(type(layer) is DynamicLayer for layer in cache.layers)
 
 
 def _head_is_plain(model: Any) -> bool:
