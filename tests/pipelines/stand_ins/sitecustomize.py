@@ -1,13 +1,15 @@
 """Stands in for the stages' logic in every process of a graph test; Python imports it at start-up.
 
-Each stage appends its name to the file `STAND_IN_LOG`. `STAND_IN_VERDICTS` (JSON, stage to status) says
-what the gates find; `STAND_IN_FAILS` names a stage that raises.
+Each stage appends its name to the file `STAND_IN_LOG`. `STAND_IN_VERDICTS` (JSON, stage to status)
+says what the gates find; `STAND_IN_FAILS` names a stage that raises, `STAND_IN_HANGS` one that never
+ends.
 """
 
 import contextlib
 import json
 import os
 import sys
+import time
 import types
 from pathlib import Path
 
@@ -31,6 +33,8 @@ def stage(name, params, upstream=()):
         log.write(name + "\n")
     if os.environ.get("STAND_IN_FAILS") == name:
         raise RuntimeError(f"{name} was told to fail")
+    if os.environ.get("STAND_IN_HANGS") == name:
+        time.sleep(600)
     yield Stage(run_id=f"run-of-{name}", record=Stage(metrics={"measured": 1.0}))
 
 
@@ -106,4 +110,5 @@ if "STAND_IN_LOG" in os.environ:
     module(
         "components.release.promotion", promote_candidate=note("promoted"), refuse_candidate=note("refused")
     )
-    module("components.release.closing", close=note("closed"))
+    module("components.release.closing", close=note("closed"), outcome=lambda release: "promoted")
+    module("pipelines.status", result_view=lambda result, model_name: f"it ended: {result.ending}")

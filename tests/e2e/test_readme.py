@@ -1,0 +1,103 @@
+"""The README's commands, in its order, with real parts, on the smaller preset."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PRESETS = "pipelines/presets"
+BLOCKS = re.findall(r"^```bash\n(.*?)^```", (ROOT / "README.md").read_text(), flags=re.M | re.S)
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
+
+
+class Shell:
+    """Runs blocks of the README in the checkout, with one state directory for all of them."""
+
+    def __init__(self, home: Path) -> None:
+        self.home, self.said = home, ""
+
+    def run(self, block: str) -> int:
+        environment = {
+            **os.environ,
+            "TUNEGATE_HOME": str(self.home),
+            "PRESET": f"{PRESETS}/smoke.yaml",
+            "COLUMNS": "120",
+        }
+        # The settings of the machine are the set-up's; a state directory of one's own has none yet.
+        environment.setdefault("TUNEGATE_DEVICE", "cpu")
+        small = block.replace(f"{PRESETS}/petstore.yaml", f"{PRESETS}/smoke.yaml")
+        script = f"set -euo pipefail; test -d .venv && source .venv/bin/activate\n{small}"
+        ended = subprocess.run(
+            ["bash", "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True
+        )
+        self.said = ended.stdout + ended.stderr
+        return ended.returncode
+
+    def processes(self) -> list[str]:
+        """Return the command lines of what this state directory has running."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if str(self.home) in " ".join(process.cmdline()):
+                    found.append(" ".join(process.cmdline()))
+            except psutil.Error:
+                continue
+        return found
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory):
+    running = Shell(tmp_path_factory.mktemp("readme") / "state")
+    yield running
+    running.run("tunegate down")
+
+
+def block_with(words: str) -> str:
+    (found,) = (block for block in BLOCKS if words in block)
+    return found
+
+
+def test_every_block_is_one_that_is_run_here_or_is_what_runs_this():
+    run_here = [block_with(words) for words in ("make run", "tunegate status", "--set lora_r=8", "rollback")]
+    assert [block for block in BLOCKS if block not in run_here] == ["make test\n"]
+    assert "make test" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_make_run_ends_with_an_endpoint_that_answers(shell: Shell):
+    assert shell.run(block_with("make run")) == 0, shell.said
+    assert "PROMOTED" in shell.said
+    curl = shell.said[shell.said.index("curl -s") :]
+    assert shell.run(curl) == 0, shell.said
+    answer = json.loads(shell.said)
+    assert answer["choices"][0]["message"]["content"]
+    assert answer["model"] == "smoke"
+
+
+def test_the_champion_is_shown_asked_and_documented(shell: Shell):
+    assert shell.run(block_with("tunegate status")) == 0, shell.said
+    for words in ("champion", "ready", "promoted", "card.html", "learning_rate"):
+        assert words in shell.said
+    (card,) = (shell.home / "releases").glob("*/card.html")
+    text = card.read_text()
+    for words in ("PROMOTED", "recovery", "cold start", "token F1", "sha256:"):
+        assert words.lower() in text.lower()
+
+
+def test_a_second_release_skips_what_did_not_change_and_can_be_rolled_back(shell: Shell):
+    assert shell.run(block_with("--set lora_r=8")) == 0, shell.said
+    assert re.search(r"dataset\s+cached: unchanged since", shell.said)
+    assert shell.run(block_with("rollback")) == 0, shell.said
+    assert shell.run("tunegate status") == 0
+    assert len(re.findall("champion", shell.said)) == 1 and "candidate" not in shell.said
+    assert shell.run('tunegate chat "Where can I find a dog toy?"') == 0 and shell.said.strip()
+
+
+def test_down_leaves_no_process(shell: Shell):
+    assert shell.run("tunegate down") == 0, shell.said
+    assert shell.processes() == []
