@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal
 
@@ -89,11 +90,18 @@ def save_adapter(adapted: Any, base: BaseModelFiles, folder: Path) -> None:
     save_file({k: v.contiguous().cpu() for k, v in weights.items()}, weights_file, metadata={"format": "pt"})
     settings = adapted.peft_config["default"].to_dict()
     settings.update(base_model_name_or_path=base.name, revision=_hub_revision(base), inference_mode=True)
+    settings["target_modules"] = _short_names(settings["target_modules"])
     # Sets come in another order in every process.
     settings = {key: sorted(value) if isinstance(value, set) else value for key, value in settings.items()}
     config_file.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     unfinished.rename(folder)
+
+
+def _short_names(modules: Collection[str]) -> list[str]:
+    """Name the adapted layers as servers know them (`q_proj`), even where PEFT has kept whole paths."""
+    last = {name: name.rsplit(".", 1)[-1] for name in modules}
+    return sorted({name if short.isdigit() else short for name, short in last.items()})
 
 
 def _hub_revision(base: BaseModelFiles) -> str | None:

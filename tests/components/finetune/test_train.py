@@ -211,7 +211,7 @@ def test_a_run_that_was_killed_ends_with_the_same_bytes(
 ) -> None:
     import torch
 
-    config = _config(tiny_model, num_train_epochs=15)
+    config = _config(tiny_model)
     command = [
         sys.executable,
         "-c",
