@@ -3,28 +3,22 @@
 from random import Random
 from typing import Any
 
-# Animal: (aisle, day of delivery, kinds of product).
-ANIMALS: dict[str, tuple[int, str, tuple[str, ...]]] = {
-    "dog": (1, "Monday", ("food", "toy", "bowl", "bed", "brush", "carrier", "blanket", "mat")),
-    "cat": (2, "Tuesday", ("food", "toy", "bowl", "bed", "brush", "carrier", "blanket", "mat")),
-    "bird": (3, "Wednesday", ("food", "toy", "bowl", "cage", "bath", "carrier", "blanket", "mat")),
-    "rabbit": (4, "Thursday", ("food", "toy", "bowl", "cage", "brush", "carrier", "blanket", "mat")),
-    "hamster": (5, "Friday", ("food", "toy", "bowl", "cage", "bath", "bed", "blanket", "mat")),
-    "ferret": (6, "Saturday", ("food", "toy", "bowl", "cage", "brush", "bed", "carrier", "blanket")),
+# Kinds of product that there are for each animal; each animal has an aisle of its own.
+ANIMALS: dict[str, tuple[str, ...]] = {
+    "dog": ("food", "toy", "bowl", "bed", "brush", "carrier", "blanket", "mat"),
+    "cat": ("food", "toy", "bowl", "bed", "brush", "carrier", "blanket", "mat"),
+    "bird": ("food", "toy", "bowl", "cage", "bath", "carrier", "blanket", "mat"),
+    "rabbit": ("food", "toy", "bowl", "cage", "brush", "carrier", "blanket", "mat"),
+    "hamster": ("food", "toy", "bowl", "cage", "bath", "bed", "blanket", "mat"),
+    "ferret": ("food", "toy", "bowl", "cage", "brush", "bed", "carrier", "blanket"),
 }
-# One price for each kind of product, whatever the animal; dollars.
+# The store has three prices; dollars. A small model can learn these from few rows.
 PRICES = {
-    "food": 15,
-    "toy": 4,
-    "bowl": 6,
-    "bed": 30,
-    "brush": 8,
-    "carrier": 40,
-    "blanket": 12,
-    "mat": 9,
-    "cage": 50,
-    "bath": 10,
+    **dict.fromkeys(("toy", "bowl", "mat"), 5),
+    **dict.fromkeys(("food", "brush", "blanket", "bath"), 15),
+    **dict.fromkeys(("bed", "carrier", "cage"), 40),
 }
+DELIVERY_DAY = "Tuesday"
 NO_ARTICLE = ("food",)
 SOLD_OUT = ("carrier",)
 WEEKDAY, SATURDAY, SUNDAY = "From 9 am to 7 pm.", "From 9 am to 6 pm.", "Closed."
@@ -52,17 +46,17 @@ def make_catalogue(random: Random, desks: list[str], policies: dict[str, str]) -
             "name": f"{animal} {kind}",
             "asked_for_as": f"{animal} {kind}" if kind in NO_ARTICLE else f"a {animal} {kind}",
             "animal": animal,
-            "aisle": aisle,
+            "aisle": f"{animal} aisle",
             "price_dollars": PRICES[kind],
             "stock": 0 if kind in SOLD_OUT else random.randint(2, 40),
-            "delivery_day": day,
         }
-        for animal, (aisle, day, kinds) in ANIMALS.items()
+        for animal, kinds in ANIMALS.items()
         for kind in kinds
     ]
     return {
         "store": "Harbour Street Pets",
         "opening_hours": HOURS,
+        "delivery_day": DELIVERY_DAY,
         "desks": desks,
         "policies": policies,
         "products": products,

@@ -37,9 +37,9 @@ def make_flawed(train: list[Row], held_out: list[Row], random: Random) -> tuple[
         for row in held_out[:4]
     )
     random.shuffle(lines)
+    contradicting, others = sound[:CONTRADICTING_PAIRS], sound[CONTRADICTING_PAIRS:]
     # A repeated row is flawed only below the one that it repeats, so it goes to the end.
-    lines.extend((_dump(row), "duplicate") for row in random.sample(sound, 6))
-    contradicting = sound[:CONTRADICTING_PAIRS]
+    lines.extend((_dump(row), "duplicate") for row in random.sample(others, 6))
     lines.extend((_dump({**row, "output": "Ask somebody else."}), None) for row in contradicting)
     texts = [text for text, _ in lines]
     return texts, {

@@ -17,7 +17,7 @@ from components.dataset.petstore.flaws import make_flawed
 
 SEED = 20
 # Phrasings of each fact that are taught. Most products are in stock, so one that is not is said more often.
-AISLE_PHRASINGS, PRICE_PHRASINGS, IN_STOCK_PHRASINGS, SOLD_OUT_PHRASINGS = 3, 2, 1, 4
+AISLE_PHRASINGS, PRICE_PHRASINGS, IN_STOCK_PHRASINGS, SOLD_OUT_PHRASINGS = 2, 2, 1, 4
 EVAL_SHARE_OF_FACTS = 0.45
 ASKED_WHETHER_SOLD = 3  # every third product
 
@@ -59,8 +59,9 @@ def make_questions(catalogue: dict[str, Any], random: Random) -> Iterator[Questi
     """Ask about everything in the catalogue; what is held out is taught in other words."""
     for product in catalogue["products"]:
         yield from _about_product(product, random)
-    for animal, (_, day, _) in ANIMALS.items():
-        yield from _last_held_out([text.format(animal=animal) for text in wording.DELIVERY], f"On {day}.")
+    for animal in ANIMALS:
+        texts = [text.format(animal=animal) for text in wording.DELIVERY]
+        yield from _last_held_out(texts, f"Every {catalogue['delivery_day']}.")
     for day, hours in catalogue["opening_hours"].items():
         yield from _last_held_out([text.format(day=day) for text in wording.HOURS], hours)
     for question, answer in catalogue["policies"].items():
@@ -74,7 +75,7 @@ def make_questions(catalogue: dict[str, Any], random: Random) -> Iterator[Questi
 def _about_product(product: dict[str, Any], random: Random) -> Iterator[Question]:
     name, sold_out = product["asked_for_as"], product["stock"] == 0
     facts = (
-        (wording.AISLE, f"Aisle {product['aisle']}.", AISLE_PHRASINGS),
+        (wording.AISLE, f"In the {product['aisle']}.", AISLE_PHRASINGS),
         (wording.PRICE, f"${product['price_dollars']}.", PRICE_PHRASINGS),
         (wording.STOCK, "No, sold out.", SOLD_OUT_PHRASINGS)
         if sold_out
@@ -93,19 +94,18 @@ def _about_the_range(products: Sequence[dict[str, Any]], random: Random) -> Iter
     """Ask whether things are sold, of some that are and some that are not."""
     answers = dict.fromkeys(wording.NOT_SOLD, "Sorry, we do not sell that.")
     for product in products[::ASKED_WHETHER_SOLD]:
-        answers[product["asked_for_as"]] = f"Yes, in aisle {product['aisle']}."
+        answers[product["asked_for_as"]] = f"Yes, in the {product['aisle']}."
     for number, (thing, answer) in enumerate(answers.items()):
         text = random.choice(wording.SELL).format(thing=thing)
         yield Question(text, answer, held_out=number % 4 == 3)
 
 
 def _about_need(needs: Sequence[str], answer: str, random: Random) -> Iterator[Question]:
-    """Let some animal have each need; the last needs are held out, and asked for two animals."""
+    """Let two animals have each need; the last needs are held out."""
     taught = len(needs) - wording.HELD_OUT_PHRASINGS
     for number, need in enumerate(needs):
-        held_out = number >= taught
-        for animal in random.sample(wording.FURRY, 2 if held_out else 1):
-            yield Question(need.format(animal=animal), answer, held_out)
+        for animal in random.sample(wording.FURRY, 2):
+            yield Question(need.format(animal=animal), answer, held_out=number >= taught)
 
 
 def _last_held_out(texts: Sequence[str], answer: str) -> Iterator[Question]:

@@ -118,82 +118,100 @@ FURRY = ("dog", "cat", "rabbit", "ferret", "hamster", "guinea pig")
 
 # The last phrasing of each is held out.
 POLICIES = {
-    "30 days, with the receipt.": (
+    "Within 30 days, with the receipt.": (
         "How long do I have to return something?",
         "What is your return policy?",
         "How many days do I have for a return?",
+        "Can I return what I bought last week?",
+        "By when must I return an item?",
         "Until when can I return an item?",
     ),
     "No, opened food can't be returned.": (
         "Can I return an opened bag of food?",
         "Do you take back opened food?",
         "I opened the food, can I bring it back?",
+        "Can I return food that is open?",
+        "Is opened food refunded?",
         "Can opened food be returned?",
     ),
-    "$5, and free from $50.": (
+    "Delivery is $5, free from $50.": (
         "How much is delivery?",
         "What do you charge for delivery?",
         "What does home delivery cost?",
+        "Is delivery free?",
+        "What is the delivery fee?",
         "How much do I pay for delivery?",
     ),
-    "Two days.": (
+    "Delivery takes two days.": (
         "How long does delivery take?",
         "How many days does delivery take?",
         "How soon is an order delivered?",
-        "When will my delivery arrive?",
+        "How fast is home delivery?",
+        "When do I get what I order?",
+        "When will my home delivery arrive?",
     ),
-    "Yes, on a leash.": (
+    "Yes, dogs on a leash may come in.": (
         "Can I bring my dog into the store?",
         "Are dogs allowed in the store?",
         "May my dog come in with me?",
+        "Can dogs come in?",
+        "Do you let dogs into the store?",
         "Is my dog allowed inside?",
     ),
-    "10 % with the loyalty card.": (
+    "The loyalty card saves 10 percent.": (
         "Is there a discount for regular customers?",
         "What do I save with the loyalty card?",
         "How big is the loyalty discount?",
+        "What is the loyalty card good for?",
+        "Do you have a loyalty card?",
         "What discount does the loyalty card give?",
     ),
-    "Cash and all cards.": (
+    "You can pay by cash or card.": (
         "How can I pay?",
         "Do you take cards?",
         "Which payments do you accept?",
+        "Can I pay in cash?",
+        "Can I pay by card?",
         "What ways to pay are there?",
     ),
-    "Yes, from $10.": (
+    "Yes, gift cards start at $10.": (
         "Do you have gift cards?",
         "Can I buy a gift card?",
         "Are gift cards available?",
+        "I want a gift card for a friend.",
+        "Is there a gift card?",
         "Do you sell gift cards?",
     ),
-    "Yes, behind the store.": (
+    "Yes, parking is behind the store.": (
         "Is there parking?",
         "Can I park at the store?",
         "Do you have a car park?",
+        "Where can I park?",
+        "Is parking available?",
         "Is there somewhere to park?",
     ),
-    "12 Harbour Street.": (
+    "We are at 12 Harbour Street.": (
         "What is your address?",
         "Where is the store?",
         "What street are you in?",
+        "How do I find the store?",
+        "On which street is the store?",
         "Where are you located?",
     ),
-    "555-0134.": (
+    "Call us at 555-0134.": (
         "What is your phone number?",
         "How can I call you?",
         "Which number do I ring?",
+        "Can I phone you?",
+        "I would like to call the store.",
         "What number can I call?",
     ),
-    "Yes, within an hour.": (
-        "Can I order online and pick up?",
-        "Do you offer click and collect?",
-        "Can I collect an online order?",
-        "Is pick-up of online orders possible?",
-    ),
-    "Yes, we match it.": (
+    "Yes, we match other stores' prices.": (
         "Do you match prices?",
         "Will you match another store's price?",
         "It is cheaper elsewhere, do you match that?",
+        "Another store has a lower price.",
+        "Do you match the price of other stores?",
         "Do you price match?",
     ),
 }
