@@ -46,6 +46,9 @@ def engine_environment(device: Literal["cpu", "cuda"], cores: str = "") -> dict[
     if device == "cpu":
         environment["VLLM_CPU_KVCACHE_SPACE"] = str(KV_CACHE_GIB)
         environment["VLLM_CPU_OMP_THREADS_BIND"] = cores or "nobind"
+        # A thread that waits for one that lost its core would otherwise spin: on a machine that does
+        # anything else at the same time, a step then takes ten times as long.
+        environment["OMP_WAIT_POLICY"] = "PASSIVE"
     return environment
 
 
@@ -99,14 +102,14 @@ def answer(
     Raises:
         InvalidInput: Every prompt that leaves no room for an answer of `max_new_tokens`.
     """
-    _refuse_long_prompts(config, prompts, max_new_tokens)
-    # vLLM reads its variables when it is imported. What the user has set stays.
+    # Torch and vLLM read their variables when they are imported. What the user has set stays.
     wanted = engine_environment(load_settings().device) | {
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
         "VLLM_LOGGING_LEVEL": "ERROR",
         "TORCH_CPP_LOG_LEVEL": "ERROR",
     }
     os.environ.update({name: value for name, value in wanted.items() if name not in os.environ})
+    _refuse_long_prompts(config, prompts, max_new_tokens)
     from vllm import LLM, SamplingParams
     from vllm.distributed import cleanup_dist_env_and_memory
     from vllm.lora.request import LoRARequest

@@ -36,6 +36,7 @@ def test_environment(device: Any, cores: str, expected: str | None) -> None:
     assert environment["VLLM_NO_USAGE_STATS"] == "1"
     assert environment.get("VLLM_CPU_OMP_THREADS_BIND") == expected
     assert ("VLLM_CPU_KVCACHE_SPACE" in environment) == (device == "cpu")
+    assert ("OMP_WAIT_POLICY" in environment) == (device == "cpu")
 
 
 def test_vllm_takes_the_server_command() -> None:
