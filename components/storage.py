@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import os
 import threading
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,7 +35,7 @@ def open_source(name: str) -> Iterator[IO[bytes]]:
         raise InvalidInput(name, ["is a directory; name one file in it"]) from error
     except ImportError as error:
         raise InvalidInput(name, [f"this kind of address needs one more package: {error}"]) from error
-    except (EOFError, OSError, ValueError) as error:
+    except (EOFError, OSError, ValueError, zlib.error) as error:
         if isinstance(error, InvalidInput):
             raise
         raise InvalidInput(name, [f"could not be read: {error or type(error).__name__}"]) from error

@@ -39,16 +39,21 @@ def _prepare_one_import_start() -> None:
     os.environ["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
     # OpenMP's threads do not survive a fork: this process must never have made any.
     torch.set_num_threads(1)
-    server = os.getpid()
+    parent = 0
 
-    def enter_engine() -> None:
+    def leave_parent() -> None:
+        nonlocal parent
+        parent = os.getpid()
+
+    def enter_child() -> None:
+        # A killed server takes its engine with it.
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != server:  # killed before the line above
+        if os.getppid() != parent:  # killed before the line above
             os._exit(1)
         os.sched_setaffinity(0, cores)
         torch.set_num_threads(len(cores))
 
-    os.register_at_fork(after_in_child=enter_engine)
+    os.register_at_fork(before=leave_parent, after_in_child=enter_child)
 
     platform: Any = cpu.CpuPlatform
     stock_check = platform.check_and_update_config

@@ -31,6 +31,9 @@ class ReleaseParams(BaseModel):
     max_truncated_share: float = Field(
         0.02, ge=0, le=1, description="Largest share of rows longer than max_length under the chat template."
     )
+    max_contradicting_share: float = Field(
+        0.1, ge=0, le=1, description="Largest share of rows that answer the same prompt differently."
+    )
 
     # finetune
     base_model: str = Field(

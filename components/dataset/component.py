@@ -14,6 +14,7 @@ def validate_dataset(
     min_eval_rows: int,
     max_quarantined_share: float,
     max_truncated_share: float,
+    max_contradicting_share: float,
     max_length: int,
     seed: int,
     train_set: dsl.Output[dsl.Dataset],
@@ -35,6 +36,7 @@ def validate_dataset(
         min_eval_rows=min_eval_rows,
         max_quarantined_share=max_quarantined_share,
         max_truncated_share=max_truncated_share,
+        max_contradicting_share=max_contradicting_share,
         max_length=max_length,
         seed=seed,
     )

@@ -186,7 +186,7 @@ def _csv(text: str, delimiter: str) -> Iterator[SourceRow]:
 
 
 def _parquet(content: bytes, name: str) -> Iterator[SourceRow]:
-    import pyarrow  # type: ignore[import-untyped]  # it ships no types
+    import pyarrow
     from pyarrow import parquet
 
     try:
