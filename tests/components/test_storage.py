@@ -63,9 +63,9 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path)
     with pytest.raises(ZeroDivisionError), atomic_write(path) as file:
         file.write(b"new")
         raise ZeroDivisionError
-    with pytest.raises(TunegateError, match=r"No space left.*nothing was kept.*Free some space"):
-        with atomic_write(path) as file:
-            raise OSError(errno.ENOSPC, "No space left on device")
+    told = pytest.raises(TunegateError, match=r"No space left.*nothing was kept.*Free some space")
+    with told, atomic_write(path) as file:
+        raise OSError(errno.ENOSPC, "No space left on device")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
     with atomic_write(path) as file:
