@@ -91,7 +91,11 @@ class ReleaseParams(BaseModel):
     # stress and the service gate
     load_users: int = Field(4, ge=1, le=1000, description="Users who ask at the same time.")
     load_max_tokens: int = Field(24, ge=1, description="Tokens of each answer under load.")
-    scenario_duration_s: int = Field(15, ge=5, description="Load in each scenario, without the warm-up.")
+    scenario_duration_s: int = Field(
+        15,
+        ge=5,
+        description="Load in each scenario, without the warm-up; a slow machine may take up to four times as long.",
+    )
     slo_ttft_ms: float = Field(2000, gt=0, description="Objective: time to first token.")
     slo_itl_ms: float = Field(300, gt=0, description="Objective: mean time between tokens of an answer.")
     min_goodput: float = Field(0.9, ge=0, le=1, description="Least share of requests within the objective.")
