@@ -94,7 +94,7 @@ class ReleaseParams(BaseModel):
     scenario_duration_s: int = Field(
         15,
         ge=5,
-        description="Load in each scenario, without the warm-up; a slow machine may take up to four times as long.",
+        description="Load in each scenario, without the warm-up; up to four times that on a slow machine.",
     )
     slo_ttft_ms: float = Field(2000, gt=0, description="Objective: time to first token.")
     slo_itl_ms: float = Field(300, gt=0, description="Objective: mean time between tokens of an answer.")
