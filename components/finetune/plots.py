@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 RAW, SMOOTH, EPOCH = "#93c5fd", "#1d4ed8", "#9ca3af"
-SMOOTHING = 0.1  # weight of a new step in the running mean
+SMOOTHING = 0.2  # weight of a new step in the running mean
 
 
 def smooth(losses: Sequence[float]) -> list[float]:
