@@ -1,15 +1,15 @@
 """Memory and time of a run, worked out before anything is loaded.
 
-The largest batch goes forward and backward through the model on torch's meta device, where tensors
-have shapes and no content. That counts, for any architecture, what is kept for the way back and
-the operations a token costs.
+The largest batch goes through the model on torch's meta device, where tensors have shapes and no
+content. That counts, for any architecture, what is kept for the way back and the operations a token
+costs. The way back costs as many again: frozen weights need the gradient of their input alone.
 
     memory = 2 B x base weights
            + 20 B x adapter weights      (bf16 weight and gradient; fp32 copy, gradient, two moments)
            + kept activations
            + 16 B x logits at once       (bf16 and fp32 logits, log-softmax, their gradients)
            all times MEMORY_SLACK, plus RUNTIME_BYTES
-    time   = operations / (measured matrix product rate x UTILISATION)
+    time   = 2 x forward operations / (measured rate x UTILISATION)
 """
 
 import time
@@ -28,9 +28,9 @@ from components.finetune.model import Attention, add_adapter
 GIB = 1 << 30
 BASE_BYTES, ADAPTER_BYTES, LOGIT_BYTES = 2, 20, 16  # a weight, a weight, a logit
 MEMORY_SLACK = 1.15  # gradients in flight, fragments
-RUNTIME_BYTES = GIB // 2  # libraries' own buffers
-UTILISATION = 0.4  # measured: small products, elementwise work and the optimizer take the rest
-PROBE_SIZE, PROBE_S = 1024, 0.2
+RUNTIME_BYTES = GIB // 4  # libraries' own buffers
+UTILISATION = 0.5  # near 1 was measured with AVX-512; the faster the matrix units, the less of them is used
+PROBE_TOKENS, PROBE_WIDTH, PROBE_S = 512, 1024, 0.2
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Estimate:
 
         Args:
             tokens: Tokens of all batches of the run.
-            flop_per_s: What the device does in large matrix products.
+            flop_per_s: What the device does in a layer's matrix products.
         """
         return tokens * self.flop_per_token / (flop_per_s * UTILISATION)
 
@@ -90,16 +90,15 @@ def estimate(
     base_weights = sum(weight.numel() for weight in weights) - adapter_weights
     batch = collate(largest).to("meta")
     kept = _KeptBytes(weights)
-    with FlopCounterMode(display=False) as counter:
-        with torch.autograd.graph.saved_tensors_hooks(kept, lambda tensor: tensor):
-            loss = CompletionLoss(model, share_prompt=config.lora_dropout == 0)(batch)
-        loss.backward()  # type: ignore[no-untyped-call]
+    hooks = torch.autograd.graph.saved_tensors_hooks(kept, lambda tensor: tensor)
+    with FlopCounterMode(display=False) as counter, hooks:
+        CompletionLoss(model, share_prompt=config.lora_dropout == 0)(batch)
     logits = min(len(batch.row) * model.config.vocab_size, CHUNK_LOGITS)
     return Estimate(
         fixed_bytes=BASE_BYTES * base_weights + ADAPTER_BYTES * adapter_weights,
         batch_bytes=kept.total + LOGIT_BYTES * logits,
         batch_rows=len(largest),
-        flop_per_token=counter.get_total_flops() / sum(len(example.tokens) for example in largest),
+        flop_per_token=2 * counter.get_total_flops() / sum(len(example.tokens) for example in largest),
     )
 
 
@@ -172,14 +171,20 @@ def refuse_if_too_large(needed: Estimate, free_bytes: int, config: FinetuneConfi
     raise InvalidInput("memory", [problem])
 
 
-def matrix_product_rate(device: str) -> float:
-    """Measure what the device does in large bf16 matrix products, operations a second; takes 0.2 s."""
+def layer_rate(device: str) -> float:
+    """Measure what the device does in one small layer, operations a second; takes 0.2 s."""
     import torch
 
-    left = torch.ones(PROBE_SIZE, PROBE_SIZE, dtype=torch.bfloat16, device=device)
-    (left @ left).sum().item()  # the first product pays for the library's start
-    products, start = 0, time.perf_counter()
+    states = torch.ones(PROBE_TOKENS, PROBE_WIDTH, dtype=torch.bfloat16, device=device)
+    weight = torch.ones(PROBE_WIDTH, PROBE_WIDTH, dtype=torch.bfloat16, device=device)
+
+    def layer() -> None:
+        # Reading one value waits until the device is done.
+        torch.nn.functional.silu(states @ weight)[0, 0].item()
+
+    layer()  # the first product pays for the library's start
+    layers, start = 0, time.perf_counter()
     while time.perf_counter() - start < PROBE_S:
-        (left @ left)[0, 0].item()
-        products += 1
-    return products * 2.0 * PROBE_SIZE**3 / (time.perf_counter() - start)
+        layer()
+        layers += 1
+    return layers * 2.0 * PROBE_TOKENS * PROBE_WIDTH**2 / (time.perf_counter() - start)

@@ -17,7 +17,7 @@ from components.finetune.estimate import (
     GIB,
     estimate,
     free_memory,
-    matrix_product_rate,
+    layer_rate,
     refuse_if_too_large,
 )
 from components.finetune.loop import History, clock, run_steps
@@ -104,8 +104,8 @@ def _check_fit(
         return
     refuse_if_too_large(needed, free_memory(device), config)
     tokens = sum(len(example.tokens) for batch in batches for example in batch)
-    duration = needed.seconds(tokens, matrix_product_rate(device))
-    stage.say(f"needs about {needed.memory_bytes / GIB:.1f} GiB and {clock(duration)} minutes")
+    duration = needed.seconds(tokens, layer_rate(device))
+    stage.say(f"needs about {needed.memory_bytes / GIB:.1f} GiB and {clock(duration)} (minutes:seconds)")
 
 
 def _seed_everything(seed: int, device: str) -> None:

@@ -275,7 +275,7 @@ def test_a_run_that_does_not_fit_is_refused_before_the_model_is_loaded(
     def never(*_: Any) -> None:
         raise AssertionError("the model was loaded")
 
-    monkeypatch.setattr(train_module, "free_memory", lambda _: estimate.GIB // 2 + (4 << 20))
+    monkeypatch.setattr(train_module, "free_memory", lambda _: estimate.RUNTIME_BYTES + (4 << 20))
     monkeypatch.setattr(train_module, "load_base", never)
     with pytest.raises(InvalidInput) as refused:
         train(_config(tiny_model), train_set, tmp_path / "adapter", stage)
