@@ -141,6 +141,7 @@ def client() -> "MlflowClient":
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow
 
     home().mkdir(parents=True, exist_ok=True)

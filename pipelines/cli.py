@@ -192,7 +192,8 @@ def _show_result(console: Any, result: Any, model_name: str) -> None:
     """Close a run: what was found, where the card is, and how to ask the model."""
     from pipelines.status import result_view
 
-    console.print(result_view(result, model_name))
+    for line in result_view(result, model_name):
+        console.print(line, soft_wrap=True, markup=False)  # a wrapped command can't be copied
 
 
 def main() -> None:

@@ -123,8 +123,8 @@ def served_model(model: str | None) -> tuple[str, str]:
     return backend.live_endpoint(name), name
 
 
-def result_view(result: ReleaseResult, model_name: str) -> RenderableType:
-    """Draw how a release ended: its checks, its card and how to ask the model."""
+def result_view(result: ReleaseResult, model_name: str) -> list[Text | str]:
+    """Return how a release ended, line by line: its checks, its card and how to ask the model."""
     from components.release.curl import curl_command
     from components.release.facts import read_examples
     from components.release.summary import summary_lines
@@ -132,7 +132,7 @@ def result_view(result: ReleaseResult, model_name: str) -> RenderableType:
     client = tracking.client()
     stages = tracking.recorded_stages(client, result.release_id)
     headline, *lines = summary_lines(stages)
-    parts: list[RenderableType] = ["", Text(headline, style=f"bold {COLOURS[result.ending]}")]
+    parts: list[Text | str] = ["", Text(headline, style=f"bold {COLOURS[result.ending]}")]
     parts += [Text(line) for line in lines]
     if result.ending == "failed" and not stages:
         parts += ["The end of its log:", *(Text(line) for line in last_log_lines(result.log))]
@@ -140,5 +140,5 @@ def result_view(result: ReleaseResult, model_name: str) -> RenderableType:
     if result.ending == "promoted":
         endpoint = LocalBackend().live_endpoint(model_name)
         parts += [f"endpoint  {endpoint}/v1", "", "Ask it:", ""]
-        parts.append(Text(curl_command(endpoint, model_name, read_examples(client, stages))))
-    return Group(*parts)
+        parts.append(curl_command(endpoint, model_name, read_examples(client, stages)))
+    return parts

@@ -111,4 +111,4 @@ if "STAND_IN_LOG" in os.environ:
         "components.release.promotion", promote_candidate=note("promoted"), refuse_candidate=note("refused")
     )
     module("components.release.closing", close=note("closed"), outcome=lambda release: "promoted")
-    module("pipelines.status", result_view=lambda result, model_name: f"it ended: {result.ending}")
+    module("pipelines.status", result_view=lambda result, model_name: [f"it ended: {result.ending}"])
