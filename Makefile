@@ -2,9 +2,10 @@
 PYTHON ?= python3.11
 PRESET ?= pipelines/presets/petstore.yaml
 BIN := .venv/bin
-UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --python-version 3.11 --extra dev \
+UV_PIN := $(BIN)/uv pip compile --python-version 3.11 \
   --overrides containers/local/overrides.txt --no-emit-index-url --no-emit-find-links \
   --no-annotate --no-header --quiet
+UV_COMPILE := $(UV_PIN) pyproject.toml --extra dev
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test e2e lint bench lock clean
@@ -37,6 +38,10 @@ lock: setup  ## pin every package anew from pyproject.toml; torch loses its loca
 	@$(UV_COMPILE) --extra cpu -o containers/local/requirements-cpu.txt
 	@$(UV_COMPILE) --extra gpu -o containers/local/requirements-gpu.txt
 	@sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' containers/local/requirements-*.txt
+	@$(UV_PIN) containers/control/requirements.in -c containers/local/requirements-cpu.txt -o containers/control/requirements.txt
+	@for device in cpu gpu; do $(UV_PIN) containers/serve/requirements.in containers/serve/requirements-$$device.in \
+	  -c containers/local/requirements-$$device.txt -o containers/serve/requirements-$$device.txt || exit 1; done
+	@sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' containers/serve/requirements-*.txt
 
 clean: setup  ## stop what runs and delete all state
 	@$(BIN)/tunegate down

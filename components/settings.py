@@ -4,8 +4,12 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from components.errors import InvalidInput
+
+QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
 
 
 def home() -> Path:
@@ -32,3 +36,68 @@ class Settings(BaseSettings):
 def load_settings() -> Settings:
     """Read the settings of this machine."""
     return Settings(_env_file=home() / "settings.env")  # type: ignore[call-arg]  # mypy sees no such keyword
+
+
+class ClusterSettings(BaseSettings):
+    """How models are served on a Kubernetes cluster; `TUNEGATE_CLUSTER_...` in the environment.
+
+    Mappings and lists are given as JSON.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="TUNEGATE_CLUSTER_", frozen=True, extra="ignore")
+
+    namespace: str = Field("tunegate", description="Where everything is applied; it has to be there.")
+    control_image: str = Field("", description="Our image without an engine: fetches adapters, routes.")
+    serve_image: str = Field("", description="Our image with vLLM.")
+    image_pull_secrets: list[str] = Field([], description="Secrets that the nodes pull our images with.")
+    registry_secret: str = Field(
+        "", description="Secret of type kubernetes.io/dockerconfigjson that adapters are pulled with."
+    )
+    gpus: int = Field(1, ge=0, description="GPUs of a replica; 0: served on the CPU.")
+    gpu_resource: str = Field("nvidia.com/gpu", description="What the nodes call their GPUs.")
+    gpu_type: str = Field("", description="Wanted value of the nodes' label nvidia.com/gpu.product.")
+    cpu: str = Field("4", pattern=QUANTITY, description="Cores that a replica is promised.")
+    memory: str = Field(
+        "16Gi", pattern=QUANTITY, description="Memory that a replica is promised, and its limit."
+    )
+    shared_memory: str = Field("2Gi", pattern=QUANTITY, description="Size of /dev/shm; part of the memory.")
+    node_selector: dict[str, str] = Field({}, description="Labels of the nodes that replicas run on.")
+    tolerations: list[dict[str, str | int]] = Field([], description="Taints that replicas put up with.")
+    cache_claim: str = Field(
+        "",
+        description="PersistentVolumeClaim, best ReadWriteMany, for models and compiled kernels. "
+        "Empty: each pod downloads and compiles for itself.",
+    )
+    router_replicas: int = Field(2, ge=1, le=16, description="Copies of each deployment's router.")
+    max_start_s: int = Field(1800, ge=10, description="Longest start of a replica, model download included.")
+    drain_s: int = Field(120, ge=10, description="Longest wait for requests in flight when a pod ends.")
+    schedule_patience_s: int = Field(
+        15, ge=0, description="How long a pod may find no node before the roll-out is given up."
+    )
+
+
+def load_cluster_settings() -> ClusterSettings:
+    """Read the settings of the cluster.
+
+    Raises:
+        InvalidInput: Every setting that is missing or wrong.
+    """
+    prefix = str(ClusterSettings.model_config["env_prefix"])
+    try:
+        settings = ClusterSettings(_env_file=home() / "settings.env")  # type: ignore[call-arg]
+    except ValidationError as error:
+        problems = [
+            f"{prefix}{'.'.join(map(str, e['loc'])).upper()}: got {e['input']!r}, {e['msg'].lower()}"
+            for e in error.errors()
+        ]
+        raise InvalidInput("settings of the cluster", problems) from error
+    except SettingsError as error:
+        raise InvalidInput("settings of the cluster", [f"{error}; wanted JSON"]) from error
+    missing = [name for name in ("control_image", "serve_image") if not getattr(settings, name)]
+    if missing:
+        problems = [
+            f"{prefix}{name.upper()}: is not set; build the image from containers/ and name it by digest"
+            for name in missing
+        ]
+        raise InvalidInput("settings of the cluster", problems)
+    return settings

@@ -83,7 +83,9 @@ class ReleaseParams(BaseModel):
     )
 
     # serve
-    serving_target: Literal["local"] = Field("local", description="Where the model is served.")
+    serving_target: Literal["local", "kubernetes"] = Field(
+        "local", description="Where the model is served: on this machine or on a cluster."
+    )
     replicas: int = Field(2, ge=1, le=64, description="Copies of the engine behind the router.")
     max_model_len: int = Field(2048, ge=64, description="Longest prompt plus answer served, tokens.")
     ready_timeout_s: int = Field(420, ge=1, description="Longest wait for a deployment to be ready.")
@@ -122,6 +124,11 @@ class ReleaseParams(BaseModel):
             problems.append(
                 f"max_eval_rows: got {self.max_eval_rows}, "
                 f"must be min_eval_rows ({self.min_eval_rows}) or more"
+            )
+        if self.serving_target == "kubernetes" and not self.image_repository:
+            problems.append(
+                "image_repository: is empty, must name a registry (host/name) that the cluster can pull from "
+                "when serving_target is kubernetes"
             )
         if problems:
             raise ValueError("; ".join(problems))

@@ -102,4 +102,8 @@ def serving_backend(target: str) -> Backend:
         from components.serve.local import LocalBackend
 
         return LocalBackend()
-    raise InvalidInput("serving_target", [f"got {target!r}, wanted 'local'"])
+    if target == "kubernetes":
+        from components.serve.kubernetes.backend import KubernetesBackend
+
+        return KubernetesBackend()
+    raise InvalidInput("serving_target", [f"got {target!r}, wanted 'local' or 'kubernetes'"])

@@ -6,6 +6,9 @@ python replica_server.py --port 8000 --base BASE --adapter NAME --answer TEXT
 import argparse
 import json
 import os
+import signal
+import socket
+import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
@@ -17,7 +20,9 @@ class Handler(BaseHTTPRequestHandler):
     in_flight: ClassVar[set["Handler"]] = set()
 
     def do_GET(self) -> None:
-        if self.path == "/health":
+        if self.path == "/health" and self.options.never_healthy:
+            self.send_error(503, "loading")
+        elif self.path == "/health":
             self._json({})
         elif self.path == "/v1/models":
             names = [self.options.base] + [self.options.adapter] * (not self.options.hide_adapter)
@@ -39,7 +44,7 @@ class Handler(BaseHTTPRequestHandler):
         if body["model"] not in (self.options.base, self.options.adapter):
             self.send_error(404)
             return
-        text = f"{self.options.answer} pid={os.getpid()}"
+        text = f"{self.options.answer} pid={os.getpid()} host={socket.gethostname()}"
         if body.get("stream"):
             self._stream(text, int(body.get("max_tokens") or 4))
         elif self.path == "/v1/chat/completions":
@@ -83,6 +88,7 @@ class Handler(BaseHTTPRequestHandler):
 
 def main() -> None:
     parser = argparse.ArgumentParser()
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--base", required=True)
     parser.add_argument("--adapter", required=True)
@@ -90,12 +96,18 @@ def main() -> None:
     parser.add_argument("--answer-s", type=float, default=0.0)
     parser.add_argument("--hide-adapter", action="store_true")
     parser.add_argument("--die", action="store_true")
+    parser.add_argument("--never-healthy", action="store_true")
+    parser.add_argument("--take-mib", type=int, default=0)
     Handler.options = parser.parse_args()
     if Handler.options.die:
         print("loading weights\nRuntimeError: engine core failed to start", flush=True)
         raise SystemExit(1)
+    # The first process of a container has no default for SIGTERM.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    taken = bytearray(Handler.options.take_mib << 20)
+    taken[::4096] = b"1" * len(taken[::4096])
     ThreadingHTTPServer.request_queue_size = 128
-    ThreadingHTTPServer(("127.0.0.1", Handler.options.port), Handler).serve_forever()
+    ThreadingHTTPServer((Handler.options.host, Handler.options.port), Handler).serve_forever()
 
 
 if __name__ == "__main__":

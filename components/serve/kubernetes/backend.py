@@ -1,0 +1,342 @@
+"""Serving on a Kubernetes cluster: candidate and champion side by side in one namespace."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from components.errors import InvalidInput, NotReady, TunegateError
+from components.serve.backend import Backend, Replica, ReplicaState, WaitProgress
+from components.serve.kubernetes.cluster import MANAGER, Cluster
+from components.serve.kubernetes.engine_pod import REPLICA
+from components.serve.kubernetes.labels import (
+    COMPONENT,
+    INSTANCE,
+    MANAGED_BY,
+    MODEL,
+    OWNED,
+    SPEC,
+    as_query,
+    label,
+    selector,
+)
+from components.serve.kubernetes.manifests import (
+    deployment_manifests,
+    live_name,
+    live_service,
+    router_name,
+    scale_manifest,
+)
+from components.serve.kubernetes.pod import ENGINE_PORT
+from components.serve.kubernetes.rollout import (
+    RolloutWatch,
+    find_trouble,
+    given_up,
+    is_ending,
+    is_ready,
+    last_probe,
+    refused_pods,
+)
+from components.serve.spec import ServingSpec
+from components.settings import load_cluster_settings
+
+# Who sets the number of engines; an autoscaler can take that over without touching the rest.
+SCALE_MANAGER = f"{MANAGER}-scale"
+POLL_S = 0.5
+SWITCH_TIMEOUT_S = 30
+KINDS = ("Deployment", "Service", "PodDisruptionBudget")
+
+EngineCommand = Callable[[ServingSpec], Sequence[str]]
+
+
+def engine_command(spec: ServingSpec) -> Sequence[str]:
+    """Return what the engine's container runs."""
+    return [*REPLICA, "serve"]
+
+
+class KubernetesBackend(Backend):
+    """Serves in one namespace; everything that is known about it stands in the cluster.
+
+    Args:
+        command: Makes the command line of an engine's container.
+    """
+
+    def __init__(self, command: EngineCommand = engine_command) -> None:
+        self._settings = load_cluster_settings()
+        self._cluster = Cluster(self._settings.namespace)
+        self._command = command
+
+    def apply(self, spec: ServingSpec) -> None:
+        """Start what the spec describes beside whatever serves already; a second call changes nothing.
+
+        That the image holds the right adapter is checked in the pods, and said by `wait_ready`.
+        """
+        _refuse_local_image(spec)
+        self._cluster.require()
+        manifests = deployment_manifests(spec, self._settings, self._command(spec))
+        known = self._refuse_foreign(spec, manifests)
+        for manifest in manifests:  # whatever would be refused is refused before anything is there
+            self._cluster.apply(manifest, dry_run=True)
+        try:
+            for manifest in manifests:
+                self._cluster.apply(manifest)
+            self._set_replicas(spec.name, spec.replicas)
+        except BaseException:
+            if not known:
+                self._remove(spec.name)
+            raise
+
+    def wait_ready(self, name: str, timeout_s: float, progress: WaitProgress | None = None) -> float:
+        """Wait until every replica lists the adapter and has answered, and the routers know one."""
+        started = time.monotonic()
+        if self._wanted(self._deployment(name)) == 0:
+            raise NotReady(f"deployment {name}: is stopped; scale it up first")
+        watch = RolloutWatch(self._settings.schedule_patience_s)
+        while not self._rolled_out(name):
+            if progress is not None:
+                progress(self.replicas(name))
+            pods, events = self._pods(name), self._events()
+            self._refuse_hopeless(name, watch, pods, events)
+            if time.monotonic() - started > timeout_s:
+                raise self._too_late(name, timeout_s, pods, events)
+            time.sleep(POLL_S)
+        return time.monotonic() - started
+
+    def endpoint(self, name: str) -> str:
+        """Return the base URL (without `/v1`) of one deployment's router; it is reached from the cluster."""
+        self._deployment(name)
+        return f"http://{name}.{self._settings.namespace}.svc"
+
+    def live_endpoint(self, model_name: str) -> str:
+        """Return the base URL (without `/v1`) that stays the same from champion to champion."""
+        return f"http://{live_name(model_name)}.{self._settings.namespace}.svc"
+
+    def deployments(self) -> list[ServingSpec]:
+        """Return what is deployed, running or stopped."""
+        ours = as_query({MANAGED_BY: OWNED, COMPONENT: "engine"})
+        return [_spec_of(found) for found in self._cluster.list("Deployment", ours)]
+
+    def replicas(self, name: str) -> list[Replica]:
+        """Return the replicas of a deployment and their states."""
+        deployment = self._deployment(name)
+        wanted, pods = self._wanted(deployment), self._pods(name, "engine")
+        # Pods that are ending count only where none is to be left; elsewhere others take their place.
+        shown = [pod for pod in pods if wanted == 0 or not is_ending(pod)]
+        found = [
+            Replica(pod["metadata"]["name"], self._state(pod), _url(pod))
+            for pod in sorted(shown, key=lambda pod: str(pod["metadata"]["name"]))
+        ]
+        coming = [Replica(f"{name}-{index}", "starting", "") for index in range(len(found), wanted)]
+        laid_out = max(_spec_of(deployment).replicas, wanted)
+        stopped = [
+            Replica(f"{name}-{index}", "stopped", "") for index in range(len(found) + len(coming), laid_out)
+        ]
+        return [*found, *coming, *stopped]
+
+    def kill_replica(self, name: str) -> str:
+        """End one ready replica without warning, as the loss of its node would, and return its name."""
+        ready = [replica.name for replica in self.replicas(name) if replica.state == "ready"]
+        if not ready:
+            raise TunegateError(f"deployment {name}: no replica is ready, so none can be killed")
+        self._cluster.delete("Pod", ready[0], grace_s=0)
+        return ready[0]
+
+    def scale(self, name: str, replicas: int) -> None:
+        """Set the number of running replicas; 0 stops them all and keeps the deployment."""
+        most = _spec_of(self._deployment(name)).replicas
+        if not 0 <= replicas <= most:
+            problem = f"got {replicas}, wanted 0 to {most}; for more, deploy it with more"
+            raise InvalidInput(f"replicas of deployment {name}", [problem])
+        self._set_replicas(name, replicas)
+
+    def champion(self, model_name: str) -> ServingSpec | None:
+        """Return the deployment that takes the live traffic."""
+        service = self._live(model_name)
+        if service is None:
+            return None
+        found = self._cluster.get("Deployment", service["spec"]["selector"].get(INSTANCE, ""))
+        return _spec_of(found) if found else None
+
+    def promote(self, name: str) -> None:
+        """Send the live traffic of the deployment's model name to it; requests in flight are finished.
+
+        New connections go to the new routers; those that are open stay with the old ones until these
+        are retired, which lets them finish.
+        """
+        spec = _spec_of(self._deployment(name))
+        not_ready = [f"{r.name} is {r.state}" for r in self.replicas(name) if r.state != "ready"]
+        if not_ready:
+            raise NotReady(f"deployment {name}: can't take live traffic: {', '.join(not_ready)}")
+        self._live(spec.model_name)  # refuses one that is not ours
+        self._cluster.apply(live_service(spec, self._settings.namespace))
+        self._wait_switched(spec)
+
+    def retire(self, name: str) -> None:
+        """Stop a deployment and leave nothing of it behind; one that is not there is no error.
+
+        Requests that it still works on are finished first.
+        """
+        for service in self._cluster.list("Service", as_query({MANAGED_BY: OWNED, COMPONENT: "live"})):
+            if service["spec"]["selector"].get(INSTANCE) == name:
+                raise TunegateError(
+                    f"deployment {name}: takes the live traffic of {label(service, MODEL)}; "
+                    "promote another one first"
+                )
+        self._remove(name)
+
+    def _remove(self, name: str) -> None:
+        """Routers first: what they have begun is finished by engines that are still there."""
+        routers = self._cluster.get("Deployment", router_name(name))
+        if routers is not None and _is_ours(routers, name):
+            self._cluster.delete("Deployment", router_name(name))
+            self._wait_gone(name, "router")
+        for kind in KINDS:
+            for found in self._cluster.list(kind, as_query({MANAGED_BY: OWNED, INSTANCE: name})):
+                self._cluster.delete(kind, found["metadata"]["name"])
+        self._wait_gone(name, "engine")
+
+    def _wait_gone(self, name: str, component: Any) -> None:
+        deadline = time.monotonic() + self._settings.drain_s + 60
+        while left := self._pods(name, component):
+            if time.monotonic() > deadline:
+                names = ", ".join(pod["metadata"]["name"] for pod in left)
+                raise TunegateError(
+                    f"deployment {name}: was deleted, but {names} did not end; is the node up?"
+                )
+            time.sleep(POLL_S)
+
+    def _refuse_foreign(self, spec: ServingSpec, manifests: Sequence[dict[str, Any]]) -> bool:
+        """Refuse what is not ours or was deployed otherwise; return whether it stands here already."""
+        problems, known = [], False
+        for manifest in manifests:
+            kind, name = manifest["kind"], manifest["metadata"]["name"]
+            found = self._cluster.get(kind, name)
+            if found is None:
+                continue
+            known = True
+            if not _is_ours(found, spec.name):
+                owner = label(found, MANAGED_BY) or "somebody else"
+                problems.append(f"{kind} {name}: belongs to {owner} and is left alone; rename or delete it")
+            elif found["metadata"].get("annotations", {}).get(SPEC, spec.model_dump_json()) != (
+                spec.model_dump_json()
+            ):
+                raise TunegateError(f"deployment {spec.name}: stands here with another spec; retire it first")
+        if problems:
+            raise InvalidInput(f"deployment {spec.name}", problems)
+        return known
+
+    def _set_replicas(self, name: str, replicas: int) -> None:
+        self._cluster.apply(scale_manifest(name, self._settings.namespace, replicas), SCALE_MANAGER)
+
+    def _rolled_out(self, name: str) -> bool:
+        return all(
+            _is_rolled_out(self._cluster.get("Deployment", part)) for part in (name, router_name(name))
+        )
+
+    def _refuse_hopeless(
+        self, name: str, watch: RolloutWatch, pods: Sequence[Any], events: Sequence[Any]
+    ) -> None:
+        for part in (name, router_name(name)):
+            found = self._cluster.get("Deployment", part)
+            if found is None:
+                raise NotReady(f"deployment {name}: {part} was deleted while it started")
+            if why := refused_pods(found):
+                raise NotReady(f"deployment {name}: the API server refuses its pods: {why}")
+        trouble = watch.hopeless(pods, events)
+        if trouble is not None:
+            log = ""
+            if trouble.container:
+                log = self._cluster.log_end(trouble.pod, trouble.container, trouble.previous)
+            raise given_up(name, trouble, log)
+
+    def _too_late(self, name: str, timeout_s: float, pods: Sequence[Any], events: Sequence[Any]) -> NotReady:
+        waiting = [pod for pod in pods if not is_ready(pod) and not is_ending(pod)]
+        names = ", ".join(str(pod["metadata"]["name"]) for pod in waiting) or "pods that are not there yet"
+        text = f"deployment {name}: not ready within {timeout_s:.0f} s, still waiting for {names}"
+        for pod in waiting[:1]:
+            trouble = find_trouble(pod, events, 0)
+            said = trouble.why if trouble else last_probe(pod, events)
+            log = self._cluster.log_end(pod["metadata"]["name"], pod["spec"]["containers"][0]["name"], False)
+            text += f". {said}" if said else ""
+            text += f". The end of the log of {pod['metadata']['name']}:\n{log}" if log else ""
+        return NotReady(text)
+
+    def _wait_switched(self, spec: ServingSpec) -> None:
+        """Wait until the live Service names the routers of a deployment and no others."""
+        deadline = time.monotonic() + SWITCH_TIMEOUT_S
+        while True:
+            routers = {_ip(pod) for pod in self._pods(spec.name, "router") if is_ready(pod)}
+            found = self._cluster.get("Endpoints", live_name(spec.model_name)) or {}
+            subsets = found.get("subsets") or []
+            serving = {address["ip"] for subset in subsets for address in subset.get("addresses") or []}
+            if serving and serving <= routers:
+                return
+            if time.monotonic() > deadline:
+                raise NotReady(
+                    f"deployment {spec.name}: the live Service {live_name(spec.model_name)} has not switched "
+                    f"to it within {SWITCH_TIMEOUT_S} s; it sends to {', '.join(sorted(serving)) or 'nobody'}"
+                )
+            time.sleep(0.1)
+
+    def _live(self, model_name: str) -> dict[str, Any] | None:
+        name = live_name(model_name)
+        found = self._cluster.get("Service", name)
+        if found is not None and (label(found, MANAGED_BY) != OWNED or label(found, MODEL) != model_name):
+            owner = label(found, MANAGED_BY) or "somebody else"
+            problem = f"Service {name}: belongs to {owner} and is left alone; rename or delete it"
+            raise InvalidInput(f"live endpoint of {model_name}", [problem])
+        return found
+
+    def _deployment(self, name: str) -> dict[str, Any]:
+        found = self._cluster.get("Deployment", name)
+        if found is None or not _is_ours(found, name) or label(found, COMPONENT) != "engine":
+            known = ", ".join(sorted(spec.name for spec in self.deployments())) or "none"
+            raise TunegateError(f"deployment {name!r}: there is no such one; deployed here: {known}")
+        return found
+
+    def _pods(self, name: str, component: Any = None) -> list[dict[str, Any]]:
+        wanted = selector(name, component) if component else {MANAGED_BY: OWNED, INSTANCE: name}
+        return self._cluster.list("Pod", as_query(wanted))
+
+    def _events(self) -> list[dict[str, Any]]:
+        return self._cluster.list("Event", fields="involvedObject.kind=Pod")
+
+    def _state(self, pod: dict[str, Any]) -> ReplicaState:
+        if is_ready(pod):
+            return "ready"
+        trouble = find_trouble(pod, [], 0)
+        return "failed" if trouble and not is_ending(pod) else "starting"
+
+    @staticmethod
+    def _wanted(deployment: dict[str, Any]) -> int:
+        return int(deployment["spec"].get("replicas", 1))
+
+
+def _refuse_local_image(spec: ServingSpec) -> None:
+    if spec.image.startswith("oci:"):
+        problem = f"{spec.image}: is on this machine's disk; set image_repository to a registry (host/name)"
+        raise InvalidInput(f"deployment {spec.name}", [problem])
+
+
+def _is_ours(found: dict[str, Any], name: str) -> bool:
+    return label(found, MANAGED_BY) == OWNED and label(found, INSTANCE) == name
+
+
+def _spec_of(deployment: dict[str, Any]) -> ServingSpec:
+    return ServingSpec.model_validate_json(deployment["metadata"]["annotations"][SPEC])
+
+
+def _is_rolled_out(deployment: dict[str, Any] | None) -> bool:
+    if deployment is None:
+        return False
+    status, wanted = deployment.get("status") or {}, int(deployment["spec"].get("replicas", 1))
+    counted = [status.get(kind, 0) for kind in ("replicas", "updatedReplicas", "readyReplicas")]
+    seen = int(status.get("observedGeneration", 0))
+    return seen >= int(deployment["metadata"]["generation"]) and counted == [wanted] * 3
+
+
+def _ip(pod: dict[str, Any]) -> str:
+    return str((pod.get("status") or {}).get("podIP", ""))
+
+
+def _url(pod: dict[str, Any]) -> str:
+    return f"http://{_ip(pod)}:{ENGINE_PORT}" if _ip(pod) else ""

@@ -1,0 +1,228 @@
+"""The API server: our objects applied and read, and its refusals put into words."""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from components.errors import InvalidInput, TunegateError
+
+MANAGER = "tunegate"
+REQUEST_TIMEOUT_S = 30
+FIRST_PATIENCE_S, PATIENCE_S, RETRY_S = 4.0, 90.0, 1.0
+API_VERSIONS = {
+    "Deployment": "apps/v1",
+    "Endpoints": "v1",
+    "Event": "v1",
+    "Namespace": "v1",
+    "Pod": "v1",
+    "PodDisruptionBudget": "policy/v1",
+    "Service": "v1",
+}
+
+Found = dict[str, Any]
+T = TypeVar("T")
+
+
+class Conflict(TunegateError):
+    """Somebody else manages a field that we would change."""
+
+
+class Cluster:
+    """One namespace of a cluster, found as kubectl finds it: KUBECONFIG, ~/.kube/config, else our own pod's.
+
+    An API server that is away for a while, an upgrade say, is waited for once it has answered.
+
+    Args:
+        namespace: Where everything is read and written.
+    """
+
+    def __init__(self, namespace: str) -> None:
+        self.namespace = namespace
+        self._answered = False
+
+    def require(self) -> None:
+        """Refuse a cluster that can't be used.
+
+        Raises:
+            InvalidInput: There is no cluster, or no such namespace.
+        """
+        try:
+            missing = self._read("Namespace", self.namespace, None) is None
+        except TunegateError as error:
+            if "is not allowed" not in str(error):
+                raise
+            return  # a service account of one namespace may not ask
+        if missing:
+            problem = f"there is no namespace {self.namespace}; kubectl create namespace {self.namespace}"
+            raise InvalidInput("TUNEGATE_CLUSTER_NAMESPACE", [problem])
+
+    def get(self, kind: str, name: str) -> Found | None:
+        """Return an object, or nothing where there is none."""
+        return self._read(kind, name, self.namespace)
+
+    def list(self, kind: str, labels: str = "", fields: str = "") -> list[Found]:
+        """Return the objects that carry the labels and fields."""
+        found = self._call(
+            f"list {kind}",
+            lambda: self._kind(kind).get(
+                namespace=self.namespace,
+                label_selector=labels or None,
+                field_selector=fields or None,
+                _request_timeout=REQUEST_TIMEOUT_S,
+            ),
+        )
+        items: list[Found] = found.to_dict()["items"]
+        return items
+
+    def apply(self, manifest: Found, manager: str = MANAGER, dry_run: bool = False) -> Found:
+        """Apply an object on the server's side; fields that somebody else manages are not taken over.
+
+        Raises:
+            Conflict: Somebody else manages a field to which we would give another value.
+            TunegateError: The API server refuses it, with its reason.
+        """
+        kind, name = manifest["kind"], manifest["metadata"]["name"]
+        applied: Found = self._call(
+            f"apply {kind} {name}",
+            lambda: self._kind(kind).server_side_apply(
+                body=manifest,
+                name=name,
+                namespace=self.namespace,
+                field_manager=manager,
+                force_conflicts=False,
+                dry_run="All" if dry_run else None,
+                _request_timeout=REQUEST_TIMEOUT_S,
+            ),
+        ).to_dict()
+        return applied
+
+    def delete(self, kind: str, name: str, grace_s: int | None = None) -> None:
+        """Delete an object and what depends on it; one that is not there is no error."""
+
+        def send() -> None:
+            from kubernetes.dynamic.exceptions import NotFoundError
+
+            body: Found = {"propagationPolicy": "Background"}
+            if grace_s is not None:
+                body["gracePeriodSeconds"] = grace_s
+            try:
+                self._kind(kind).delete(
+                    name=name, namespace=self.namespace, body=body, _request_timeout=REQUEST_TIMEOUT_S
+                )
+            except NotFoundError:
+                return
+
+        self._call(f"delete {kind} {name}", send)
+
+    def log_end(self, pod: str, container: str, previous: bool, lines: int = 15) -> str:
+        """Return the last lines that a container wrote; empty where there is no log."""
+        from kubernetes.dynamic.exceptions import DynamicApiError
+
+        path = f"/api/v1/namespaces/{self.namespace}/pods/{pod}/log"
+        query = [("container", container), ("tailLines", str(lines)), ("previous", str(previous).lower())]
+        try:
+            answer = self._client.request(
+                "get",
+                path,
+                query_params=query,
+                header_params={"Accept": "*/*"},
+                serialize=False,
+                _request_timeout=REQUEST_TIMEOUT_S,
+            )
+        except DynamicApiError:
+            return ""
+        text: str = answer.data.decode(errors="replace")
+        return text.strip()
+
+    def _read(self, kind: str, name: str, namespace: str | None) -> Found | None:
+        def ask() -> Found | None:
+            from kubernetes.dynamic.exceptions import NotFoundError
+
+            try:
+                found: Found = (
+                    self._kind(kind)
+                    .get(name=name, namespace=namespace, _request_timeout=REQUEST_TIMEOUT_S)
+                    .to_dict()
+                )
+            except NotFoundError:
+                return None
+            return found
+
+        return self._call(f"read {kind} {name}", ask)
+
+    @cached_property
+    def _client(self) -> Any:
+        from kubernetes import client, config, dynamic
+
+        named = os.environ.get("KUBECONFIG", "")
+        try:
+            if named or Path("~/.kube/config").expanduser().is_file():
+                return dynamic.DynamicClient(config.new_client_from_config(named or None))
+            configuration = client.Configuration()
+            config.load_incluster_config(configuration)
+            return dynamic.DynamicClient(client.ApiClient(configuration))
+        except config.ConfigException as error:
+            problem = f"no cluster is named ({error}); set KUBECONFIG to the file that kubectl uses"
+            raise InvalidInput(f"KUBECONFIG {named!r}", [problem]) from error
+
+    def _kind(self, kind: str) -> Any:
+        from kubernetes.dynamic.exceptions import ResourceNotFoundError
+
+        try:
+            return self._client.resources.get(api_version=API_VERSIONS[kind], kind=kind)
+        except ResourceNotFoundError as error:
+            problem = f"has no {API_VERSIONS[kind]} {kind}: it is too old; Kubernetes 1.21 or newer is needed"
+            raise InvalidInput("the cluster", [problem]) from error
+
+    def _call(self, what: str, send: Callable[[], T]) -> T:
+        """Ask the API server, again while it is away."""
+        from kubernetes.dynamic.exceptions import DynamicApiError
+        from urllib3.exceptions import HTTPError
+
+        started = time.monotonic()
+        while True:
+            try:
+                answer = send()
+                self._answered = True
+                return answer
+            except DynamicApiError as error:
+                if error.status not in (429, 500, 502, 503, 504) or self._waited_long(started):
+                    raise _in_words(what, error) from error
+            except (HTTPError, OSError) as error:
+                if self._waited_long(started):
+                    raise TunegateError(
+                        f"can't {what}: the API server does not answer ({error}); "
+                        "check KUBECONFIG and the network"
+                    ) from error
+            time.sleep(RETRY_S)
+
+    def _waited_long(self, started: float) -> bool:
+        return time.monotonic() - started > (PATIENCE_S if self._answered else FIRST_PATIENCE_S)
+
+
+def _in_words(what: str, error: Any) -> TunegateError:
+    """Return what the API server said, and what to do about it."""
+    try:
+        status = json.loads(error.body)
+    except (TypeError, ValueError):
+        status = {}
+    said = status.get("message") or f"{error.status} {error.reason}"
+    causes = [
+        f"{cause.get('field', '')}: {cause.get('message', '')}"
+        for cause in (status.get("details") or {}).get("causes") or []
+        if cause.get("reason") == "FieldManagerConflict"
+    ]
+    if causes:
+        return Conflict(
+            f"can't {what}: somebody else manages a part of it, which is left alone: {'; '.join(causes)}. "
+            "Let them give it up, or delete the object, and run again"
+        )
+    if error.status == 401:
+        return TunegateError(f"can't {what}: the cluster does not know who you are ({said}); sign in again")
+    if error.status == 403:
+        return TunegateError(f"can't {what}: it is not allowed ({said}); ask for the right, see manifests/")
+    return TunegateError(f"can't {what}: {said}")

@@ -1,0 +1,181 @@
+"""The pod of one engine: the adapter fetched and verified first, then vLLM."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from components.engine import engine_environment
+from components.serve.kubernetes.labels import Component, selector
+from components.serve.kubernetes.pod import (
+    ADAPTER_VOLUME,
+    DRAIN_VARIABLE,
+    ENGINE_PORT,
+    SPEC_VARIABLE,
+)
+from components.serve.spec import ServingSpec
+from components.settings import ClusterSettings, load_settings
+
+CACHE = "/cache"
+REGISTRY_CONFIG = "/registry"
+REPLICA = ("python", "-m", "components.serve.kubernetes.replica")
+USER_ID = 10001
+GPU_PRODUCT = "nvidia.com/gpu.product"  # set by NVIDIA's GPU feature discovery
+
+CONTAINER_SECURITY = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+POD_SECURITY = {
+    "runAsNonRoot": True,
+    "runAsUser": USER_ID,
+    "runAsGroup": USER_ID,
+    "fsGroup": USER_ID,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+
+
+def engine_pod(spec: ServingSpec, settings: ClusterSettings, command: Sequence[str]) -> dict[str, Any]:
+    """Return the pod's spec.
+
+    Args:
+        spec: What is served.
+        settings: Of the cluster.
+        command: What the engine's container runs.
+    """
+    node_selector = dict(settings.node_selector)
+    if settings.gpu_type:
+        node_selector[GPU_PRODUCT] = settings.gpu_type
+    pod: dict[str, Any] = {
+        "initContainers": [_fetch(spec, settings)],
+        "containers": [_engine(spec, settings, command)],
+        "volumes": _volumes(settings),
+        "securityContext": POD_SECURITY,
+        "automountServiceAccountToken": False,
+        # A Service named vllm would set VLLM_PORT=tcp://..., which vLLM takes for its own setting.
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": settings.drain_s,
+        "topologySpreadConstraints": spread(spec.name, "engine"),
+        "tolerations": settings.tolerations,
+        "nodeSelector": node_selector,
+        "imagePullSecrets": [{"name": name} for name in settings.image_pull_secrets],
+    }
+    return without_empty(pod)
+
+
+def spread(name: str, component: Component) -> list[dict[str, Any]]:
+    """Put pods on different nodes where there are several; on one node, all the same."""
+    return [
+        {
+            "maxSkew": 1,
+            "topologyKey": "kubernetes.io/hostname",
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": {"matchLabels": selector(name, component)},
+        }
+    ]
+
+
+def without_empty(pod: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what is empty: the API server drops it, and it would then look like a change."""
+    return {key: value for key, value in pod.items() if value not in ([], {})}
+
+
+def environment(variables: dict[str, str]) -> list[dict[str, str]]:
+    """Return variables as a container takes them."""
+    return [{"name": name, "value": value} for name, value in variables.items()]
+
+
+def _fetch(spec: ServingSpec, settings: ClusterSettings) -> dict[str, Any]:
+    """Pull the adapter by digest and verify it; what is wrong with it stands in the log's last lines."""
+    variables = {
+        SPEC_VARIABLE: spec.model_dump_json(),
+        "TUNEGATE_HOME": "/tmp/tunegate",
+        "TUNEGATE_INSECURE_REGISTRIES": load_settings().insecure_registries,
+        "HOME": "/tmp",
+    }
+    mounts = [{"name": "adapter", "mountPath": ADAPTER_VOLUME}, {"name": "tmp", "mountPath": "/tmp"}]
+    if settings.registry_secret:
+        variables["DOCKER_CONFIG"] = REGISTRY_CONFIG
+        mounts.append({"name": "registry", "mountPath": REGISTRY_CONFIG})
+    return {
+        "name": "adapter",
+        "image": settings.control_image,
+        "command": [*REPLICA, "fetch"],
+        "env": environment(variables),
+        "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
+        "securityContext": CONTAINER_SECURITY,
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": mounts,
+    }
+
+
+def _engine(spec: ServingSpec, settings: ClusterSettings, command: Sequence[str]) -> dict[str, Any]:
+    resources: dict[str, Any] = {
+        "requests": {"cpu": settings.cpu, "memory": settings.memory},
+        "limits": {"memory": settings.memory},  # of memory only: a limit of cores makes tokens late
+    }
+    if settings.gpus:
+        resources["requests"][settings.gpu_resource] = str(settings.gpus)
+        resources["limits"][settings.gpu_resource] = str(settings.gpus)
+    alive = {"httpGet": {"path": "/health", "port": "http"}, "timeoutSeconds": 5}
+    return {
+        "name": "engine",
+        "image": settings.serve_image,
+        "command": list(command),
+        "env": environment(_engine_variables(spec, settings)),
+        "ports": [{"name": "http", "containerPort": ENGINE_PORT, "protocol": "TCP"}],
+        "resources": resources,
+        "securityContext": CONTAINER_SECURITY,
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "startupProbe": alive | {"periodSeconds": 1, "failureThreshold": settings.max_start_s},
+        # Lists the adapter, and has answered a completion since it started.
+        "readinessProbe": {
+            "exec": {"command": [*REPLICA, "ready"]},
+            "periodSeconds": 2,
+            "timeoutSeconds": 60,
+            "failureThreshold": 2,
+        },
+        "livenessProbe": alive | {"periodSeconds": 10, "failureThreshold": 6},
+        "lifecycle": {"preStop": {"exec": {"command": [*REPLICA, "drain"]}}},
+        "volumeMounts": [
+            {"name": "adapter", "mountPath": ADAPTER_VOLUME, "readOnly": True},
+            {"name": "cache", "mountPath": CACHE},
+            {"name": "shm", "mountPath": "/dev/shm"},
+            {"name": "tmp", "mountPath": "/tmp"},
+        ],
+    }
+
+
+def _engine_variables(spec: ServingSpec, settings: ClusterSettings) -> dict[str, str]:
+    device: Literal["cpu", "cuda"] = "cuda" if settings.gpus else "cpu"
+    caches = {
+        "HF_HOME": f"{CACHE}/huggingface",
+        "TORCHINDUCTOR_CACHE_DIR": f"{CACHE}/torchinductor",
+        "TRITON_CACHE_DIR": f"{CACHE}/triton",
+        "TUNEGATE_HOME": f"{CACHE}/tunegate",
+        "VLLM_CACHE_ROOT": f"{CACHE}/vllm",
+    }
+    own = {
+        SPEC_VARIABLE: spec.model_dump_json(),
+        DRAIN_VARIABLE: str(settings.drain_s - 5),
+        "TUNEGATE_DEVICE": device,
+        "HOME": "/tmp",
+    }
+    return own | caches | engine_environment(device)
+
+
+def _volumes(settings: ClusterSettings) -> list[dict[str, Any]]:
+    cache: dict[str, Any] = {"emptyDir": {}}
+    if settings.cache_claim:
+        cache = {"persistentVolumeClaim": {"claimName": settings.cache_claim}}
+    volumes = [
+        {"name": "adapter", "emptyDir": {}},
+        {"name": "cache"} | cache,
+        {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": settings.shared_memory}},
+        {"name": "tmp", "emptyDir": {}},
+    ]
+    if settings.registry_secret:
+        key = {"key": ".dockerconfigjson", "path": "config.json"}
+        volumes.append(
+            {"name": "registry", "secret": {"secretName": settings.registry_secret, "items": [key]}}
+        )
+    return volumes

@@ -1,0 +1,40 @@
+"""The labels by which our objects are known as ours, and found."""
+
+from typing import Any, Literal
+
+from components.serve.spec import ServingSpec
+
+Component = Literal["engine", "router"]
+
+OWNED = "tunegate"
+MANAGED_BY = "app.kubernetes.io/managed-by"
+INSTANCE = "app.kubernetes.io/instance"
+COMPONENT = "app.kubernetes.io/component"
+MODEL = "tunegate.io/model"
+RELEASE = "tunegate.io/release"
+SPEC = "tunegate.io/spec"  # an annotation: the ServingSpec as JSON
+
+
+def labels(spec: ServingSpec, component: Component) -> dict[str, str]:
+    """Return the labels of an object of a deployment, and of its pods."""
+    return {
+        **selector(spec.name, component),
+        "app.kubernetes.io/name": "vllm" if component == "engine" else "vllm-router",
+        MODEL: spec.model_name,
+        RELEASE: spec.name.removeprefix(f"{spec.model_name}-"),
+    }
+
+
+def selector(name: str, component: Component) -> dict[str, str]:
+    """Return the labels that pick the pods of one deployment's engines or routers."""
+    return {MANAGED_BY: OWNED, INSTANCE: name, COMPONENT: component}
+
+
+def as_query(wanted: dict[str, str]) -> str:
+    """Return labels as the API server takes them in a query."""
+    return ",".join(f"{key}={value}" for key, value in wanted.items())
+
+
+def label(found: dict[str, Any], key: str) -> str:
+    """Return one label of an object; empty where it has none."""
+    return str((found["metadata"].get("labels") or {}).get(key, ""))

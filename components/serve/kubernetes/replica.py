@@ -1,0 +1,103 @@
+"""What an engine's pod runs, each a step of its life.
+
+    python -m components.serve.kubernetes.replica fetch    # pull the adapter by digest and verify it
+    python -m components.serve.kubernetes.replica serve    # become vLLM
+    python -m components.serve.kubernetes.replica ready    # exit 0 if the adapter is listed and answers
+    python -m components.serve.kubernetes.replica drain    # wait until the requests in flight are done
+
+The `ServingSpec` comes in the environment. Exit code 65: trying again will not help.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from components.errors import DigestMismatch, InvalidInput, TunegateError
+from components.serve import probe
+from components.serve.kubernetes.pod import (
+    ADAPTER_FOLDER,
+    DRAIN_VARIABLE,
+    ENGINE_PORT,
+    FAILED,
+    SPEC_VARIABLE,
+    WRONG_INPUT,
+)
+
+URL = f"http://127.0.0.1:{ENGINE_PORT}"
+ANSWERED = Path("/tmp/answered")
+NOTICED_S = 3.0  # until the routers have seen that this pod is ending
+POLL_S = 0.5
+
+
+def fetch() -> None:
+    """Pull the adapter into the pod's volume."""
+    from components.adapter_images import pull_adapter
+    from components.serve.spec import ServingSpec
+
+    spec = ServingSpec.model_validate_json(os.environ[SPEC_VARIABLE])
+    pull_adapter(spec.image, spec.adapter_digest, Path(ADAPTER_FOLDER))
+    print(f"{spec.image}: adapter {spec.adapter_digest} verified", flush=True)
+
+
+def serve() -> None:
+    """Prepare the base model and become its server."""
+    from components.engine import EngineConfig, server_command
+    from components.models import prepare_base_model
+    from components.serve.spec import ServingSpec
+
+    spec = ServingSpec.model_validate_json(os.environ[SPEC_VARIABLE])
+    engine = EngineConfig(
+        base_path=prepare_base_model(spec.base_model).path,
+        adapter_path=Path(ADAPTER_FOLDER),
+        model_name=spec.model_name,
+        lora_r=spec.lora_r,
+        max_model_len=spec.max_model_len,
+    )
+    command = server_command(engine, "0.0.0.0", ENGINE_PORT)
+    os.execv(command[0], command)
+
+
+def ready(url: str = URL, answered: Path = ANSWERED) -> None:
+    """Refuse unless the adapter is listed and has answered a completion since the container started.
+
+    Raises:
+        TunegateError: Not yet.
+    """
+    import json  # the probe runs every few seconds: nothing heavier is imported for it
+
+    model_name = json.loads(os.environ[SPEC_VARIABLE])["model_name"]
+    if not probe.lists_adapter(url, model_name, timeout_s=10):
+        raise TunegateError(f"/v1/models does not list {model_name}")
+    if not answered.exists():
+        if not probe.completes(url, model_name, timeout_s=50):
+            raise TunegateError(f"{model_name} does not answer a completion")
+        answered.touch()
+
+
+def drain(url: str = URL) -> None:
+    """Wait until nothing is in flight, as long as the pod may take."""
+    deadline = time.monotonic() + float(os.environ.get(DRAIN_VARIABLE, "60"))
+    time.sleep(NOTICED_S)
+    while probe.requests_in_flight(url) and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+
+
+STEPS = {"fetch": fetch, "serve": serve, "ready": ready, "drain": drain}
+
+
+def main(arguments: list[str]) -> int:
+    """Run one step; the last line printed says what went wrong."""
+    step = STEPS[arguments[0]]
+    if step is serve:
+        ANSWERED.unlink(missing_ok=True)  # of the container before a restart
+    try:
+        step()
+    except TunegateError as error:
+        print(error, file=sys.stderr, flush=True)
+        return WRONG_INPUT if isinstance(error, DigestMismatch | InvalidInput) else FAILED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,209 @@
+"""Why a pod is not ready, out of what the API server knows about it; and how long that may go on."""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from components.errors import NotReady
+from components.serve.kubernetes.pod import WRONG_INPUT
+
+Found = dict[str, Any]
+
+DEATHS_TO_GIVE_UP = 2
+PASSING_PATIENCE_S = 60  # for what may pass: a registry that answers 500, a volume that is being attached
+_PULL = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError")
+_CREATE = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
+# What a registry says when asking again will not help.
+_FINAL_PULL = (
+    "not found",
+    "manifest unknown",
+    "unauthorized",
+    "denied",
+    "forbidden",
+    "invalid",
+    "couldn't parse",
+)
+_NODES_COMING = ("TriggeredScaleUp", "Nominated")  # cluster-autoscaler, Karpenter
+_MOUNT = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox")
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What keeps a pod from being ready.
+
+    Attributes:
+        pod: Its name.
+        container: The one that has the trouble; empty: the pod itself.
+        why: What is wrong and what to do, without a full stop.
+        patience_s: How long it may last before the roll-out is given up.
+        previous: Whether the log that tells more is that of the container before its restart.
+    """
+
+    pod: str
+    container: str
+    why: str
+    patience_s: float = 0.0
+    previous: bool = False
+
+
+class RolloutWatch:
+    """Remembers since when a trouble has been seen, and gives up when its time is over.
+
+    Args:
+        schedule_patience_s: How long a pod may find no node.
+    """
+
+    def __init__(self, schedule_patience_s: float) -> None:
+        self._schedule_patience_s = schedule_patience_s
+        self._since: dict[tuple[str, str], float] = {}
+
+    def hopeless(self, pods: Iterable[Found], events: Sequence[Found]) -> Trouble | None:
+        """Return a trouble that has lasted too long, if there is one."""
+        now, seen = time.monotonic(), set()
+        for pod in pods:
+            trouble = find_trouble(pod, events, self._schedule_patience_s)
+            if trouble is None:
+                continue
+            key = (trouble.pod, trouble.container)
+            seen.add(key)
+            if now - self._since.setdefault(key, now) >= trouble.patience_s:
+                return trouble
+        self._since = {key: since for key, since in self._since.items() if key in seen}
+        return None
+
+
+def is_ready(pod: Found) -> bool:
+    """Return whether a pod takes requests."""
+    return _condition(pod, "Ready").get("status") == "True" and not is_ending(pod)
+
+
+def is_ending(pod: Found) -> bool:
+    """Return whether a pod was deleted and is still there, or has ended for good."""
+    return bool(pod["metadata"].get("deletionTimestamp")) or _phase(pod) in ("Failed", "Succeeded")
+
+
+def find_trouble(pod: Found, events: Sequence[Found], schedule_patience_s: float) -> Trouble | None:
+    """Return what keeps a pod from being ready, or nothing while it is starting as it should."""
+    if is_ready(pod) or is_ending(pod):
+        return None
+    name = pod["metadata"]["name"]
+    own = [event for event in events if event["involvedObject"].get("name") == name]
+    return (
+        _unschedulable(pod, own, schedule_patience_s)
+        or next(filter(None, (_of_container(pod, status, own) for status in _statuses(pod))), None)
+        or _mount(name, own)
+    )
+
+
+def refused_pods(deployment: Found) -> str:
+    """Return why the API server does not let a Deployment make pods (quota, policy); empty if it does."""
+    for condition in (deployment.get("status") or {}).get("conditions") or []:
+        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
+            return str(condition.get("message") or condition.get("reason"))
+    return ""
+
+
+def last_probe(pod: Found, events: Sequence[Found]) -> str:
+    """Return what the last failed probe of a pod said; empty if none failed."""
+    said = [
+        event
+        for event in events
+        if event.get("reason") == "Unhealthy"
+        and event["involvedObject"].get("name") == pod["metadata"]["name"]
+    ]
+    said.sort(key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
+    return str(said[-1]["message"]).strip() if said else ""
+
+
+def given_up(name: str, trouble: Trouble, log: str) -> NotReady:
+    """Return the error that tells a trouble, with the end of the log where there is one."""
+    place = f"{trouble.pod} ({trouble.container})" if trouble.container else trouble.pod
+    shown = f". The end of its log:\n{log}" if log else ""
+    return NotReady(f"deployment {name}: {place}: {trouble.why}{shown}")
+
+
+def _unschedulable(pod: Found, events: Sequence[Found], patience_s: float) -> Trouble | None:
+    condition = _condition(pod, "PodScheduled")
+    if condition.get("status") != "False":
+        return None
+    if any(event.get("reason") in _NODES_COMING for event in events):
+        return None
+    why = (
+        f"unschedulable: {condition.get('message', condition.get('reason', ''))}; "
+        "compare what it asks for (TUNEGATE_CLUSTER_GPUS, _GPU_TYPE, _CPU, _MEMORY, _NODE_SELECTOR) "
+        "with kubectl describe nodes"
+    )
+    return Trouble(pod["metadata"]["name"], "", why, patience_s)
+
+
+def _of_container(pod: Found, status: Found, events: Sequence[Found]) -> Trouble | None:
+    name, container = pod["metadata"]["name"], status["name"]
+    waiting = (status.get("state") or {}).get("waiting") or {}
+    reason, message = waiting.get("reason", ""), str(waiting.get("message") or waiting.get("reason") or "")
+    if reason in _PULL:
+        return _pull(name, container, status, message, events)
+    if reason in _CREATE:
+        return Trouble(name, container, f"can't be started: {message}", patience_s=10)
+    now = (status.get("state") or {}).get("terminated") or {}
+    ended = now or (status.get("lastState") or {}).get("terminated") or {}
+    if not ended or ended.get("exitCode") == 0:
+        return None
+    if ended.get("reason") == "OOMKilled":
+        why = (
+            f"out of memory: it was killed at its limit of {_memory_limit(pod, container)}; "
+            "raise TUNEGATE_CLUSTER_MEMORY, or lower max_model_len"
+        )
+        return Trouble(name, container, why, previous=not now)
+    killed = [event for event in events if event.get("reason") == "Killing" and "failed" in event["message"]]
+    if killed:
+        said = last_probe(pod, events)
+        return Trouble(name, container, f"{killed[-1]['message']}: {said}", previous=not now)
+    code = ended.get("exitCode")
+    deaths = int(status.get("restartCount", 0)) + bool(now)
+    if code == WRONG_INPUT or deaths >= DEATHS_TO_GIVE_UP:
+        why = "refused its input" if code == WRONG_INPUT else f"keeps dying (exit code {code})"
+        return Trouble(name, container, why, previous=not now)
+    return None
+
+
+def _pull(pod: str, container: str, status: Found, message: str, events: Sequence[Found]) -> Trouble:
+    # While the kubelet backs off, only the event says what the registry answered.
+    failures = [
+        str(event["message"]) for event in events if "Failed to pull image" in str(event.get("message"))
+    ]
+    said = failures[-1] if failures else message
+    final = any(words in said.lower() for words in _FINAL_PULL) and "500 internal" not in said.lower()
+    why = (
+        f"image pull: {status.get('image', '')}: {said}; check the reference, the registry, "
+        "and TUNEGATE_CLUSTER_IMAGE_PULL_SECRETS"
+    )
+    return Trouble(pod, container, why, patience_s=0 if final else PASSING_PATIENCE_S)
+
+
+def _mount(pod: str, events: Sequence[Found]) -> Trouble | None:
+    failed = [event for event in events if event.get("reason") in _MOUNT]
+    if not failed:
+        return None
+    return Trouble(pod, "", f"{failed[-1]['reason']}: {failed[-1]['message']}", PASSING_PATIENCE_S)
+
+
+def _memory_limit(pod: Found, container: str) -> str:
+    containers = [*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]]
+    found: Found = next((c for c in containers if c["name"] == container), {})
+    limits = (found.get("resources") or {}).get("limits") or {}
+    return str(limits.get("memory", "(none: the node is full)"))
+
+
+def _statuses(pod: Found) -> list[Found]:
+    status = pod.get("status") or {}
+    return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+
+
+def _condition(pod: Found, kind: str) -> Found:
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    return next((condition for condition in conditions if condition["type"] == kind), {})
+
+
+def _phase(pod: Found) -> str:
+    return str((pod.get("status") or {}).get("phase", ""))

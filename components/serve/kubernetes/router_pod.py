@@ -1,0 +1,68 @@
+"""The pod of one vllm-router, which finds the engines of its deployment by their labels."""
+
+from typing import Any
+
+from components.serve.kubernetes.engine_pod import (
+    CONTAINER_SECURITY,
+    POD_SECURITY,
+    environment,
+    spread,
+    without_empty,
+)
+from components.serve.kubernetes.labels import as_query, selector
+from components.serve.kubernetes.pod import ENGINE_PORT
+from components.serve.spec import ServingSpec
+from components.settings import ClusterSettings
+
+ROUTER_PORT, ROUTER_PORT_NAME, METRICS_PORT = 8000, "http", 29000
+ROUTER = ("python", "-m", "components.serve.kubernetes.router")
+SERVICE_ACCOUNT = "tunegate-router"  # may list and watch the pods of its namespace
+NOTICED_S = 5  # until every node sends new connections elsewhere
+
+
+def router_pod(spec: ServingSpec, settings: ClusterSettings) -> dict[str, Any]:
+    """Return the pod's spec."""
+    pod: dict[str, Any] = {
+        "containers": [_router(spec, settings)],
+        "securityContext": POD_SECURITY,
+        "serviceAccountName": SERVICE_ACCOUNT,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": settings.drain_s,
+        "topologySpreadConstraints": spread(spec.name, "router"),
+        "imagePullSecrets": [{"name": name} for name in settings.image_pull_secrets],
+        "volumes": [{"name": "tmp", "emptyDir": {}}],
+    }
+    return without_empty(pod)
+
+
+def _router(spec: ServingSpec, settings: ClusterSettings) -> dict[str, Any]:
+    def asks(path: str, **times: int) -> dict[str, Any]:
+        return {"httpGet": {"path": path, "port": ROUTER_PORT_NAME}, "timeoutSeconds": 2, **times}
+
+    options = {
+        "--selector": as_query(selector(spec.name, "engine")),
+        "--namespace": settings.namespace,
+        "--engine-port": str(ENGINE_PORT),
+        "--port": str(ROUTER_PORT),
+        "--metrics-port": str(METRICS_PORT),
+    }
+    return {
+        "name": "router",
+        "image": settings.control_image,
+        "command": [*ROUTER, *(f"{name}={value}" for name, value in options.items())],
+        "env": environment({"HOME": "/tmp"}),
+        "ports": [
+            {"name": ROUTER_PORT_NAME, "containerPort": ROUTER_PORT, "protocol": "TCP"},
+            {"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"},
+        ],
+        "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}},
+        "securityContext": CONTAINER_SECURITY,
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "startupProbe": asks("/liveness", periodSeconds=1, failureThreshold=60),
+        # Ready when it knows an engine that is.
+        "readinessProbe": asks("/readiness", periodSeconds=1, failureThreshold=2),
+        "livenessProbe": asks("/liveness", periodSeconds=5, failureThreshold=6),
+        # It then ends gracefully by itself: no new connections, those it has are finished.
+        "lifecycle": {"preStop": {"exec": {"command": ["sleep", str(NOTICED_S)]}}},
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+    }

@@ -1,0 +1,372 @@
+"""The cluster's back end on a real cluster: real pods, Services and routers; the replicas are stand-ins."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from components.adapter_images import PushedImage
+from components.errors import InvalidInput, NotReady, TunegateError
+from components.serve.kubernetes.backend import KubernetesBackend
+from components.serve.kubernetes.cluster import Cluster, Conflict
+from components.serve.spec import ServingSpec
+from tests.cluster.conftest import BackendOf, MakeSpec, kubectl, objects
+from tests.components.serve.clients import ask, continuous_requests
+
+READY_S = 120
+
+
+@pytest.fixture(scope="module")
+def champion(backend: KubernetesBackend, make_spec: MakeSpec) -> ServingSpec:
+    """A deployment that takes the live traffic."""
+    spec = make_spec("pet-old")
+    backend.apply(spec)
+    backend.wait_ready(spec.name, READY_S)
+    backend.promote(spec.name)
+    return spec
+
+
+def versions(namespace: str, name: str) -> dict[str, tuple[int, str]]:
+    """Return generation and resource version of everything that is applied for a deployment."""
+    listed = kubectl(
+        "get",
+        "deployments,services,poddisruptionbudgets",
+        "--namespace",
+        namespace,
+        "--selector",
+        f"app.kubernetes.io/instance={name}",
+        "-o",
+        "json",
+    )
+    return {
+        f"{found['kind']}/{found['metadata']['name']}": (
+            found["metadata"].get("generation", 0),
+            json.dumps(found["metadata"].get("managedFields"), sort_keys=True),
+        )
+        for found in json.loads(listed)["items"]
+    }
+
+
+def test_a_champion_answers_at_both_endpoints(backend: KubernetesBackend, champion: ServingSpec) -> None:
+    assert backend.champion("pet") == champion
+    assert champion in backend.deployments()
+    assert [replica.state for replica in backend.replicas(champion.name)] == ["ready", "ready"]
+    for url in (backend.endpoint(champion.name), backend.live_endpoint("pet")):
+        assert "pet-old" in ask(url)
+
+
+def test_the_adapter_was_pulled_by_digest_and_verified(
+    backend: KubernetesBackend, cluster: Cluster, champion: ServingSpec
+) -> None:
+    pod = backend.replicas(champion.name)[0].name
+
+    said = cluster.log_end(pod, "adapter", previous=False)
+
+    assert said == f"{champion.image}: adapter {champion.adapter_digest} verified"
+
+
+def test_requests_are_spread_over_the_replicas(backend: KubernetesBackend, champion: ServingSpec) -> None:
+    pods = {replica.name for replica in backend.replicas(champion.name)}
+
+    answered = {name for _ in range(8) for name in pods if name in ask(backend.live_endpoint("pet"))}
+
+    assert answered == pods
+
+
+def test_a_second_apply_changes_nothing(
+    backend: KubernetesBackend, namespace: str, champion: ServingSpec
+) -> None:
+    before = versions(namespace, champion.name)
+
+    backend.apply(champion)
+
+    assert versions(namespace, champion.name) == before
+    assert len(before) == 5
+
+
+def test_another_spec_under_the_same_name_is_refused(
+    backend: KubernetesBackend, champion: ServingSpec, make_spec: MakeSpec
+) -> None:
+    with pytest.raises(TunegateError, match="another spec; retire it first"):
+        backend.apply(make_spec(champion.name, replicas=1))
+
+
+def test_a_killed_replica_comes_back_and_few_requests_notice(
+    backend: KubernetesBackend, champion: ServingSpec
+) -> None:
+    before = {replica.name for replica in backend.replicas(champion.name)}
+    with continuous_requests(backend.live_endpoint("pet"), (champion.name,)) as asked:
+        asked.wait_for(champion.name, 20)
+        killed = backend.kill_replica(champion.name)
+        assert "ready" in [replica.state for replica in backend.replicas(champion.name)]
+        backend.wait_ready(champion.name, READY_S)
+        asked.wait_for(champion.name, 20)
+
+    after = {replica.name for replica in backend.replicas(champion.name)}
+    assert before - after == {killed}
+    assert len(after) == 2
+    # Only a request that the killed replica had begun can't be asked again by the router.
+    assert len(asked.failures) <= 4, asked.failures
+
+
+def test_the_champion_is_not_retired(backend: KubernetesBackend, champion: ServingSpec) -> None:
+    with pytest.raises(TunegateError, match="takes the live traffic of pet; promote another one first"):
+        backend.retire(champion.name)
+
+    assert "pet-old" in ask(backend.live_endpoint("pet"))
+
+
+@pytest.mark.parametrize("replicas", [-1, 3])
+def test_a_number_of_replicas_that_is_not_laid_out_is_refused(
+    backend: KubernetesBackend, champion: ServingSpec, replicas: int
+) -> None:
+    with pytest.raises(InvalidInput, match=f"got {replicas}, wanted 0 to 2"):
+        backend.scale(champion.name, replicas)
+
+
+def test_traffic_is_switched_and_switched_back_without_a_failed_request(
+    backend: KubernetesBackend,
+    backend_of: BackendOf,
+    champion: ServingSpec,
+    make_spec: MakeSpec,
+    namespace: str,
+) -> None:
+    live = backend.live_endpoint("pet")
+    new = make_spec("pet-new")
+    slow = backend_of("--answer-s", "0.1")
+    slow.apply(new)
+    slow.wait_ready(new.name, READY_S)
+    with continuous_requests(live, (champion.name, new.name)) as asked:
+        asked.wait_for(champion.name, 10)
+        started = time.monotonic()
+        backend.promote(new.name)
+        print(f"switched in {time.monotonic() - started:.2f} s")
+        asked.wait_for(new.name, 10)
+        assert backend.champion("pet") == new
+        backend.promote(champion.name)
+        backend.retire(new.name)  # while it still works on streams
+        asked.wait_for(champion.name, 10)
+
+    assert asked.failures == []
+    assert sum(asked.answers.values()) > 50
+    assert backend.live_endpoint("pet") == live
+    assert objects(namespace, new.name) == []
+
+
+def test_what_is_not_ready_is_not_promoted(
+    backend: KubernetesBackend, backend_of: BackendOf, champion: ServingSpec, make_spec: MakeSpec
+) -> None:
+    spec = make_spec("pet-shy", replicas=1)
+    backend_of("--hide-adapter").apply(spec)
+    try:
+        with pytest.raises(NotReady, match=r"within 15 s, still waiting for pet-shy-.*does not list pet"):
+            backend.wait_ready(spec.name, 15)
+        with pytest.raises(NotReady, match=r"can't take live traffic: pet-shy-\S+ is starting"):
+            backend.promote(spec.name)
+        assert backend.champion("pet") == champion
+    finally:
+        backend.retire(spec.name)
+
+
+FAILURES = [
+    pytest.param(
+        {},
+        ["--die"],
+        {},
+        r"pet-bad-\S+ \(engine\): keeps dying \(exit code 1\).*\nRuntimeError: engine core failed to start",
+        id="dies",
+    ),
+    pytest.param(
+        {"SERVE_IMAGE": "no-such-image"}, [], {}, r"\(engine\): image pull: .*not found", id="no such image"
+    ),
+    pytest.param({"CPU": "1000"}, [], {}, r"unschedulable: 0/\d+ nodes.*Insufficient cpu", id="no such node"),
+    pytest.param(
+        {"GPUS": "1", "GPU_TYPE": "NVIDIA-Z1000"},
+        [],
+        {},
+        "unschedulable: .*TUNEGATE_CLUSTER_GPUS",
+        id="no GPU",
+    ),
+    pytest.param({}, ["--take-mib", "600"], {}, "out of memory: .*limit of 256Mi", id="out of memory"),
+    pytest.param(
+        {"MAX_START_S": "10"},
+        ["--never-healthy"],
+        {},
+        "failed startup probe.*statuscode: 503",
+        id="start-up probe",
+    ),
+    pytest.param(
+        {},
+        [],
+        {"adapter_digest": "sha256:" + "1" * 64},
+        r"\(adapter\): refused its input.*holds adapter sha256:\w+, wanted sha256:1111",
+        id="another adapter",
+    ),
+]
+
+
+@pytest.mark.parametrize(("settings", "flags", "changes", "words"), FAILURES)
+def test_a_roll_out_that_fails_says_why_at_once_and_leaves_nothing(
+    serving: pytest.MonkeyPatch,
+    images: tuple[str, str],
+    backend_of: BackendOf,
+    make_spec: MakeSpec,
+    namespace: str,
+    settings: dict[str, str],
+    flags: list[str],
+    changes: dict[str, Any],
+    words: str,
+) -> None:
+    spec = make_spec("pet-bad", replicas=1, **changes)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in settings.items():
+            value = f"{images[0].partition('/')[0]}/{value}:none" if name == "SERVE_IMAGE" else value
+            patch.setenv(f"TUNEGATE_CLUSTER_{name}", value)
+        backend = backend_of(*flags)
+    started = time.monotonic()
+    try:
+        backend.apply(spec)
+        with pytest.raises(NotReady, match=f"(?s){words}"):
+            backend.wait_ready(spec.name, 100)
+        print(f"said after {time.monotonic() - started:.1f} s")
+    finally:
+        backend.retire(spec.name)
+
+    assert objects(namespace, spec.name) == []
+    assert spec not in backend.deployments()
+
+
+def test_somebody_elses_object_is_left_alone(
+    backend: KubernetesBackend, make_spec: MakeSpec, namespace: str
+) -> None:
+    spec = make_spec("pet-taken")
+    kubectl("create", "service", "clusterip", spec.name, "--tcp=81:81", "--namespace", namespace)
+    try:
+        with pytest.raises(
+            InvalidInput, match="Service pet-taken: belongs to somebody else and is left alone"
+        ):
+            backend.apply(spec)
+        backend.retire(spec.name)
+        assert objects(namespace, spec.name) == [f"Endpoints/{spec.name}", f"Service/{spec.name}"]
+        assert "81" in kubectl(
+            "get", "service", spec.name, "--namespace", namespace, "-o", "jsonpath={.spec.ports[0].port}"
+        )
+    finally:
+        kubectl("delete", "service", spec.name, "--namespace", namespace)
+
+
+def test_somebody_elses_live_service_is_left_alone(
+    backend: KubernetesBackend, make_spec: MakeSpec, namespace: str
+) -> None:
+    spec = make_spec("dog-r1", model_name="dog", replicas=1)
+    kubectl("create", "service", "clusterip", "dog", "--tcp=81:81", "--namespace", namespace)
+    backend.apply(spec)
+    try:
+        backend.wait_ready(spec.name, READY_S)
+        with pytest.raises(InvalidInput, match="Service dog: belongs to somebody else"):
+            backend.promote(spec.name)
+    finally:
+        kubectl("delete", "service", "dog", "--namespace", namespace)
+        backend.retire(spec.name)
+
+
+def test_a_field_that_somebody_else_manages_is_told_and_not_taken(
+    backend: KubernetesBackend, cluster: Cluster, make_spec: MakeSpec, namespace: str
+) -> None:
+    spec = make_spec("pet-shared", replicas=1)
+    backend.apply(spec)
+    path = ("get", "deployment", spec.name, "--namespace", namespace, "-o")
+    theirs = (
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: pet-shared}\n"
+        "spec: {template: {spec: {terminationGracePeriodSeconds: 7}}}\n"
+    )
+    try:
+        kubectl(
+            *("apply", "--server-side", "--force-conflicts", "--field-manager=platform-team"),
+            *("--namespace", namespace, "-f", "-"),
+            stdin=theirs,
+        )
+        with pytest.raises(Conflict, match=r"terminationGracePeriodSeconds: .*platform-team"):
+            backend.apply(spec)
+        kept = kubectl(*path, "jsonpath={.spec.template.spec.terminationGracePeriodSeconds}")
+        assert kept == "7"
+    finally:
+        backend.retire(spec.name)
+    assert objects(namespace, spec.name) == []
+
+
+def test_scaled_to_nothing_and_back(backend: KubernetesBackend, make_spec: MakeSpec) -> None:
+    spec = make_spec("pet-cold")
+    backend.apply(spec)
+    try:
+        backend.wait_ready(spec.name, READY_S)
+
+        backend.scale(spec.name, 0)
+        deadline = time.monotonic() + 60
+        while [r.state for r in backend.replicas(spec.name)] != ["stopped", "stopped"]:
+            assert time.monotonic() < deadline, backend.replicas(spec.name)
+            time.sleep(0.2)
+        with pytest.raises(NotReady, match="is stopped; scale it up first"):
+            backend.wait_ready(spec.name, READY_S)
+        with pytest.raises(TunegateError, match="no replica is ready"):
+            backend.kill_replica(spec.name)
+
+        backend.scale(spec.name, 1)
+        backend.wait_ready(spec.name, READY_S)
+        assert [r.state for r in backend.replicas(spec.name)] == ["ready", "stopped"]
+        assert "pet-cold" in ask(backend.endpoint(spec.name))
+    finally:
+        backend.retire(spec.name)
+
+
+def test_an_evicted_pod_is_replaced_and_a_second_one_waits_for_that(
+    backend: KubernetesBackend, champion: ServingSpec, namespace: str
+) -> None:
+    backend.wait_ready(champion.name, READY_S)
+    first, second = (replica.name for replica in backend.replicas(champion.name))
+
+    def evict(pod: str) -> str:
+        eviction = f'{{"apiVersion": "policy/v1beta1", "kind": "Eviction", "metadata": {{"name": "{pod}"}}}}'
+        path = f"/api/v1/namespaces/{namespace}/pods/{pod}/eviction"
+        try:
+            return kubectl("create", "--raw", path, "-f", "-", stdin=eviction)
+        except AssertionError as error:
+            return str(error)
+
+    with continuous_requests(backend.live_endpoint("pet"), (champion.name,)) as asked:
+        asked.wait_for(champion.name, 10)
+        assert "Success" in evict(first)
+        assert "disruption budget" in evict(second)
+        backend.wait_ready(champion.name, READY_S)
+        asked.wait_for(champion.name, 10)
+
+    assert asked.failures == []
+    assert first not in {replica.name for replica in backend.replicas(champion.name)}
+
+
+def test_retiring_what_is_not_there_is_no_error(backend: KubernetesBackend) -> None:
+    backend.retire("pet-unknown")
+
+
+def test_an_unknown_deployment_is_named(backend: KubernetesBackend, champion: ServingSpec) -> None:
+    with pytest.raises(TunegateError, match=r"'pet-unknown': there is no such one; deployed here: .*pet-old"):
+        backend.endpoint("pet-unknown")
+
+
+def test_an_image_on_this_machines_disk_is_refused(
+    backend: KubernetesBackend, make_spec: MakeSpec, image: PushedImage
+) -> None:
+    with pytest.raises(InvalidInput, match="is on this machine's disk; set image_repository to a registry"):
+        backend.apply(make_spec("pet-disk", image="oci:images@" + image.manifest_digest))
+
+
+def test_a_namespace_that_is_not_there_is_named(
+    serving: pytest.MonkeyPatch, backend_of: BackendOf, make_spec: MakeSpec
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TUNEGATE_CLUSTER_NAMESPACE", "nowhere")
+        backend = backend_of()
+
+    with pytest.raises(InvalidInput, match="there is no namespace nowhere; kubectl create namespace nowhere"):
+        backend.apply(make_spec("pet-nowhere"))

@@ -1,0 +1,214 @@
+"""Why a pod is not ready, out of objects as the API server gives them."""
+
+from typing import Any
+
+import pytest
+
+from components.serve.kubernetes.rollout import (
+    RolloutWatch,
+    find_trouble,
+    given_up,
+    is_ready,
+    last_probe,
+    refused_pods,
+)
+
+Found = dict[str, Any]
+
+
+def pod(*statuses: Found, **changes: Any) -> Found:
+    spec = {"containers": [{"name": "engine", "resources": {"limits": {"memory": "4Gi"}}}]}
+    conditions = changes.pop("conditions", [])
+    status = {"phase": "Pending", "containerStatuses": list(statuses), "conditions": conditions}
+    return {"metadata": {"name": "pet-x", **changes}, "spec": spec, "status": status}
+
+
+def container(restarts: int = 0, last: Found | None = None, **state: Found) -> Found:
+    return {
+        "name": "engine",
+        "image": "reg/serve@sha256:1",
+        "restartCount": restarts,
+        "state": state,
+        "lastState": {"terminated": last} if last else {},
+    }
+
+
+def event(reason: str, message: str, name: str = "pet-x", at: str = "2026-01-01T00:00:00Z") -> Found:
+    return {
+        "reason": reason,
+        "message": message,
+        "involvedObject": {"kind": "Pod", "name": name},
+        "lastTimestamp": at,
+    }
+
+
+UNSCHEDULABLE = {
+    "type": "PodScheduled",
+    "status": "False",
+    "reason": "Unschedulable",
+    "message": "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.",
+}
+BACK_OFF = container(waiting={"reason": "ImagePullBackOff", "message": "Back-off pulling image"})
+RUNNING = {"running": {}}
+
+
+@pytest.mark.parametrize(
+    ("found", "events", "words", "patience_s"),
+    [
+        pytest.param(pod(conditions=[UNSCHEDULABLE]), [], "Insufficient nvidia.com/gpu", 15, id="no node"),
+        pytest.param(
+            pod(BACK_OFF),
+            [event("Failed", 'Failed to pull image "reg/serve": reg/serve: not found')],
+            "image pull: reg/serve@sha256:1: .*not found; check the reference",
+            0,
+            id="no such image",
+        ),
+        pytest.param(
+            pod(BACK_OFF),
+            [event("Failed", 'Failed to pull image "reg/serve": 500 Internal Server Error')],
+            "500 Internal Server Error",
+            60,
+            id="registry that may recover",
+        ),
+        pytest.param(
+            pod(
+                container(waiting={"reason": "CreateContainerConfigError", "message": 'secret "k" not found'})
+            ),
+            [],
+            'can\'t be started: secret "k" not found',
+            10,
+            id="no such secret",
+        ),
+        pytest.param(
+            pod(container(1, {"reason": "OOMKilled", "exitCode": 137}, **RUNNING)),
+            [],
+            "out of memory: it was killed at its limit of 4Gi",
+            0,
+            id="out of memory",
+        ),
+        pytest.param(
+            pod(container(0, None, terminated={"exitCode": 65})),
+            [],
+            "refused its input",
+            0,
+            id="wrong adapter",
+        ),
+        pytest.param(
+            pod(container(1, None, terminated={"exitCode": 1})),
+            [],
+            r"keeps dying \(exit code 1\)",
+            0,
+            id="dies",
+        ),
+        pytest.param(
+            pod(container(2, {"exitCode": 1}, waiting={"reason": "CrashLoopBackOff"})),
+            [],
+            "keeps dying",
+            0,
+            id="died before we looked",
+        ),
+        pytest.param(
+            pod(container(1, {"exitCode": 137}, **RUNNING)),
+            [
+                event("Unhealthy", "Startup probe failed: connection refused"),
+                event("Killing", "Container engine failed startup probe, will be restarted"),
+            ],
+            "failed startup probe, will be restarted: Startup probe failed: connection refused",
+            0,
+            id="start-up probe",
+        ),
+        pytest.param(
+            pod(container(waiting={"reason": "ContainerCreating"})),
+            [event("FailedMount", 'persistentvolumeclaim "cache" not found')],
+            'FailedMount: persistentvolumeclaim "cache" not found',
+            60,
+            id="volume",
+        ),
+    ],
+)
+def test_a_trouble_is_said(found: Found, events: list[Found], words: str, patience_s: float) -> None:
+    trouble = find_trouble(found, events, 15)
+
+    assert trouble is not None
+    with pytest.raises(Exception, match=words):
+        raise given_up("pet", trouble, "")
+    assert trouble.patience_s == patience_s
+
+
+@pytest.mark.parametrize(
+    ("found", "events"),
+    [
+        pytest.param(pod(container(waiting={"reason": "ContainerCreating"})), [], id="starting"),
+        pytest.param(pod(container(1, {"exitCode": 1}, **RUNNING)), [], id="died once"),
+        pytest.param(
+            pod(container(1, {"reason": "OOMKilled", "exitCode": 137}), deletionTimestamp="now"),
+            [],
+            id="ending",
+        ),
+        pytest.param(
+            pod(conditions=[UNSCHEDULABLE]),
+            [event("TriggeredScaleUp", "pod triggered scale-up")],
+            id="a node is coming",
+        ),
+        pytest.param(pod(BACK_OFF, conditions=[{"type": "Ready", "status": "True"}]), [], id="ready"),
+        pytest.param(
+            pod(container(waiting={"reason": "ContainerCreating"})),
+            [event("FailedMount", "not found", name="another")],
+            id="the trouble of another",
+        ),
+    ],
+)
+def test_what_is_starting_as_it_should_is_no_trouble(found: Found, events: list[Found]) -> None:
+    assert find_trouble(found, events, 15) is None
+
+
+def test_a_passing_trouble_is_given_time_and_forgotten_when_it_passes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from components.serve.kubernetes import rollout
+
+    clock = iter([0.0, 14.0, 20.0, 30.0, 44.0, 45.0])
+    monkeypatch.setattr(rollout.time, "monotonic", lambda: next(clock))
+    watch, stuck, fine = RolloutWatch(15), pod(conditions=[UNSCHEDULABLE]), pod()
+
+    seen = [watch.hopeless([found], []) for found in (stuck, stuck, fine, stuck, stuck, stuck)]
+
+    assert [trouble is not None for trouble in seen] == [False] * 5 + [True]
+
+
+def test_the_log_is_shown_under_the_trouble() -> None:
+    trouble = find_trouble(pod(container(1, None, terminated={"exitCode": 1})), [], 15)
+    assert trouble is not None
+
+    said = str(given_up("pet", trouble, "RuntimeError: no"))
+
+    assert said.startswith("deployment pet: pet-x (engine): keeps dying")
+    assert said.endswith("The end of its log:\nRuntimeError: no")
+    assert not trouble.previous
+
+
+def test_the_last_probe_is_the_newest() -> None:
+    events = [
+        event("Unhealthy", "newer", at="2026-01-01T00:00:09Z"),
+        event("Unhealthy", "older"),
+        event("Unhealthy", "another's", name="pet-y", at="2026-01-01T00:00:10Z"),
+    ]
+
+    assert last_probe(pod(), events) == "newer"
+    assert last_probe(pod(), []) == ""
+
+
+def test_a_pod_that_is_ending_is_not_ready() -> None:
+    ready = [{"type": "Ready", "status": "True"}]
+
+    assert is_ready(pod(conditions=ready))
+    assert not is_ready(pod(conditions=ready, deletionTimestamp="now"))
+
+
+def test_pods_that_are_not_allowed_are_told() -> None:
+    message = 'pods "pet-x" is forbidden: exceeded quota'
+    failing = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": message}
+
+    assert refused_pods({"status": {"conditions": [failing]}}) == message
+    assert refused_pods({"status": {"conditions": [failing | {"status": "False"}]}}) == ""
+    assert refused_pods({}) == ""
