@@ -93,6 +93,11 @@ def set_workers(router_url: str, wanted: list[str]) -> None:
         _change(router_url, "remove_worker", url)
 
 
+def remove_worker(router_url: str, worker_url: str) -> None:
+    """Send nothing more to a worker of a running router."""
+    _change(router_url, "remove_worker", worker_url)
+
+
 def _change(router_url: str, action: str, worker_url: str) -> None:
     # add_worker answers when the worker is healthy.
     _call("POST", f"{router_url}/{action}?{urllib.parse.urlencode({'url': worker_url})}", 30)

@@ -10,6 +10,7 @@ from components.adapter_images import PushedImage
 from components.errors import InvalidInput, NotReady, TunegateError
 from components.serve.kubernetes.backend import KubernetesBackend
 from components.serve.kubernetes.cluster import Cluster, Conflict
+from components.serve.router import workers
 from components.serve.spec import ServingSpec
 from tests.cluster.conftest import BackendOf, MakeSpec, kubectl, objects
 from tests.components.serve.clients import ask, continuous_requests
@@ -370,3 +371,17 @@ def test_a_namespace_that_is_not_there_is_named(
 
     with pytest.raises(InvalidInput, match="there is no namespace nowhere; kubectl create namespace nowhere"):
         backend.apply(make_spec("pet-nowhere"))
+
+
+def test_the_router_forgets_a_replica_that_was_killed(
+    backend: KubernetesBackend, champion: ServingSpec
+) -> None:
+    backend.wait_ready(champion.name, READY_S)
+    killed = backend.kill_replica(champion.name)
+    backend.wait_ready(champion.name, READY_S)
+    wanted = sorted(replica.url for replica in backend.replicas(champion.name))
+
+    deadline = time.monotonic() + 20
+    while (known := workers(backend.endpoint(champion.name))) != wanted:
+        assert time.monotonic() < deadline, (killed, known, wanted)
+        time.sleep(0.5)

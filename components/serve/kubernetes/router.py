@@ -4,6 +4,8 @@ python -m components.serve.kubernetes.router --selector=app=x,component=engine -
 """
 
 import argparse
+import subprocess
+import sys
 from typing import Any
 
 from components.serve.router import RouterConfig, router_options
@@ -33,7 +35,12 @@ def main() -> None:
     parser.add_argument("--engine-port", type=int, default=8000, help="Port of the engines.")
     parser.add_argument("--port", type=int, default=8000, help="Port to listen on.")
     parser.add_argument("--metrics-port", type=int, default=29000, help="Port of the metrics.")
-    options = discovery_options(parser.parse_args())
+    arguments = parser.parse_args()
+    options = discovery_options(arguments)
+    # A process of its own: the router holds the interpreter's lock. It ends with the container.
+    sweep = [sys.executable, "-m", "components.serve.kubernetes.router_sweep"]
+    names = ("selector", "namespace", "port")
+    subprocess.Popen([*sweep, *(f"--{name}={getattr(arguments, name)}" for name in names)])
     # Not by way of vllm_router's own command: that spends a second on imports that it doesn't use.
     from vllm_router.router import Router
     from vllm_router.router_args import RouterArgs
