@@ -102,11 +102,19 @@ def _absolute(name: str) -> str:
 
 
 def retire_leftovers(serving_target: str) -> None:
-    """Retire every candidate that a run which was killed has left; champions go on serving."""
+    """Retire every candidate that a run which was killed has left; champions go on serving.
+
+    A cluster is shared: there, only what the releases of this state directory have left.
+    """
     from components.serve.backend import serving_backend
+    from components.serve.spec import deployment_name
 
     backend = serving_backend(serving_target)
+    releases = [folder.name for folder in (home() / "releases").glob("*")]
     for spec in backend.deployments():
+        own = spec.name in {deployment_name(spec.model_name, release) for release in releases}
+        if serving_target != "local" and not own:
+            continue
         champion = backend.champion(spec.model_name)
         if champion is None or champion.name != spec.name:
             backend.retire(spec.name)

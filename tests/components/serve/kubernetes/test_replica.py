@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -55,7 +56,7 @@ def test_a_replica_without_the_adapter_is_not_ready(server: str, tmp_path: Path)
 
 def test_draining_ends_when_nothing_is_in_flight(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
-    monkeypatch.setattr(replica.time, "sleep", slept.append)
+    monkeypatch.setattr(replica, "time", SimpleNamespace(monotonic=lambda: 0.0, sleep=slept.append))
     counts = iter([2, 1, 0])
     monkeypatch.setattr(replica.probe, "requests_in_flight", lambda url: next(counts))
 
@@ -67,8 +68,8 @@ def test_draining_ends_when_nothing_is_in_flight(server: str, monkeypatch: pytes
 def test_draining_ends_when_its_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 10.0, 54.0, 56.0])
     monkeypatch.setenv("TUNEGATE_DRAIN_S", "55")
-    monkeypatch.setattr(replica.time, "monotonic", lambda: next(clock))
-    monkeypatch.setattr(replica.time, "sleep", lambda seconds: None)
+    stopped = SimpleNamespace(monotonic=lambda: next(clock), sleep=lambda seconds: None)
+    monkeypatch.setattr(replica, "time", stopped)
     monkeypatch.setattr(replica.probe, "requests_in_flight", lambda url: 1)
 
     replica.drain("http://127.0.0.1:9")

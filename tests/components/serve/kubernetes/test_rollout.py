@@ -1,5 +1,6 @@
 """Why a pod is not ready, out of objects as the API server gives them."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -168,7 +169,7 @@ def test_a_passing_trouble_is_given_time_and_forgotten_when_it_passes(
     from components.serve.kubernetes import rollout
 
     clock = iter([0.0, 14.0, 20.0, 30.0, 44.0, 45.0])
-    monkeypatch.setattr(rollout.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(rollout, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     watch, stuck, fine = RolloutWatch(15), pod(conditions=[UNSCHEDULABLE]), pod()
 
     seen = [watch.hopeless([found], []) for found in (stuck, stuck, fine, stuck, stuck, stuck)]
