@@ -159,6 +159,7 @@ def _engine_variables(spec: ServingSpec, settings: ClusterSettings) -> dict[str,
         DRAIN_VARIABLE: str(settings.drain_s - 5),
         "TUNEGATE_DEVICE": device,
         "HOME": "/tmp",
+        "USER": "tunegate",  # torch asks for it, and the image knows no name for the user's number
     }
     return own | caches | engine_environment(device)
 

@@ -51,14 +51,16 @@ class Asked:
 
 
 @contextmanager
-def continuous_requests(url: str, deployments: tuple[str, ...], clients: int = 4) -> Iterator[Asked]:
+def continuous_requests(
+    url: str, deployments: tuple[str, ...], clients: int = 4, model: str = "pet"
+) -> Iterator[Asked]:
     """Ask with several clients, every other one streaming, until the block ends."""
     asked, stop = Asked(), threading.Event()
 
     def client(stream: bool) -> None:
         while not stop.is_set():
             try:
-                body = ask(url, stream=stream)
+                body = ask(url, model, stream=stream)
                 found = next(name for name in deployments if name in body)
             except (OSError, http.client.HTTPException) as error:
                 with asked.changed:
