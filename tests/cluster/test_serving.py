@@ -257,6 +257,24 @@ def test_somebody_elses_object_is_left_alone(
         kubectl("delete", "service", spec.name, "--namespace", namespace)
 
 
+def test_a_namespace_without_the_accounts_is_told_what_to_apply(
+    serving: pytest.MonkeyPatch, backend_of: BackendOf, make_spec: MakeSpec, namespace: str
+) -> None:
+    spec = make_spec("pet-lost", replicas=1)
+    bare = f"{namespace}-bare"
+    kubectl("create", "namespace", bare)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("TUNEGATE_CLUSTER_NAMESPACE", bare)
+            backend = backend_of()
+        backend.apply(spec)
+        with pytest.raises(NotReady, match=r"serviceaccount \"tunegate-router\" not found; kubectl apply -k"):
+            backend.wait_ready(spec.name, READY_S)
+        backend.retire(spec.name)
+    finally:
+        kubectl("delete", "namespace", bare, "--wait=false")
+
+
 def test_somebody_elses_live_service_is_left_alone(
     backend: KubernetesBackend, make_spec: MakeSpec, namespace: str
 ) -> None:

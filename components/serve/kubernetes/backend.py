@@ -240,7 +240,10 @@ class KubernetesBackend(Backend):
             if found is None:
                 raise NotReady(f"deployment {name}: {part} was deleted while it started")
             if why := refused_pods(found):
-                raise NotReady(f"deployment {name}: the API server refuses its pods: {why}")
+                hint = (
+                    "; kubectl apply -k manifests/base makes the accounts" if "serviceaccount" in why else ""
+                )
+                raise NotReady(f"deployment {name}: the API server refuses its pods: {why}{hint}")
         trouble = watch.hopeless(pods, events)
         if trouble is not None:
             log = ""
