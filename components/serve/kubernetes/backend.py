@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from components.errors import InvalidInput, NotReady, TunegateError
+from components.serve import probe
 from components.serve.backend import Backend, Replica, ReplicaState, WaitProgress
 from components.serve.kubernetes.cluster import MANAGER, Cluster
 from components.serve.kubernetes.engine_pod import REPLICA
@@ -43,6 +44,7 @@ from components.settings import load_cluster_settings
 SCALE_MANAGER = f"{MANAGER}-scale"
 POLL_S = 0.5
 SWITCH_TIMEOUT_S = 30
+NAME_PATIENCE_S = 5
 KINDS = ("Deployment", "Service", "PodDisruptionBudget")
 
 EngineCommand = Callable[[ServingSpec], Sequence[str]]
@@ -166,9 +168,11 @@ class KubernetesBackend(Backend):
         not_ready = [f"{r.name} is {r.state}" for r in self.replicas(name) if r.state != "ready"]
         if not_ready:
             raise NotReady(f"deployment {name}: can't take live traffic: {', '.join(not_ready)}")
-        self._live(spec.model_name)  # refuses one that is not ours
+        is_new = self._live(spec.model_name) is None  # refuses one that is not ours
         self._cluster.apply(live_service(spec, self._settings.namespace))
         self._wait_switched(spec)
+        if is_new:
+            self._wait_known(spec.model_name)
 
     def retire(self, name: str) -> None:
         """Stop a deployment and leave nothing of it behind; one that is not there is no error.
@@ -278,6 +282,14 @@ class KubernetesBackend(Backend):
                     f"deployment {spec.name}: the live Service {live_name(spec.model_name)} has not switched "
                     f"to it within {SWITCH_TIMEOUT_S} s; it sends to {', '.join(sorted(serving)) or 'nobody'}"
                 )
+            time.sleep(0.1)
+
+    def _wait_known(self, model_name: str) -> None:
+        """Give the cluster's DNS a moment to learn a new name; from outside the cluster it never does."""
+        deadline = time.monotonic() + NAME_PATIENCE_S
+        while not probe.lists_adapter(self.live_endpoint(model_name), model_name):
+            if time.monotonic() > deadline:
+                return
             time.sleep(0.1)
 
     def _live(self, model_name: str) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ The `ServingSpec` comes in the environment. Exit code 65: trying again will not 
 """
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -88,6 +89,8 @@ STEPS = {"fetch": fetch, "serve": serve, "ready": ready, "drain": drain}
 
 def main(arguments: list[str]) -> int:
     """Run one step; the last line printed says what went wrong."""
+    # The first process of a container has no default for SIGTERM: it would be waited for in vain.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     step = STEPS[arguments[0]]
     if step is serve:
         ANSWERED.unlink(missing_ok=True)  # of the container before a restart
