@@ -179,7 +179,11 @@ FAILURES = [
         id="dies",
     ),
     pytest.param(
-        {"SERVE_IMAGE": "no-such-image"}, [], {}, r"\(engine\): image pull: .*not found", id="no such image"
+        {"SERVE_IMAGE": "no-such-image"},
+        [],
+        {},
+        r"\(engine\): image pull: .*no-such-image",
+        id="no such image",
     ),
     pytest.param({"CPU": "1000"}, [], {}, r"unschedulable: 0/\d+ nodes.*Insufficient cpu", id="no such node"),
     pytest.param(
@@ -268,7 +272,7 @@ def test_a_namespace_without_the_accounts_is_told_what_to_apply(
             patch.setenv("TUNEGATE_CLUSTER_NAMESPACE", bare)
             backend = backend_of()
         backend.apply(spec)
-        with pytest.raises(NotReady, match=r"serviceaccount \"tunegate-router\" not found; kubectl apply -k"):
+        with pytest.raises(NotReady, match=r"serviceaccount .tunegate-router. not found; kubectl apply -k"):
             backend.wait_ready(spec.name, READY_S)
         backend.retire(spec.name)
     finally:

@@ -23,6 +23,7 @@ _FINAL_PULL = (
     "forbidden",
     "invalid",
     "couldn't parse",
+    "http response to https",
 )
 _NODES_COMING = ("TriggeredScaleUp", "Nominated")  # cluster-autoscaler, Karpenter
 _MOUNT = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox")
@@ -147,7 +148,7 @@ def _of_container(pod: Found, status: Found, events: Sequence[Found]) -> Trouble
         return Trouble(name, container, f"can't be started: {message}", patience_s=10)
     now = (status.get("state") or {}).get("terminated") or {}
     ended = now or (status.get("lastState") or {}).get("terminated") or {}
-    if not ended or ended.get("exitCode") == 0:
+    if not ended:
         return None
     if ended.get("reason") == "OOMKilled":
         why = (
@@ -197,7 +198,8 @@ def _memory_limit(pod: Found, container: str) -> str:
 
 def _statuses(pod: Found) -> list[Found]:
     status = pod.get("status") or {}
-    return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+    first = [s for s in status.get("initContainerStatuses") or [] if not s.get("ready")]  # ready: it is done
+    return [*first, *(status.get("containerStatuses") or [])]
 
 
 def _condition(pod: Found, kind: str) -> Found:

@@ -109,7 +109,7 @@ RUNNING = {"running": {}}
             id="died before we looked",
         ),
         pytest.param(
-            pod(container(1, {"exitCode": 137}, **RUNNING)),
+            pod(container(1, {"exitCode": 0}, **RUNNING)),
             [
                 event("Unhealthy", "Startup probe failed: connection refused"),
                 event("Killing", "Container engine failed startup probe, will be restarted"),
