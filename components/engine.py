@@ -14,6 +14,8 @@ from components.settings import load_settings
 KV_CACHE_GIB = 1
 ENGINE_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 BASE_NAME = "base"
+# Champion and candidate, or champion and evaluation, share the GPUs; the rest is the driver's and torch's.
+DEPLOYMENT_GPU_SHARE = 0.42
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class EngineConfig:
         model_name: The name by which clients ask for the adapter.
         lora_r: The adapter's rank; the engine is started with room for it.
         max_model_len: Longest prompt plus answer, tokens.
+        gpu_memory_utilization: Share of a GPU's memory that the engine takes; a CPU has no use for it.
     """
 
     base_path: Path
@@ -33,6 +36,7 @@ class EngineConfig:
     model_name: str
     lora_r: int
     max_model_len: int
+    gpu_memory_utilization: float = DEPLOYMENT_GPU_SHARE
 
 
 def engine_environment(device: Literal["cpu", "cuda"], cores: str = "") -> dict[str, str]:
@@ -70,6 +74,7 @@ def server_command(config: EngineConfig, host: str, port: int) -> list[str]:
         f"--max-lora-rank={_engine_rank(config.lora_r)}",
         "--max-loras=1",
         f"--max-model-len={config.max_model_len}",
+        f"--gpu-memory-utilization={config.gpu_memory_utilization:.3f}",
         "--dtype=bfloat16",
         # Otherwise sampling settings in the model's own generation_config.json would apply.
         "--generation-config=vllm",
@@ -117,6 +122,7 @@ def answer(
     engine = LLM(
         model=str(config.base_path),
         max_model_len=config.max_model_len,
+        gpu_memory_utilization=config.gpu_memory_utilization,
         dtype="bfloat16",
         generation_config="vllm",
         enable_lora=True,
