@@ -2,8 +2,8 @@ import io
 
 from rich.console import Console
 
-from components.progress import Progress
-from pipelines.follow import STAGES, ReleaseView, following
+from components.progress import STAGES, Progress
+from pipelines.follow import ReleaseView, following
 
 LINES = [
     Progress("dataset", "cached", "unchanged since release r1"),
