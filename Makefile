@@ -4,7 +4,7 @@ PRESET ?= pipelines/presets/petstore.yaml
 BIN := .venv/bin
 UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --python-version 3.11 --extra dev \
   --overrides containers/local/overrides.txt --no-emit-index-url --no-emit-find-links \
-  --no-annotate --no-header --quiet
+  --no-annotate --no-header --quiet --upgrade
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test e2e lint bench lock clean
