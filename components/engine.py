@@ -3,7 +3,8 @@
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +15,11 @@ from components.settings import load_settings
 KV_CACHE_GIB = 1
 ENGINE_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 BASE_NAME = "base"
+OFFLINE = {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "TORCH_CPP_LOG_LEVEL": "ERROR",
+}
 # Champion and candidate, or champion and evaluation, share the GPUs; the rest is the driver's and torch's.
 DEPLOYMENT_GPU_SHARE = 0.42
 
@@ -107,14 +113,26 @@ def answer(
     Raises:
         InvalidInput: Every prompt that leaves no room for an answer of `max_new_tokens`.
     """
-    # Torch and vLLM read their variables when they are imported. What the user has set stays.
-    wanted = engine_environment(load_settings().device) | {
-        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-        "VLLM_LOGGING_LEVEL": "ERROR",
-        "TORCH_CPP_LOG_LEVEL": "ERROR",
-    }
-    os.environ.update({name: value for name, value in wanted.items() if name not in os.environ})
-    _refuse_long_prompts(config, prompts, max_new_tokens)
+    with _environment(engine_environment(load_settings().device) | OFFLINE):
+        _refuse_long_prompts(config, prompts, max_new_tokens)
+        return _answer(config, prompts, max_new_tokens)
+
+
+@contextmanager
+def _environment(wanted: dict[str, str]) -> Iterator[None]:
+    """Set what torch and vLLM read when they are imported; what the user has set stays, and comes back."""
+    before = dict(os.environ)
+    os.environ.update(wanted | before)
+    try:
+        yield
+    finally:  # vLLM sets variables of its own, which a server started from here would inherit
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _answer(
+    config: EngineConfig, prompts: Sequence[list[dict[str, str]]], max_new_tokens: int
+) -> dict[Literal["base", "tuned"], list[str]]:
     from vllm import LLM, SamplingParams
     from vllm.distributed import cleanup_dist_env_and_memory
     from vllm.lora.request import LoRARequest
