@@ -4,7 +4,7 @@ PRESET ?= pipelines/presets/petstore.yaml
 BIN := .venv/bin
 UV_PIN := $(BIN)/uv pip compile --python-version 3.11 \
   --overrides containers/local/overrides.txt --no-emit-index-url --no-emit-find-links \
-  --no-annotate --no-header --quiet
+  --no-annotate --no-header --quiet --upgrade
 UV_COMPILE := $(UV_PIN) pyproject.toml --extra dev
 
 .DEFAULT_GOAL := help

@@ -3,7 +3,8 @@
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +15,13 @@ from components.settings import load_settings
 KV_CACHE_GIB = 1
 ENGINE_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 BASE_NAME = "base"
+OFFLINE = {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "TORCH_CPP_LOG_LEVEL": "ERROR",
+}
+# Champion and candidate, or champion and evaluation, share the GPUs; the rest is the driver's and torch's.
+DEPLOYMENT_GPU_SHARE = 0.42
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,7 @@ class EngineConfig:
         model_name: The name by which clients ask for the adapter.
         lora_r: The adapter's rank; the engine is started with room for it.
         max_model_len: Longest prompt plus answer, tokens.
+        gpu_memory_utilization: Share of a GPU's memory that the engine takes; a CPU has no use for it.
     """
 
     base_path: Path
@@ -33,6 +42,7 @@ class EngineConfig:
     model_name: str
     lora_r: int
     max_model_len: int
+    gpu_memory_utilization: float = DEPLOYMENT_GPU_SHARE
 
 
 def engine_environment(device: Literal["cpu", "cuda"], cores: str = "") -> dict[str, str]:
@@ -70,6 +80,7 @@ def server_command(config: EngineConfig, host: str, port: int) -> list[str]:
         f"--max-lora-rank={_engine_rank(config.lora_r)}",
         "--max-loras=1",
         f"--max-model-len={config.max_model_len}",
+        f"--gpu-memory-utilization={config.gpu_memory_utilization:.3f}",
         "--dtype=bfloat16",
         # Otherwise sampling settings in the model's own generation_config.json would apply.
         "--generation-config=vllm",
@@ -102,14 +113,26 @@ def answer(
     Raises:
         InvalidInput: Every prompt that leaves no room for an answer of `max_new_tokens`.
     """
-    # Torch and vLLM read their variables when they are imported. What the user has set stays.
-    wanted = engine_environment(load_settings().device) | {
-        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-        "VLLM_LOGGING_LEVEL": "ERROR",
-        "TORCH_CPP_LOG_LEVEL": "ERROR",
-    }
-    os.environ.update({name: value for name, value in wanted.items() if name not in os.environ})
-    _refuse_long_prompts(config, prompts, max_new_tokens)
+    with _environment(engine_environment(load_settings().device) | OFFLINE):
+        _refuse_long_prompts(config, prompts, max_new_tokens)
+        return _answer(config, prompts, max_new_tokens)
+
+
+@contextmanager
+def _environment(wanted: dict[str, str]) -> Iterator[None]:
+    """Set what torch and vLLM read when they are imported; what the user has set stays, and comes back."""
+    before = dict(os.environ)
+    os.environ.update(wanted | before)
+    try:
+        yield
+    finally:  # vLLM sets variables of its own, which a server started from here would inherit
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _answer(
+    config: EngineConfig, prompts: Sequence[list[dict[str, str]]], max_new_tokens: int
+) -> dict[Literal["base", "tuned"], list[str]]:
     from vllm import LLM, SamplingParams
     from vllm.distributed import cleanup_dist_env_and_memory
     from vllm.lora.request import LoRARequest
@@ -117,6 +140,7 @@ def answer(
     engine = LLM(
         model=str(config.base_path),
         max_model_len=config.max_model_len,
+        gpu_memory_utilization=config.gpu_memory_utilization,
         dtype="bfloat16",
         generation_config="vllm",
         enable_lora=True,

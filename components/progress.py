@@ -6,6 +6,19 @@ from typing import Literal
 
 Kind = Literal["started", "step", "cached", "finished", "refused", "failed"]
 
+# In the order of the graph; beside them there are `refuse` and `close`.
+STAGES = (
+    "dataset",
+    "finetune",
+    "evaluate",
+    "quality-gate",
+    "image",
+    "deploy",
+    "stress",
+    "service-gate",
+    "promote",
+)
+
 _LINE = re.compile(
     r"\[tunegate\] (?P<stage>[a-z-]+) (?P<kind>started|step|cached|finished|refused|failed): (?P<text>.*)"
 )

@@ -26,6 +26,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TUNEGATE_", frozen=True, extra="ignore")
 
     device: Literal["cpu", "cuda"] = Field("cpu", description="What models are trained and served on.")
+    gpus: int = Field(1, ge=1, description="How many GPUs a machine with `cuda` has.")
     mlflow_port: int = Field(5000, ge=1, le=65535, description="Port of `tunegate mlflow`.")
     insecure_registries: str = Field(
         "",

@@ -35,7 +35,9 @@ def open_source(name: str) -> Iterator[IO[bytes]]:
         raise InvalidInput(name, ["is a directory; name one file in it"]) from error
     except ImportError as error:
         raise InvalidInput(name, [f"this kind of address needs one more package: {error}"]) from error
-    except (EOFError, OSError, ValueError, zlib.error) as error:
+    except zlib.error as error:
+        raise InvalidInput(name, [f"is no valid gzip ({error}); fetch or pack it again"]) from error
+    except (EOFError, OSError, ValueError) as error:
         if isinstance(error, InvalidInput):
             raise
         raise InvalidInput(name, [f"could not be read: {error or type(error).__name__}"]) from error

@@ -151,11 +151,17 @@ def mlflow() -> None:
     import subprocess
     import sys
 
+    from components.errors import InvalidInput
+    from components.serve import ports
     from components.settings import load_settings
     from components.tracking import tracking_uri
 
-    port = str(load_settings().mlflow_port)
-    server = ["server", "--backend-store-uri", tracking_uri(), "--host", "127.0.0.1", "--port", port]
+    port = load_settings().mlflow_port
+    with _errors():
+        if not ports.is_free(port):
+            taken = f"is taken by {ports.holder(port)}; TUNEGATE_MLFLOW_PORT names another"
+            raise InvalidInput(f"port {port}", [taken])
+    server = ["server", "--backend-store-uri", tracking_uri(), "--host", ports.LOOPBACK, "--port", str(port)]
     raise typer.Exit(subprocess.call([sys.executable, "-m", "mlflow", *server, "--workers", "1"]))
 
 

@@ -11,19 +11,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from components.progress import Kind, Progress
+from components.progress import STAGES, Kind, Progress
 
-STAGES = (
-    "dataset",
-    "finetune",
-    "evaluate",
-    "quality-gate",
-    "image",
-    "deploy",
-    "stress",
-    "service-gate",
-    "promote",
-)
 MARKS: dict[Kind, tuple[str, str]] = {
     "cached": ("○", "cyan"),
     "finished": ("✓", "green"),

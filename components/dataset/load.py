@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import re
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -80,8 +79,6 @@ def _read(source: str, name: str) -> bytes:
     try:
         with open_source(source) as file:
             return file.read()
-    except zlib.error as error:
-        raise InvalidInput(name, [f"is no valid gzip ({error}); fetch or pack it again"]) from error
     except InvalidInput as error:
         raise InvalidInput(name, error.problems) from error
 

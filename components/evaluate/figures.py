@@ -64,14 +64,14 @@ def draw_rows(gains: Sequence[float], label: str, png: Path) -> None:
     axes.bar(range(len(ordered)), ordered, width=1.0, color=colours, edgecolor="white", linewidth=0.2)
     axes.axhline(0, color=INK, linewidth=0.8)
     axes.set_xlim(-0.5, len(ordered) - 0.5)
-    axes.set_ylim(-1.1, 1.1)
+    axes.set_ylim(-1.1, 1.4)  # room for the counts above the highest bar
     axes.set_xticks([])
     axes.set_xlabel("held-out prompts, from the greatest loss to the greatest gain")
     axes.set_ylabel(f"{label}: gain over base")
     axes.set_title("What fine-tuning changed, prompt by prompt", loc="left", color=INK)
     for x, colour, text in ((0.02, LOST, f"{lost} worse"), (0.3, MUTED, f"{even} the same")):
-        axes.text(x, 0.93, text, transform=axes.transAxes, color=colour, weight="bold", va="top")
-    axes.text(0.62, 0.93, f"{won} better", transform=axes.transAxes, color=TUNED, weight="bold", va="top")
+        axes.text(x, 0.97, text, transform=axes.transAxes, color=colour, weight="bold", va="top")
+    axes.text(0.62, 0.97, f"{won} better", transform=axes.transAxes, color=TUNED, weight="bold", va="top")
     figure.savefig(png)
 
 

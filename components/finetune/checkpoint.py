@@ -10,7 +10,7 @@ from components.finetune.config import FinetuneConfig
 from components.settings import home
 from components.storage import atomic_write
 
-FORMAT = "1"  # of the state; a checkpoint of another format belongs to another run
+FORMAT = "2"  # of the state and of the plan of steps; a checkpoint of another format is not resumed
 FILE = "state.pt"
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.checks import Check
+from components.progress import STAGES
 from components.release import wording
 from components.release.comparison import chosen_examples, comparisons
 from components.release.curl import curl_command
@@ -14,7 +15,7 @@ from components.release.facts import ReleaseFacts
 from components.release.load_table import COLUMNS, load_rows
 from components.release.outcome import Outcome
 from components.release.properties import headline_figures, properties, training_figures
-from components.release.stage_boxes import MARKS, STAGES, cached_stages, stage_boxes
+from components.release.stage_boxes import MARKS, cached_stages, stage_boxes
 from components.tracking import RecordedStage
 
 TEMPLATE = Path(__file__).with_name("card.html")

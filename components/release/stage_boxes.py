@@ -3,21 +3,11 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from components.progress import STAGES
 from components.release import wording
 from components.release.facts import ReleaseFacts
 from components.tracking import RecordedStage
 
-STAGES = (
-    "dataset",
-    "finetune",
-    "evaluate",
-    "quality-gate",
-    "image",
-    "deploy",
-    "stress",
-    "service-gate",
-    "promote",
-)
 CACHEABLE = frozenset({"dataset", "finetune", "evaluate", "image"})
 MARKS = {
     "finished": "✓",

@@ -4,17 +4,18 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from math import ceil
 from pathlib import Path
 
 from components.adapter_images import pull_adapter
-from components.engine import EngineConfig, engine_environment
+from components.engine import DEPLOYMENT_GPU_SHARE, EngineConfig, engine_environment
 from components.models import prepare_base_model
 from components.serve import ports
 from components.serve.router import RouterConfig, supervised_command
 from components.serve.spec import ServingSpec
 from components.serve.state import Deployment, RouterPorts, ServeState, StateFile
 from components.serve.supervisor import Program, Supervisor
-from components.settings import load_settings
+from components.settings import Settings, load_settings
 
 ServerCommand = Callable[[EngineConfig, str, int], list[str]]
 
@@ -107,19 +108,31 @@ class Deployments:
             model_name=spec.model_name,
             lora_r=spec.lora_r,
             max_model_len=spec.max_model_len,
+            gpu_memory_utilization=DEPLOYMENT_GPU_SHARE / ceil(spec.replicas / load_settings().gpus),
         )
-        device = load_settings().device
-        cores = spread_cores(sorted(os.sched_getaffinity(0)), len(deployment.replica_ports))
         programs = [
-            Program(name, self._command(engine, ports.LOOPBACK, port), engine_environment(device, bound))
-            for name, port, bound in zip(
-                deployment.replica_names(), deployment.replica_ports, cores, strict=True
+            Program(name, self._command(engine, ports.LOOPBACK, port), environment)
+            for name, port, environment in zip(
+                deployment.replica_names(),
+                deployment.replica_ports,
+                replica_environments(load_settings(), sorted(os.sched_getaffinity(0)), spec.replicas),
+                strict=True,
             )
         ]
         router_file = folder / "router.json"
         config = RouterConfig(**deployment.router.model_dump(), worker_urls=deployment.worker_urls())
         config.write(router_file)
         return [*programs, Program(deployment.router_name(), supervised_command(router_file))]
+
+
+def replica_environments(settings: Settings, cores: Sequence[int], replicas: int) -> list[dict[str, str]]:
+    """Return the environment of each replica: on a CPU its own cores, else its GPU, dealt out in turn."""
+    if settings.device == "cpu":
+        return [engine_environment("cpu", bound) for bound in spread_cores(cores, replicas)]
+    return [
+        engine_environment("cuda") | {"CUDA_VISIBLE_DEVICES": str(index % settings.gpus)}
+        for index in range(replicas)
+    ]
 
 
 def spread_cores(cores: Sequence[int], replicas: int) -> list[str]:

@@ -43,12 +43,12 @@ def _loads(library: str) -> bool:
     return True
 
 
-def found_device() -> str:
-    """Return `cuda` where NVIDIA's driver lists a GPU, else `cpu`."""
+def found_gpus() -> int:
+    """Return how many GPUs NVIDIA's driver lists."""
     if shutil.which("nvidia-smi") is None:
-        return "cpu"
+        return 0
     listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
-    return "cuda" if listed.returncode == 0 and "GPU 0" in listed.stdout else "cpu"
+    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines()) if not listed.returncode else 0
 
 
 def package_sources(python: Path) -> dict[str, str]:
@@ -87,7 +87,8 @@ def main() -> int:
     """Check, choose, install; 1 if the machine lacks something."""
     parser = argparse.ArgumentParser(description="Set Tunegate up on this machine.")
     parser.add_argument("--device", choices=["cpu", "cuda"], help="default: what this machine has")
-    device = parser.parse_args().device or found_device()
+    gpus = found_gpus()
+    device = parser.parse_args().device or ("cuda" if gpus else "cpu")
     problems = missing(device)
     if problems:
         print("This machine lacks:", *(f"  - {problem}" for problem in problems), sep="\n", file=sys.stderr)
@@ -95,7 +96,8 @@ def main() -> int:
     print(f"Installing for {device} into {VENV} ...", flush=True)
     install(device)
     HOME.mkdir(parents=True, exist_ok=True)
-    (HOME / "settings.env").write_text(f"TUNEGATE_DEVICE={device}\n", encoding="utf-8")
+    found = f"TUNEGATE_DEVICE={device}\nTUNEGATE_GPUS={max(1, gpus)}\n"
+    (HOME / "settings.env").write_text(found, encoding="utf-8")
     print(f"Ready: {VENV / 'bin' / 'tunegate'}")
     return 0
 

@@ -1,6 +1,7 @@
 """vLLM's command line and environment, and the offline engine against transformers."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -73,12 +74,14 @@ def test_prompts_that_leave_no_room_are_refused_before_vllm_is_loaded(
     monkeypatch.setitem(sys.modules, "vllm", None)
     fits = 40 - 10 - 3  # the template's own tokens: user, end, assistant
     prompts = [[{"role": "user", "content": "x" * length}] for length in (1, fits, fits + 1, 500)]
+    environment = dict(os.environ)
     with pytest.raises(InvalidInput) as refused:
         answer(config(tiny_model, max_model_len=40), prompts, max_new_tokens=10)
     assert len(refused.value.problems) == 2
     assert "prompt 2: got 31 tokens, wanted at most 30" in refused.value.problems[0]
     assert "prompt 3: got 503 tokens" in refused.value.problems[1]
     assert "max_model_len 40 less max_new_tokens 10" in str(refused.value)
+    assert dict(os.environ) == environment
 
 
 def teach(model: Any, tokenizer: Any, lessons: dict[str, str], rate: float) -> None:

@@ -29,7 +29,7 @@ def damaged_gzip(content: bytes) -> bytes:
         pytest.param(
             "rows.jsonl.gz",
             damaged_gzip(bytes(range(256)) * 40),
-            "could not be read",
+            "is no valid gzip",
             id="a gzip with damaged data",
         ),
     ],

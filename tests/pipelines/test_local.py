@@ -13,7 +13,6 @@ import psutil
 import pytest
 
 STAND_INS = Path(__file__).parent / "stand_ins"
-STAGES = ["dataset", "finetune", "evaluate", "quality-gate"]
 PATIENCE_S = 60
 
 

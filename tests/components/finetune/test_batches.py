@@ -68,7 +68,7 @@ def test_rows_of_like_length_are_computed_together() -> None:
         for batch in step
     )
 
-    assert computed < 1.15 * sum(LENGTHS)
+    assert computed < 1.3 * sum(LENGTHS)  # in any order it would be 1.7 times
 
 
 def test_a_batch_marks_completions_and_what_all_prompts_share() -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from components.conversations import Conversation, Message, write_conversations
 from components.errors import TunegateError
+from components.loadtest import run as run_module
 from components.loadtest import stress as stress_module
 from components.loadtest.config import StressConfig
 from components.loadtest.gate import ServiceGateConfig, judge_service
@@ -59,6 +60,7 @@ def stressed(
 def test_every_scenario_against_a_service_that_recovers(
     stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
+    monkeypatch.setattr(run_module, "SAY_EVERY_S", 0.1)  # so that a line falls into every phase
     with fake_backend() as backend:
         results = stressed(backend, CONFIG, stage, tmp_path, monkeypatch)
     assert backend.log == ["kill", "scale 0", "scale 2"]

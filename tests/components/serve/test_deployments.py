@@ -1,6 +1,7 @@
 import pytest
 
-from components.serve.deployments import spread_cores
+from components.serve.deployments import replica_environments, spread_cores
+from components.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -15,3 +16,20 @@ from components.serve.deployments import spread_cores
 )
 def test_cores_are_dealt_out(cores: list[int], replicas: int, bound: list[str]) -> None:
     assert spread_cores(cores, replicas) == bound
+
+
+@pytest.mark.parametrize(
+    ("settings", "replicas", "expected"),
+    [
+        pytest.param(
+            {"device": "cpu"}, 2, [{"VLLM_CPU_OMP_THREADS_BIND": b} for b in ("0", "1")], id="cores"
+        ),
+        pytest.param({"device": "cuda", "gpus": 1}, 2, [{"CUDA_VISIBLE_DEVICES": "0"}] * 2, id="one GPU"),
+        pytest.param(
+            {"device": "cuda", "gpus": 2}, 3, [{"CUDA_VISIBLE_DEVICES": g} for g in "010"], id="two GPUs"
+        ),
+    ],
+)
+def test_each_replica_has_its_own_cores_or_gpu(settings, replicas, expected):
+    environments = replica_environments(Settings(**settings), [0, 1], replicas)
+    assert all(wanted.items() <= found.items() for wanted, found in zip(expected, environments, strict=True))

@@ -1,0 +1,35 @@
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+LOCAL = Path("containers/local")
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def pins(kind: str) -> dict[str, str]:
+    lines = (LOCAL / f"requirements-{kind}.txt").read_text().splitlines()
+    split = [re.fullmatch(r"([A-Za-z0-9._-]+)==([^ ;@]+)( ;.*)?", line) for line in lines]
+    assert all(split), [line for line, found in zip(lines, split, strict=True) if not found]
+    return {canonical(found[1]): found[2] for found in split if found}
+
+
+@pytest.mark.parametrize("kind", ["cpu", "gpu"])
+def test_every_direct_dependency_is_pinned_as_it_is_asked_for(kind: str):
+    project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    pinned = pins(kind)
+    for asked in [*project["dependencies"], *extras[kind], *extras["dev"]]:
+        name, version = re.fullmatch(r"([A-Za-z0-9._-]+)(?:\[[^]]*])?(?:==(.+)|>=.+)?", asked).groups()
+        assert canonical(name) in pinned, f"{name}: run make lock"
+        assert version in (None, pinned[canonical(name)]), f"{asked}: run make lock"
+
+
+def test_torch_has_no_local_build_label():
+    # The package index has no such build: a machine without the file could not install it.
+    assert {pins(kind)["torch"] for kind in ("cpu", "gpu")} == {"2.13.0"}
+    assert not [name for name in pins("cpu") if name.startswith("nvidia-")]

@@ -1,0 +1,48 @@
+import io
+
+from rich.console import Console
+
+from components.progress import STAGES, Progress
+from pipelines.follow import ReleaseView, following
+
+LINES = [
+    Progress("dataset", "cached", "unchanged since release r1"),
+    Progress("finetune", "started", ""),
+    Progress("finetune", "step", "step 3/62 loss 1.2 [x] 500 tokens/s 0:40 left"),
+    Progress("evaluate", "started", ""),
+    Progress("evaluate", "step", "exact match: base 0.00, fine-tuned 0.90"),
+    Progress("evaluate", "finished", "59 s"),
+    Progress("quality-gate", "refused", "gain too small"),
+]
+
+
+def test_a_pod_or_a_pipe_gets_plain_lines():
+    out = io.StringIO()
+    with following(Console(file=out, width=40)) as follow:
+        for line in LINES:
+            follow(line)
+    lines = out.getvalue().splitlines()
+    assert len(lines) == len(LINES)  # none is wrapped
+    assert lines[2].endswith("finetune      step: step 3/62 loss 1.2 [x] 500 tokens/s 0:40 left")
+
+
+def test_a_terminal_gets_every_stage_with_its_last_word():
+    view = ReleaseView()
+    for line in LINES:
+        view.show(line)
+    console = Console(file=io.StringIO(), width=100, record=True)
+    console.print(view)
+    rows = {row.split()[1]: row for row in console.export_text().splitlines() if len(row.split()) > 1}
+    assert set(STAGES) <= set(rows)
+    assert "○" in rows["dataset"] and "unchanged since" in rows["dataset"]
+    assert "step 3/62 loss 1.2 [x]" in rows["finetune"]
+    assert "✓" in rows["evaluate"] and "59 s" in rows["evaluate"] and "fine-tuned 0.90" in rows["evaluate"]
+    assert "✗" in rows["quality-gate"]
+
+
+def test_a_terminal_is_redrawn_in_place():
+    out = io.StringIO()
+    with following(Console(file=out, width=100, force_terminal=True)) as follow:
+        for line in LINES:
+            follow(line)
+    assert "\x1b[" in out.getvalue() and "promote" in out.getvalue()
