@@ -148,7 +148,7 @@ def down() -> None:
 @app.command()
 def mlflow() -> None:
     """Open MLflow's pages over the releases of this state directory, until Ctrl-C."""
-    import subprocess
+    import os
     import sys
 
     from components.errors import InvalidInput
@@ -162,7 +162,8 @@ def mlflow() -> None:
             taken = f"is taken by {ports.holder(port)}; TUNEGATE_MLFLOW_PORT names another"
             raise InvalidInput(f"port {port}", [taken])
     server = ["server", "--backend-store-uri", tracking_uri(), "--host", ports.LOOPBACK, "--port", str(port)]
-    raise typer.Exit(subprocess.call([sys.executable, "-m", "mlflow", *server, "--workers", "1"]))
+    # In this process's place, so that what ends the one ends the other.
+    os.execv(sys.executable, [sys.executable, "-m", "mlflow", *server, "--workers", "1"])
 
 
 def _assignments(pairs: list[str]) -> dict[str, Any]:
