@@ -8,7 +8,7 @@ UV_PIN := $(BIN)/uv pip compile --python-version 3.11 \
 UV_COMPILE := $(UV_PIN) pyproject.toml --extra dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test e2e lint bench lock clean
+.PHONY: help setup run test lint bench lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8

@@ -80,12 +80,12 @@ def preflight(params: ReleaseParams) -> ReleaseParams:
     Raises:
         InvalidInput: A dataset can't be read, or there is no such base model.
     """
-    problems = []
+    problems, digests = [], []
     named = {"dataset": params.dataset, "eval_dataset": params.eval_dataset}
     paths = {key: _absolute(name) for key, name in named.items()}
     for key, name in paths.items():
         try:
-            content_digest(name)
+            digests.append(content_digest(name))
         except InvalidInput as error:
             problems += [f"{key} {named[key]}: {problem}" for problem in error.problems]
     try:
@@ -94,7 +94,7 @@ def preflight(params: ReleaseParams) -> ReleaseParams:
         problems += [f"{error.what}: {problem}" for problem in error.problems]
     if problems:
         raise InvalidInput("parameters", problems)
-    return params.model_copy(update={**paths, "dataset_digest": content_digest(*paths.values())})
+    return params.model_copy(update={**paths, "dataset_digest": "+".join(digests)})
 
 
 def _absolute(name: str) -> str:

@@ -21,7 +21,7 @@ class ReleaseParams(BaseModel):
     eval_dataset: str = Field(
         "", description="Held-out rows, same forms. Empty: eval_fraction of the dataset is held out."
     )
-    dataset_digest: str = Field("", description="sha256 of both files; filled in when the run is started.")
+    dataset_digest: str = Field("", description="sha256 of each file; filled in when the run is started.")
     eval_fraction: float = Field(0.2, gt=0, lt=1, description="Share held out when there is no eval_dataset.")
     min_train_rows: int = Field(50, ge=1, description="Fewest accepted training rows.")
     min_eval_rows: int = Field(20, ge=2, description="Fewest accepted held-out rows.")
