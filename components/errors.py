@@ -32,3 +32,7 @@ class DigestMismatch(TunegateError):
 
 class NotReady(TunegateError):
     """A service did not become ready within its time."""
+
+
+class Refused(TunegateError):
+    """A release was refused, and whoever started it wants that to be a failure."""

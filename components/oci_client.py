@@ -16,6 +16,7 @@ from components.settings import load_settings
 
 TIMEOUT_S = (10, 120)  # to connect, between two bytes
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+DOCKER_CONFIGS = ("config.json", ".dockerconfigjson")
 HUB, HUB_API, HUB_LOGIN = "docker.io", "registry-1.docker.io", "https://index.docker.io/v1/"
 
 oras.logger.setup_logger(quiet=True)  # what it would print is said in the errors below
@@ -87,8 +88,10 @@ class RegistryClient(oras.provider.Registry):  # type: ignore[misc]  # oras ship
 
     def _load_credentials(self, login: str) -> None:
         folder = os.environ.get("DOCKER_CONFIG")
-        config = Path(folder) / "config.json" if folder else None
-        configs = [str(config)] if config and config.is_file() else None
+        # The second is the key of a Kubernetes secret of docker's kind, where it is mounted as it is.
+        named_by_folder = [Path(folder) / name for name in DOCKER_CONFIGS] if folder else []
+        config = next((path for path in named_by_folder if path.is_file()), None)
+        configs = [str(config)] if config else None
         named = oras.container.Container("name", registry=login)
         try:
             self.auth.load_configs(named, configs=configs)

@@ -31,6 +31,7 @@ CACHED_TAG = "tunegate.cached_from"
 CACHED_RELEASE_TAG = "tunegate.cached_from_release"
 UPSTREAM_TAG = "tunegate.upstream"
 PARENT_TAG = "mlflow.parentRunId"
+SHARED_VARIABLE = "TUNEGATE_SHARED_TRACKING"
 RUN_KEY = "mlflow_run_id"  # in the metadata of an artifact: the nested run that made it
 
 Scalar = str | int | float | bool
@@ -131,8 +132,18 @@ def release_id() -> str:
 
 
 def tracking_uri() -> str:
-    """Return `MLFLOW_TRACKING_URI`; where it is not set, SQLite in the state directory."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home() / 'mlflow.db'}"
+    """Return `MLFLOW_TRACKING_URI`; where it is not set, SQLite in the state directory.
+
+    Raises:
+        TunegateError: It is not set where each stage has a disk of its own.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    if not uri and os.environ.get(SHARED_VARIABLE):
+        raise TunegateError(
+            "MLFLOW_TRACKING_URI is not set, and each stage runs in a pod of its own: set it in the "
+            "ConfigMap that the parameter settings_map names"
+        )
+    return uri or f"sqlite:///{home() / 'mlflow.db'}"
 
 
 def client() -> "MlflowClient":

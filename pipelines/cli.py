@@ -166,6 +166,21 @@ def mlflow() -> None:
     os.execv(sys.executable, [sys.executable, "-m", "mlflow", *server, "--workers", "1"])
 
 
+@app.command("compile")
+def compile_(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the package is written.")] = Path(
+        "release.yaml"
+    ),
+) -> None:
+    """Write the package for Kubeflow Pipelines, to upload in its UI."""
+    from pipelines.kubeflow.compile import compile_release
+    from pipelines.kubeflow.settings import CompileSettings, read_settings
+
+    with _errors():
+        compile_release(output, read_settings(CompileSettings))
+    typer.echo(f"{output}: upload it in the Kubeflow Pipelines UI, or let `tunegate submit` do it")
+
+
 def _assignments(pairs: list[str]) -> dict[str, Any]:
     """Split NAME=VALUE; the values stay text, which pydantic reads by the parameter's type."""
     from components.errors import InvalidInput

@@ -1,6 +1,5 @@
 """How the graph is wired: parameters from `ReleaseParams`, cache keys that see the source."""
 
-import functools
 import hashlib
 import inspect
 from collections.abc import Callable
@@ -14,21 +13,32 @@ from pipelines.params import ReleaseParams
 
 COMPONENTS = Path(__file__).parent.parent / "components"
 SOURCE_VARIABLE = "TUNEGATE_STAGE_SOURCE"
+NAME = "tunegate-release"
+Finish = Callable[[dsl.PipelineTask, str, Any], None]
 
 
-def from_params(function: Callable[[Any], None]) -> Callable[..., None]:
-    """Give a pipeline function that takes one namespace the signature that KFP reads from `ReleaseParams`."""
-    fields = ReleaseParams.model_fields
+def release_pipeline(
+    function: Callable[[Any], None], model: type[ReleaseParams], finish: Finish = lambda task, stage, p: None
+) -> Any:
+    """Make a KFP pipeline of a function that takes one namespace; its form is read from a model's fields.
 
-    @functools.wraps(function)
+    Args:
+        function: Wires the stages with `cached` and `fresh`.
+        model: The parameters, in the order of the form.
+        finish: Called with every task, its stage and the parameters: what the platform adds to it.
+    """
+    fields = model.model_fields
+
     def pipeline(*values: Any) -> None:
-        function(SimpleNamespace(**dict(zip(fields, values, strict=True))))
+        named = dict(zip(fields, values, strict=True))
+        function(SimpleNamespace(**named, finish=finish))
 
+    pipeline.__name__ = function.__name__
     pipeline.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [
             inspect.Parameter(
                 name,
-                inspect.Parameter.POSITIONAL_OR_KEYWORD,
+                inspect.Parameter.KEYWORD_ONLY,  # a required one may stand behind one with a default
                 annotation=_kfp_type(field.annotation),
                 default=inspect.Parameter.empty if field.is_required() else field.default,
             )
@@ -38,32 +48,36 @@ def from_params(function: Callable[[Any], None]) -> Callable[..., None]:
     pipeline.__annotations__ = {name: _kfp_type(field.annotation) for name, field in fields.items()}
     lines = "\n".join(f"    {name}: {field.description}" for name, field in fields.items())
     pipeline.__doc__ = f"{inspect.getdoc(function)}\n\nArgs:\n{lines}\n"
-    return pipeline
+    return dsl.pipeline(pipeline, name=NAME, display_name="Tunegate release")
 
 
 def _kfp_type(annotation: Any) -> type:
     """KFP knows no Literal: its form shows the type of the values."""
-    if get_origin(annotation) is Literal:
+    origin = get_origin(annotation)
+    if origin is Literal:
         return type(get_args(annotation)[0])
-    return annotation  # type: ignore[no-any-return]
+    return origin or annotation  # type: ignore[no-any-return]
 
 
 def cached(component: Any, params: Any, **artifacts: Any) -> dsl.PipelineTask:
     """Add a stage that KFP may skip when neither its inputs nor its source changed."""
-    return _task(component, params, artifacts).set_caching_options(True)
+    return _task(component, params, artifacts, cache=True)
 
 
 def fresh(component: Any, params: Any, **artifacts: Any) -> dsl.PipelineTask:
     """Add a stage that always runs: a gate, or one that touches a running service."""
-    return _task(component, params, artifacts).set_caching_options(False)
+    return _task(component, params, artifacts, cache=False)
 
 
-def _task(component: Any, params: Any, artifacts: dict[str, Any]) -> dsl.PipelineTask:
+def _task(component: Any, params: Any, artifacts: dict[str, Any], cache: bool) -> dsl.PipelineTask:
     """Call a component with its artifacts and, by name, the release's parameters that it takes."""
     inputs = component.component_spec.inputs or {}
     scalars = {name: getattr(params, name) for name in inputs if hasattr(params, name)}
     folder = COMPONENTS / component.python_func.__module__.split(".")[1]
-    return component(**artifacts, **scalars).set_env_variable(SOURCE_VARIABLE, source_fingerprint(folder))
+    task = component(**artifacts, **scalars)
+    task.set_env_variable(SOURCE_VARIABLE, source_fingerprint(folder)).set_caching_options(cache)
+    params.finish(task, component.python_func.__name__, params)
+    return task
 
 
 def source_fingerprint(stage_folder: Path) -> str:

@@ -1,7 +1,7 @@
 """Every knob of a release, once: the command line, the KFP form and the docs read it from here."""
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -112,6 +112,11 @@ class ReleaseParams(BaseModel):
     max_recovery_s: float = Field(240, gt=0, description="Longest time until a killed replica serves again.")
     max_cold_start_s: float = Field(240, gt=0, description="Longest time from nothing running to an answer.")
 
+    # how a refused release ends
+    fail_on_reject: bool = Field(
+        False, description="Whether a refused release is a failed run, so that a scheduled one goes red."
+    )
+
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
         problems = []
@@ -135,10 +140,19 @@ class ReleaseParams(BaseModel):
         return self
 
 
+Params = TypeVar("Params", bound=ReleaseParams)
+
+
 def load_params(preset: Path | None, overrides: dict[str, Any]) -> ReleaseParams:
+    """Read the parameters of a release on this machine; see `read_params`."""
+    return read_params(ReleaseParams, preset, overrides)
+
+
+def read_params(model: type[Params], preset: Path | None, overrides: dict[str, Any]) -> Params:
     """Read a preset and lay overrides over it.
 
     Args:
+        model: The parameters of this machine, or those of another platform.
         preset: A YAML file of parameters; its relative paths are relative to the file. None: defaults.
         overrides: Values by name, as text or typed; relative paths are relative to the working directory.
 
@@ -150,9 +164,9 @@ def load_params(preset: Path | None, overrides: dict[str, Any]) -> ReleaseParams
         values = _read_preset(preset)
     values.update(overrides)
     try:
-        return ReleaseParams.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
-        raise InvalidInput("parameters", [_problem(e) for e in error.errors()]) from None
+        raise InvalidInput("parameters", [_problem(e, model) for e in error.errors()]) from None
 
 
 def _read_preset(preset: Path) -> dict[str, Any]:
@@ -169,12 +183,12 @@ def _read_preset(preset: Path) -> dict[str, Any]:
     return values
 
 
-def _problem(error: Any) -> str:
+def _problem(error: Any, model: type[ReleaseParams]) -> str:
     name = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         import difflib
 
-        close = difflib.get_close_matches(name, ReleaseParams.model_fields, n=1)
+        close = difflib.get_close_matches(name, model.model_fields, n=1)
         hint = f"; did you mean {close[0]}?" if close else "; `tunegate params` lists them"
         return f"{name}: no such parameter{hint}"
     if error["type"] == "missing":

@@ -11,12 +11,11 @@ from components.image.component import push_image
 from components.loadtest.component import service_gate, stress
 from components.release.component import close_release, promote, refuse
 from components.serve.component import deploy
-from pipelines.graph import cached, fresh, from_params
+from pipelines.graph import cached, fresh, release_pipeline
+from pipelines.params import ReleaseParams
 
 
-@dsl.pipeline(name="tunegate-release", display_name="Tunegate release")
-@from_params
-def release(p: Any) -> None:
+def wire(p: Any) -> None:
     """Dataset to promoted model; nothing is deployed or promoted that a gate has not passed."""
     closing = fresh(close_release, p)
     with dsl.ExitHandler(closing, name="release"):
@@ -45,3 +44,6 @@ def release(p: Any) -> None:
                 fresh(refuse, p, verdict=service.outputs["verdict"])
         with dsl.Else(name="quality-refused"):
             fresh(refuse, p, verdict=quality.outputs["verdict"])
+
+
+release = release_pipeline(wire, ReleaseParams)

@@ -25,15 +25,18 @@ def promote(
 
 
 @dsl.component(base_image="python:3.11-slim", install_kfp_package=False)
-def refuse(verdict: dsl.Input[dsl.Artifact], serving_target: str) -> None:
+def refuse(verdict: dsl.Input[dsl.Artifact], serving_target: str, fail_on_reject: bool) -> None:
     """Retire the candidate, if one is deployed, and say why; an earlier champion goes on serving."""
     from pathlib import Path
 
     from components import tracking
+    from components.errors import Refused
     from components.release.promotion import refuse_candidate
 
     with tracking.stage("refuse", {"serving_target": serving_target}) as stage:
         refuse_candidate(serving_target, Path(verdict.path), stage)
+    if fail_on_reject:
+        raise Refused("the release was refused, and fail_on_reject asks for a failed run; the card says why")
 
 
 @dsl.component(base_image="python:3.11-slim", install_kfp_package=False)

@@ -175,17 +175,26 @@ def test_a_registry_that_changes_bytes_is_noticed(registry: str, adapter: Path, 
             pull_adapter(tampered, adapter_digest(adapter), tmp_path / "out")
 
 
-@pytest.mark.parametrize("variable", [False, True], ids=["~/.docker", "DOCKER_CONFIG"])
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        pytest.param(".docker", "config.json", id="~/.docker"),
+        pytest.param("mounted", "config.json", id="DOCKER_CONFIG"),
+        pytest.param("mounted", ".dockerconfigjson", id="a secret of a cluster"),
+    ],
+)
 def test_credentials_come_from_dockers_config(
     registry_with_password: str,
     adapter: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    variable: bool,
+    folder: str,
+    name: str,
 ) -> None:
-    if variable:
-        monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "mounted"))
-    log_in(tmp_path / ("mounted" if variable else ".docker"), registry_with_password)
+    if folder == "mounted":
+        monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / folder))
+    log_in(tmp_path / folder, registry_with_password)
+    (tmp_path / folder / "config.json").rename(tmp_path / folder / name)
     assert_pulls(push(adapter, f"{registry_with_password}/a"), adapter, tmp_path / "out")
 
 

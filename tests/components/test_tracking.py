@@ -116,3 +116,9 @@ def test_a_metric_that_is_no_number_survives(state: Path):
 def _written(path: Path, text: str) -> Path:
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def test_stages_without_a_common_disk_need_a_tracking_server(state, monkeypatch):
+    monkeypatch.setenv(tracking.SHARED_VARIABLE, "1")
+    with pytest.raises(TunegateError, match=r"MLFLOW_TRACKING_URI is not set.*settings_map"):
+        tracking.client()

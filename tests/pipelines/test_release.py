@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -17,6 +18,8 @@ TO_THE_SECOND_GATE = [*TO_THE_FIRST_GATE, "image", "deploy", "stress", "service-
 
 class Graph:
     """Runs the graph in a state directory of its own and tells which stages ran."""
+
+    starts: ClassVar[list[str]] = ["-m", "pipelines.local_graph"]
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -34,7 +37,7 @@ class Graph:
             "STAND_IN_VERDICTS": json.dumps({"quality": quality, "service": service}),
             "STAND_IN_FAILS": fails,
         }
-        command = [sys.executable, "-m", "pipelines.local_graph", str(params_file)]
+        command = [sys.executable, *self.starts, str(params_file)]
         self.ended = subprocess.run(
             command + ["--no-cache"] * (not cache), env=environment, capture_output=True, text=True
         )
@@ -72,6 +75,13 @@ def graph(tmp_path: Path) -> Graph:
 def test_branches(graph: Graph, quality: str, service: str, stages: list[str]):
     assert graph.run(quality, service) == stages, graph.ended.stdout
     assert graph.ended.returncode == 0
+
+
+def test_a_refused_release_is_a_failed_run_where_that_is_asked_for(graph: Graph):
+    stages = graph.run(quality="failed", fail_on_reject=True)
+    assert stages == [*TO_THE_FIRST_GATE, "refuse", "refused", "closed"]
+    assert graph.ended.returncode == 1
+    assert "fail_on_reject" in graph.ended.stdout
 
 
 def test_a_stage_that_fails_stops_the_release_and_closes_it(graph: Graph):

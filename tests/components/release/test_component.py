@@ -73,7 +73,9 @@ def test_a_promotion_of_another_adapter_fails_and_the_candidate_is_retired(
 
 def test_refuse_and_close(state, tmp_path, backend, champion, deploy):
     deploy()
-    refuse.python_func(verdict=verdict(tmp_path, "service", 0.1), serving_target="local")
+    refuse.python_func(
+        verdict=verdict(tmp_path, "service", 0.1), serving_target="local", fail_on_reject=False
+    )
     assert "Refused at the service gate: of 1 check, 1 failed." in close(tmp_path)
     assert list(backend.deployed) == [champion.name]
     assert outcome("test-release") == "refused"

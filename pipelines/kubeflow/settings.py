@@ -1,0 +1,74 @@
+"""What is settled outside the form: when the package is compiled, and how the back end is reached."""
+
+from typing import Literal, TypeVar
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from components.errors import InvalidInput
+from components.settings import QUANTITY, home
+
+PREFIX = "TUNEGATE_KUBEFLOW_"
+HOUR_S = 3600
+
+
+class CompileSettings(BaseSettings):
+    """What KFP does not let a person choose in the form; `TUNEGATE_KUBEFLOW_...` in the environment.
+
+    Mappings are given as JSON.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field(
+        "IfNotPresent", description="When the nodes pull our images."
+    )
+    shared_memory: str = Field(
+        "8Gi", pattern=QUANTITY, description="Size of /dev/shm of finetune and evaluate; part of the memory."
+    )
+    cache_volume: bool = Field(
+        True, description="Keep models and checkpoints on the claim of the form; else they go with the pod."
+    )
+    timeouts_s: dict[str, int] = Field(
+        {
+            "validate_dataset": HOUR_S,
+            "finetune": 24 * HOUR_S,
+            "evaluate": 4 * HOUR_S,
+            "quality_gate": HOUR_S // 2,
+            "push_image": HOUR_S,
+            "deploy": 2 * HOUR_S,
+            "stress": 4 * HOUR_S,
+            "service_gate": HOUR_S // 2,
+            "promote": HOUR_S,
+            "refuse": HOUR_S,
+            "close_release": HOUR_S,
+        },
+        description="Longest time of each stage, its pod's start included.",
+    )
+    retries: dict[str, int] = Field(
+        {"validate_dataset": 2, "finetune": 2, "evaluate": 2, "push_image": 3},
+        description="How often a stage is tried again: those that download, push, or lose their node. "
+        "Gates, and what touches a running service, are tried once.",
+    )
+    backoff_s: int = Field(30, ge=0, description="Wait before the first retry; doubled each time.")
+
+
+Model = TypeVar("Model", bound=BaseSettings)
+
+
+def read_settings(model: type[Model]) -> Model:
+    """Read settings from the environment and from `settings.env` of the state directory.
+
+    Raises:
+        InvalidInput: Every setting that is wrong.
+    """
+    try:
+        return model(_env_file=home() / "settings.env")
+    except ValidationError as error:
+        problems = [
+            f"{PREFIX}{'.'.join(map(str, e['loc'])).upper()}: got {e['input']!r}, {e['msg'].lower()}"
+            for e in error.errors()
+        ]
+        raise InvalidInput("settings of Kubeflow", problems) from error
+    except SettingsError as error:
+        raise InvalidInput("settings of Kubeflow", [f"{error}; wanted JSON"]) from error

@@ -1,0 +1,132 @@
+"""What stands in the package that is uploaded."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from components.progress import STAGES
+from pipelines.cli import app
+from pipelines.kubeflow.compile import SHIPPED, package_text
+from pipelines.kubeflow.params import POD_FIELDS, KubeflowParams
+from pipelines.kubeflow.settings import CompileSettings
+from pipelines.params import ReleaseParams
+
+ENGINE = ["exec-evaluate", "exec-finetune"]
+TRAIN = [*ENGINE, "exec-validate-dataset"]
+ONCE = ["deploy", "stress", "quality-gate", "service-gate", "promote", "refuse", "refuse-2", "close-release"]
+
+
+@pytest.fixture(scope="module")
+def package() -> tuple[dict[str, Any], dict[str, Any]]:
+    spec, platform = yaml.safe_load_all(SHIPPED.read_text())
+    return spec, platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+
+
+def tasks_of(spec: dict[str, Any]) -> dict[str, Any]:
+    """Every task that is a stage, wherever in the graph it stands."""
+    groups = [spec["root"], *spec["components"].values()]
+    found = {name: task for group in groups for name, task in group.get("dag", {}).get("tasks", {}).items()}
+    return {name: task for name, task in found.items() if not name.startswith(("condition", "exit-handler"))}
+
+
+def test_the_shipped_package_is_the_source():
+    said = "pipelines/release.yaml is not what the source says: tunegate compile -o pipelines/release.yaml"
+    assert SHIPPED.read_text() == package_text(CompileSettings()), said
+
+
+def test_the_form_is_the_parameters_in_the_order_of_the_stages(package: tuple[dict[str, Any], Any]):
+    form = package[0]["root"]["inputDefinitions"]["parameters"]
+    assert list(form) == [*ReleaseParams.model_fields, *POD_FIELDS]
+    for name, field in KubeflowParams.model_fields.items():
+        assert form[name]["description"] == field.description
+        assert field.is_required() or form[name]["defaultValue"] == field.default, name
+    required = [name for name, value in form.items() if not value.get("isOptional")]
+    assert required == ["dataset", "image_repository"]
+    assert form["serving_target"]["defaultValue"] == "kubernetes"
+    assert form["train_gpus"]["parameterType"] == "NUMBER_INTEGER"
+    assert form["train_node_selector"]["parameterType"] == "STRUCT"
+
+
+def test_both_gates_and_the_exit_step_are_in_the_graph(package: tuple[dict[str, Any], Any]):
+    spec, _ = package
+    assert {"quality-gate", "service-gate", "promote", "refuse", "close-release"} <= set(tasks_of(spec))
+    assert len(STAGES) + 3 == len(tasks_of(spec))  # refuse on two branches, and the exit step
+    assert "close-release" in spec["root"]["dag"]["tasks"]
+    policy = spec["root"]["dag"]["tasks"]["close-release"]["triggerPolicy"]["strategy"]
+    assert policy == "ALL_UPSTREAM_TASKS_COMPLETED"
+
+
+def test_every_parameter_that_is_read_is_handed_down(package: tuple[dict[str, Any], Any]):
+    spec, _ = package
+    for name, component in spec["components"].items():
+        known = set(component.get("inputDefinitions", {}).get("parameters", {}))
+        read = set(re.findall(r"componentInputParameter: (\S+)", yaml.dump(component.get("dag", {}))))
+        assert read <= known, name
+
+
+def test_images_are_our_own_and_nothing_is_installed_at_start(package: tuple[dict[str, Any], Any]):
+    spec, _ = package
+    for name, executor in spec["deploymentSpec"]["executors"].items():
+        wanted = "train_image" if name in TRAIN else "control_image"
+        assert f"pipelinechannel--{wanted}" in executor["container"]["image"], name
+    assert "pip install" not in SHIPPED.read_text()
+
+
+def test_pods_get_what_they_need(package: tuple[dict[str, Any], dict[str, Any]]):
+    spec, pods = package
+    for name, pod in pods.items():
+        assert pod["fieldPathAsEnv"] == [
+            {"name": "RELEASE_ID", "fieldPath": "metadata.labels['pipeline/runid']"}
+        ]
+        handed = {item["envVar"] for item in pod["configMapAsEnv"][0]["keyToEnv"]}
+        assert {"MLFLOW_TRACKING_URI", "TUNEGATE_CLUSTER_NAMESPACE", "TUNEGATE_DEVICE"} <= handed
+        assert int(pod["activeDeadlineSeconds"]) > 0
+        assert ("pvcMount" in pod) == (name in TRAIN)
+        assert (
+            ("emptyDirMounts" in pod) == ("nodeSelector" in pod) == ("tolerations" in pod) == (name in ENGINE)
+        )
+    assert pods["exec-finetune"]["emptyDirMounts"][0]["mountPath"] == "/dev/shm"
+    for name in ENGINE:
+        resources = spec["deploymentSpec"]["executors"][name]["container"]["resources"]
+        assert "train_gpus" in resources["accelerator"]["resourceCount"]
+
+
+def test_only_what_is_worth_it_is_tried_again_and_only_what_may_is_cached(
+    package: tuple[dict[str, Any], Any],
+):
+    tasks = tasks_of(package[0])
+    assert all("retryPolicy" not in tasks[name] for name in ONCE)
+    for name in ("validate-dataset", "finetune", "evaluate", "push-image"):
+        assert tasks[name]["retryPolicy"]["backoffFactor"] == 2.0
+    cached = [name for name, task in tasks.items() if task["cachingOptions"].get("enableCache")]
+    assert sorted(cached) == ["evaluate", "finetune", "push-image"]
+
+
+def test_with_a_digest_the_dataset_stage_is_cached_and_the_source_is_part_of_the_key():
+    spec, _ = yaml.safe_load_all(package_text(CompileSettings(), cache_dataset=True))
+    assert tasks_of(spec)["validate-dataset"]["cachingOptions"]["enableCache"]
+    for executor in spec["deploymentSpec"]["executors"].values():
+        assert re.search(r"\n# source [0-9a-f]{16}\n$", executor["container"]["command"][-1])
+
+
+def test_settings_of_the_compile_step_reach_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TUNEGATE_HOME", str(tmp_path))
+    monkeypatch.setenv("TUNEGATE_KUBEFLOW_SHARED_MEMORY", "3Gi")
+    monkeypatch.setenv("TUNEGATE_KUBEFLOW_CACHE_VOLUME", "false")
+    said = CliRunner().invoke(app, ["compile", "-o", str(tmp_path / "own.yaml")])
+    assert said.exit_code == 0, said.output
+    text = (tmp_path / "own.yaml").read_text()
+    assert "sizeLimit: 3Gi" in text and "pvcMount" not in text
+
+
+def test_wrong_settings_are_named_all_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TUNEGATE_HOME", str(tmp_path))
+    monkeypatch.setenv("TUNEGATE_KUBEFLOW_SHARED_MEMORY", "much")
+    monkeypatch.setenv("TUNEGATE_KUBEFLOW_BACKOFF_S", "-1")
+    said = CliRunner().invoke(app, ["compile", "-o", str(tmp_path / "own.yaml")])
+    assert said.exit_code == 1
+    assert "TUNEGATE_KUBEFLOW_SHARED_MEMORY" in said.output and "TUNEGATE_KUBEFLOW_BACKOFF_S" in said.output
