@@ -1,8 +1,9 @@
 """What is settled outside the form: when the package is compiled, and how the back end is reached."""
 
+from pathlib import Path
 from typing import Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from components.errors import InvalidInput
@@ -10,6 +11,7 @@ from components.settings import QUANTITY, home
 
 PREFIX = "TUNEGATE_KUBEFLOW_"
 HOUR_S = 3600
+PIPELINE, EXPERIMENT = "tunegate-release", "tunegate"  # made where they are missing; others must be there
 
 
 class CompileSettings(BaseSettings):
@@ -51,6 +53,40 @@ class CompileSettings(BaseSettings):
         "Gates, and what touches a running service, are tried once.",
     )
     backoff_s: int = Field(30, ge=0, description="Wait before the first retry; doubled each time.")
+
+
+class ClientSettings(BaseSettings):
+    """How the back end is reached; `TUNEGATE_KUBEFLOW_...` in the environment.
+
+    Without an address it is found as kfp's own client finds it: from inside the cluster by its Service,
+    from outside through the API server of the kubeconfig.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    host: str = Field(
+        "",
+        description="Address of the Kubeflow Pipelines API, such as https://kubeflow.example.com/pipeline.",
+    )
+    token: SecretStr = Field(SecretStr(""), description="Bearer token.")
+    token_file: Path | None = Field(
+        None, description="File with a bearer token that something else renews; read for every request."
+    )
+    ca_file: Path | None = Field(None, description="Certificates to check the address with.")
+    context: str = Field("", description="Context of the kubeconfig; empty: the current one.")
+    system_namespace: str = Field(
+        "kubeflow", description="Namespace that Kubeflow Pipelines is installed in."
+    )
+    namespace: str = Field(
+        "", description="Namespace of the runs, where the installation has one for each user or team."
+    )
+    ui: str = Field("", description="Address of the UI, for links; empty: that of the API.")
+    pipeline: str = Field(PIPELINE, min_length=1, description="Pipeline whose versions are used.")
+    experiment: str = Field(EXPERIMENT, min_length=1, description="Experiment of the runs.")
+    service_account: str = Field(
+        "tunegate-release",
+        description="Account of the pods; it deploys, stresses and promotes. Empty: the installation's.",
+    )
 
 
 Model = TypeVar("Model", bound=BaseSettings)

@@ -1,0 +1,94 @@
+"""Start a release on Kubeflow Pipelines."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import PurePosixPath
+
+from components.errors import InvalidInput
+from components.storage import content_digest
+from pipelines.kubeflow.client import Client
+from pipelines.kubeflow.compile import package_text
+from pipelines.kubeflow.params import KubeflowParams
+from pipelines.kubeflow.pods import CACHE_MOUNT
+from pipelines.kubeflow.settings import ClientSettings, CompileSettings, read_settings
+
+
+@dataclass(frozen=True)
+class SubmittedRun:
+    """A run that was started.
+
+    Attributes:
+        run_id: Its id, also that of the release.
+        url: Its page in the UI.
+        hint: A command that makes the page reachable, if one is needed.
+    """
+
+    run_id: str
+    url: str
+    hint: str
+
+
+def submit(
+    params: KubeflowParams,
+    use_cache: bool = True,
+    check_data: bool = True,
+    settings: ClientSettings | None = None,
+) -> SubmittedRun:
+    """Start a release and return at once.
+
+    Args:
+        params: Its parameters.
+        use_cache: Whether finished stages whose inputs did not change are skipped.
+        check_data: Whether the dataset is read from here for its digest; without one nothing is skipped.
+        settings: How the back end is reached; by default from the environment.
+
+    Raises:
+        InvalidInput: Every problem with the parameters that can be known before anything is started.
+        TunegateError: The back end can't be reached or refuses.
+    """
+    params = preflight(params, check_data)
+    client = Client(settings)
+    package = package_text(
+        read_settings(CompileSettings), cache_dataset=use_cache and bool(params.dataset_digest)
+    )
+    name = f"{params.model_name} {datetime.now():%Y-%m-%d %H:%M:%S}"
+    run_id = client.create_run(name, package, params.model_dump(mode="json"))
+    return SubmittedRun(run_id, client.connection.run_url(run_id), client.connection.ui_hint)
+
+
+def preflight(params: KubeflowParams, check_data: bool = True) -> KubeflowParams:
+    """Refuse what the pods could not read; return the parameters with the dataset's digest.
+
+    Args:
+        params: The parameters.
+        check_data: Whether the dataset is read from here.
+
+    Raises:
+        InvalidInput: Every file that the pods or, unless told otherwise, this machine can't read.
+    """
+    problems, digests = [], []
+    for key in ("dataset", "eval_dataset"):
+        name = getattr(params, key)
+        if "://" not in name:
+            if name and not PurePosixPath(name).is_relative_to(CACHE_MOUNT):
+                problems.append(
+                    f"{key}: got {name!r}, a path that the pods don't have; wanted a URL (https, s3, gs, "
+                    f"az, hf) or a path on the volume of cache_claim ({CACHE_MOUNT}/...)"
+                )
+            digests += [""] if name else []
+        elif check_data and not params.dataset_digest:
+            try:
+                digests.append(content_digest(name))
+            except InvalidInput as error:
+                reasons = "; ".join(error.problems)
+                problems.append(f"{key} {name}: {reasons}; with --no-check the pods alone have to reach it")
+    model = params.base_model
+    if model.startswith(("/", ".", "~")) and not PurePosixPath(model).is_relative_to(CACHE_MOUNT):
+        problems.append(f"base_model: got {model!r}, a directory that the pods don't have; wanted a hub id")
+    if params.serving_target != "kubernetes":
+        problems.append("serving_target: got 'local', but a pod ends with its stage; wanted 'kubernetes'")
+    if problems:
+        raise InvalidInput("parameters", problems)
+    # A digest of some of the files would say nothing of the others.
+    digest = "+".join(digests) if all(digests) else ""
+    return params.model_copy(update={"dataset_digest": params.dataset_digest or digest})

@@ -1,0 +1,28 @@
+"""A back end to talk to, and an environment that leads to it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipelines.kubeflow import compile, connection, submit
+from pipelines.kubeflow.settings import CompileSettings
+from tests.pipelines.kubeflow.back_end import BackEnd, running_back_end
+
+
+@pytest.fixture(scope="session")
+def packages() -> dict[bool, str]:
+    """Both packages, compiled once a session."""
+    return {cached: compile.package_text(CompileSettings(), cached) for cached in (False, True)}
+
+
+@pytest.fixture
+def back_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packages: dict[bool, str]) -> Iterator[BackEnd]:
+    """A back end that the environment leads to; the test fails if a request broke the contract."""
+    monkeypatch.setattr(submit, "package_text", lambda settings, cache_dataset: packages[cache_dataset])
+    monkeypatch.setattr(connection, "BACKOFF_S", 0)
+    monkeypatch.setenv("TUNEGATE_HOME", str(tmp_path / "state"))
+    with running_back_end() as running:
+        monkeypatch.setenv("TUNEGATE_KUBEFLOW_HOST", running.host)
+        yield running
+    assert running.violations == []

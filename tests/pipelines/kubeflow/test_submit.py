@@ -1,0 +1,214 @@
+"""Submitting a release, against a back end that holds every request against the API's models."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components.errors import InvalidInput, TunegateError
+from pipelines.kubeflow import connection
+from pipelines.kubeflow.client import Client
+from pipelines.kubeflow.params import KubeflowParams
+from pipelines.kubeflow.settings import ClientSettings
+from pipelines.kubeflow.submit import preflight, submit
+from tests.pipelines.kubeflow.back_end import BackEnd
+
+
+def settings(back_end: BackEnd, **named: Any) -> ClientSettings:
+    return ClientSettings(host=back_end.host, **named)
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> str:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"instruction": "a", "output": "b"}\n')
+    return path.as_uri()
+
+
+@pytest.fixture
+def params(rows: str) -> KubeflowParams:
+    return KubeflowParams(dataset=rows, image_repository="registry/pets", model_name="pets", lora_r=8)
+
+
+def test_a_run_is_started_with_every_parameter(back_end: BackEnd, params: KubeflowParams):
+    started = submit(params)
+    run = back_end.runs[started.run_id]
+    sent = run.runtime_config["parameters"]
+    assert sent["lora_r"] == 8 and sent["learning_rate"] == 0.002 and sent["serving_target"] == "kubernetes"
+    assert sent["dataset_digest"].startswith("sha256:")
+    assert KubeflowParams.model_validate(sent).model_dump() == sent  # the types survive the way there
+    assert run.service_account == "tunegate-release" and run.display_name.startswith("pets ")
+    assert started.url == f"{back_end.host}/#/runs/details/{started.run_id}"
+    (experiment,) = back_end.experiments.values()
+    assert experiment.display_name == "tunegate"
+
+
+def test_the_same_package_is_uploaded_once(back_end: BackEnd, params: KubeflowParams):
+    for _ in range(2):
+        submit(params)
+    assert sum("upload" in request for request in back_end.requests) == 2  # the pipeline, and its version
+    submit(params, use_cache=False)  # another package
+    assert sum("upload" in request for request in back_end.requests) == 3
+    assert len(back_end.pipelines) == 1 and len(back_end.runs) == 3
+
+
+def test_what_is_uploaded_is_the_package(back_end: BackEnd, params: KubeflowParams):
+    submit(params)
+    reference = next(iter(back_end.runs.values())).pipeline_version_reference
+    spec, platform = yaml.safe_load_all(back_end.packages[reference["pipeline_version_id"]])
+    assert spec["pipelineInfo"]["name"] == "tunegate-release" and "platforms" in platform
+    assert set(spec["root"]["inputDefinitions"]["parameters"]) == set(KubeflowParams.model_fields)
+
+
+def test_everything_wrong_with_the_parameters_is_said_at_once():
+    wrong = KubeflowParams.model_construct(
+        **{
+            **KubeflowParams(dataset="x", image_repository="r").model_dump(),
+            "dataset": "rows.jsonl",
+            "eval_dataset": "file:///nowhere.jsonl",
+            "base_model": "./mine",
+            "serving_target": "local",
+        }
+    )
+    with pytest.raises(InvalidInput) as refused:
+        preflight(wrong)
+    assert len(refused.value.problems) == 4
+    for words in (
+        "'rows.jsonl', a path that the pods don't have",
+        "nowhere.jsonl",
+        "'./mine'",
+        "'kubernetes'",
+    ):
+        assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "check", "digest"),
+    [
+        pytest.param("s3://bucket/rows.jsonl", False, "", id="only the pods can reach it"),
+        pytest.param("/cache/rows.jsonl", True, "", id="on the volume"),
+    ],
+)
+def test_what_is_not_read_has_no_digest(dataset: str, check: bool, digest: str):
+    params = KubeflowParams(dataset=dataset, image_repository="r")
+    assert preflight(params, check).dataset_digest == digest
+
+
+def test_a_token_that_is_renewed_while_it_is_used(back_end: BackEnd, tmp_path: Path):
+    file = tmp_path / "token"
+    file.write_text("old\n")
+    client = Client(settings(back_end, token_file=file))
+    back_end.token = "new"
+    back_end.when_refused = lambda: file.write_text("new\n")
+    assert client.experiment() in back_end.experiments
+    assert back_end.seen_tokens[:2] == ["Bearer old", "Bearer new"]
+
+
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [
+        pytest.param({"token": "stale"}, ["token has expired", "TUNEGATE_KUBEFLOW_TOKEN"], id="expired"),
+        pytest.param({"token_file": "/nowhere/token"}, ["/nowhere/token", "could not be read"], id="no file"),
+    ],
+)
+def test_a_token_that_is_not_taken(
+    back_end: BackEnd, params: KubeflowParams, named: dict[str, Any], words: list[str]
+):
+    back_end.token = "fresh"
+    with pytest.raises(TunegateError) as refused:
+        submit(params, settings=settings(back_end, **named))
+    assert all(word in str(refused.value) for word in words), refused.value
+    assert not back_end.runs
+
+
+def test_a_token_is_sent(back_end: BackEnd, params: KubeflowParams):
+    back_end.token = "fresh"
+    assert submit(params, settings=settings(back_end, token="fresh")).run_id in back_end.runs
+
+
+@pytest.mark.parametrize(
+    ("change", "named", "words"),
+    [
+        pytest.param({}, {"pipeline": "mine"}, ["'mine'", "no such pipeline"], id="pipeline"),
+        pytest.param({}, {"experiment": "mine"}, ["'mine'", "no such experiment"], id="experiment"),
+        pytest.param(
+            {"namespaces": ["team"]}, {}, ["Namespace is required", "TUNEGATE_KUBEFLOW_NAMESPACE"], id="none"
+        ),
+        pytest.param(
+            {"namespaces": ["team"]}, {"namespace": "other"}, ["'other'", "not authorized"], id="namespace"
+        ),
+        pytest.param({"too_old": True}, {}, ["v2beta1", "older than 2.0"], id="an older back end"),
+    ],
+)
+def test_what_is_not_there_is_named(
+    back_end: BackEnd, params: KubeflowParams, change: Any, named: Any, words: list[str]
+):
+    vars(back_end).update(change)
+    with pytest.raises(TunegateError) as refused:
+        submit(params, settings=settings(back_end, **named))
+    assert all(word in str(refused.value) for word in words), refused.value
+    assert not back_end.runs
+
+
+def test_an_installation_for_several_teams(back_end: BackEnd, params: KubeflowParams):
+    back_end.namespaces = ["team"]
+    submit(params, settings=settings(back_end, namespace="team"))
+    (experiment,) = back_end.experiments.values()
+    assert experiment.namespace == "team"
+
+
+def test_a_back_end_that_is_away_for_a_while_is_waited_for(back_end: BackEnd, params: KubeflowParams):
+    back_end.faults = [503, 502, 500]
+    assert submit(params).run_id in back_end.runs
+
+
+def test_a_run_is_never_started_twice(back_end: BackEnd, params: KubeflowParams, monkeypatch: Any):
+    submit(params)
+    client = Client(settings(back_end))
+    package = next(iter(back_end.packages.values()))
+    ensured = client.ensure_version(package)
+    monkeypatch.setattr(client, "ensure_version", lambda package: ensured)
+    experiment = client.experiment()
+    monkeypatch.setattr(client, "experiment", lambda: experiment)
+    back_end.faults = [500, 500]
+    with pytest.raises(TunegateError, match="failed with 500"):
+        client.create_run("again", package, {})
+    assert len(back_end.faults) == 1 and len(back_end.runs) == 1
+
+
+def test_an_address_where_nothing_answers(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(connection, "BACKOFF_S", 0)
+    with pytest.raises(TunegateError, match=r"http://127\.0\.0\.1:1 can't be reached"):
+        Client(ClientSettings(host="http://127.0.0.1:1")).experiment()
+
+
+def test_the_way_through_the_kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    cluster = {"name": "c", "cluster": {"server": "https://cluster:6443"}}
+    context = {"name": "x", "context": {"cluster": "c", "user": "u"}}
+    user = {"name": "u", "user": {"token": "from-kubeconfig"}}
+    config = {"clusters": [cluster], "contexts": [context], "users": [user], "current-context": "x"}
+    (tmp_path / "config").write_text(json.dumps({**config, "apiVersion": "v1", "kind": "Config"}))
+    monkeypatch.setattr(
+        "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "config")
+    )
+    client = Client(ClientSettings(system_namespace="flow")).connection
+    assert client.host == "https://cluster:6443/api/v1/namespaces/flow/services/ml-pipeline:http/proxy"
+    assert "from-kubeconfig" in client._configuration.get_api_key_with_prefix("authorization")
+    assert "port-forward -n flow" in client.ui_hint
+
+
+def test_no_way_to_the_back_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "no"))
+    with pytest.raises(InvalidInput, match="TUNEGATE_KUBEFLOW_HOST is not set"):
+        Client(ClientSettings())
+
+
+def test_inside_the_cluster_the_accounts_token_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "token").write_text("of-the-account")
+    monkeypatch.setattr(connection, "ACCOUNT_FOLDER", tmp_path)
+    monkeypatch.setattr(connection, "ACCOUNT_TOKENS", (tmp_path / "none", tmp_path / "token"))
+    client = Client(ClientSettings()).connection
+    assert client.host == "http://ml-pipeline.kubeflow.svc:8888"
+    assert client._configuration.get_api_key_with_prefix("authorization") == "Bearer of-the-account"
