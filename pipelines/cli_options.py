@@ -1,0 +1,52 @@
+"""What the commands share: options, and how an error is shown."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+EXIT_CODES = {
+    "promoted": 0,
+    "skipped": 0,
+    "failed": 1,
+    "unknown": 1,
+    "refused": 3,
+    "interrupted": 130,
+    "cancelled": 130,
+}
+
+Preset = Annotated[Path | None, typer.Option(help="YAML file of parameters.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any parameter; see `params`.")
+]
+
+
+def assignments(pairs: list[str]) -> dict[str, Any]:
+    """Split NAME=VALUE; the values stay text, which pydantic reads by the parameter's type."""
+    from components.errors import InvalidInput
+
+    wrong = [pair for pair in pairs if "=" not in pair]
+    if wrong:
+        raise InvalidInput("--set", [f"got {pair!r}, wanted NAME=VALUE" for pair in wrong])
+    split = (pair.partition("=") for pair in pairs)
+    return {name.strip(): value for name, _, value in split}
+
+
+@contextmanager
+def shown_errors() -> Iterator[None]:
+    """Show an error that the user can act on as its text; everything else keeps its traceback."""
+    from components.errors import TunegateError
+
+    try:
+        yield
+    except TunegateError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        raise typer.Exit(EXIT_CODES["interrupted"]) from None
+
+
+def _fail(text: str) -> NoReturn:
+    typer.secho(f"error: {text}", fg=typer.colors.RED, err=True)
+    raise typer.Exit(1)

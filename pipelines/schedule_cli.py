@@ -1,0 +1,94 @@
+"""`tunegate schedule`: recurring releases on Kubeflow Pipelines."""
+
+from typing import Annotated
+
+import typer
+
+from pipelines.cli_options import Preset, Set, assignments, shown_errors
+
+app = typer.Typer(no_args_is_help=True)
+SCHEDULED: dict[str, object] = {}
+Id = Annotated[str, typer.Argument(help="Schedule id, from `tunegate schedule list`.")]
+
+
+@app.callback(invoke_without_command=True)
+def make(
+    context: typer.Context,
+    cron: Annotated[
+        str | None, typer.Option(help='When: six fields, seconds first, such as "0 0 3 * * 1".')
+    ] = None,
+    preset: Preset = None,
+    dataset: Annotated[str | None, typer.Option(help="Training rows: URL.")] = None,
+    set_: Set = None,
+    check: Annotated[bool, typer.Option(help="Read the dataset from here first.")] = True,
+) -> None:
+    """Start releases on a schedule: never two at once, none for times that were missed."""
+    if context.invoked_subcommand:
+        return
+    from components.errors import InvalidInput
+    from pipelines.kubeflow.cron import read_cron
+    from pipelines.kubeflow.params import KubeflowParams
+    from pipelines.kubeflow.schedule import schedule
+    from pipelines.params import read_params
+
+    with shown_errors():
+        if cron is None:
+            raise InvalidInput("schedule", ['--cron is missing, such as --cron "0 0 3 * * 1"'])
+        when = read_cron(cron)
+        typer.echo(f"{when.expression}: {when.words}")
+        for time in when.next_times:
+            typer.echo(
+                f"  next  {time:%a %Y-%m-%d %H:%M:%S}, in the time zone of the installation (mostly UTC)"
+            )
+        own = {**SCHEDULED, **assignments(set_ or []), **({"dataset": dataset} if dataset else {})}
+        made = schedule(read_params(KubeflowParams, preset, own), when, check)
+    typer.echo(f"id      {made.id}\npage    {made.url}")
+
+
+@app.command("list")
+def list_() -> None:
+    """List the schedules."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from pipelines.kubeflow.schedule import schedules
+
+    with shown_errors():
+        found = schedules()
+    if not found:
+        typer.echo("No schedule yet; `tunegate schedule --cron ...` makes one.")
+        return
+    table = Table("id", "state", "cron", "name", box=None, padding=(0, 2, 0, 0))
+    for one in found:
+        table.add_row(one.id, "on" if one.enabled else "paused", one.cron, one.name)
+    Console(highlight=False).print(table)
+
+
+@app.command()
+def pause(schedule_id: Id) -> None:
+    """Start no more runs; one that is going on goes on."""
+    from pipelines.kubeflow.schedule import pause as change
+
+    with shown_errors():
+        change(schedule_id)
+    typer.echo(f"{schedule_id} is paused")
+
+
+@app.command()
+def resume(schedule_id: Id) -> None:
+    """Start runs again."""
+    from pipelines.kubeflow.schedule import resume as change
+
+    with shown_errors():
+        change(schedule_id)
+    typer.echo(f"{schedule_id} is on")
+
+
+@app.command()
+def delete(schedule_id: Id) -> None:
+    """Forget a schedule; its runs stay."""
+    from pipelines.kubeflow.schedule import delete as change
+
+    with shown_errors():
+        change(schedule_id)
+    typer.echo(f"{schedule_id} is deleted")

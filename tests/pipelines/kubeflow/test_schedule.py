@@ -1,0 +1,87 @@
+"""Schedules, against a back end that holds every request against the API's models."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from components.errors import InvalidInput, TunegateError
+from pipelines.cli import app
+from pipelines.kubeflow.params import KubeflowParams
+from pipelines.kubeflow.schedule import delete, pause, resume, schedule, schedules
+from tests.pipelines.kubeflow.back_end import BackEnd
+
+
+@pytest.fixture
+def params(tmp_path: Path) -> KubeflowParams:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("{}\n")
+    return KubeflowParams(dataset=rows.as_uri(), image_repository="registry/pets", model_name="pets")
+
+
+def test_one_at_a_time_and_none_for_missed_times(back_end: BackEnd, params: KubeflowParams):
+    made = schedule(params, "0 0 3 * * 1")
+    sent = back_end.recurring[made.id]
+    assert sent.trigger == {"cron_schedule": {"cron": "0 0 3 * * 1"}}
+    assert (sent.max_concurrency, sent.no_catchup, sent.mode) == ("1", True, "ENABLE")
+    assert sent.service_account == "tunegate-release"
+    assert sent.runtime_config["parameters"]["dataset_digest"] == ""
+    assert "Monday" in made.name
+    version = sent.pipeline_version_reference["pipeline_version_id"]
+    # A digest of today would hide tomorrow's rows, so nothing may be skipped for it.
+    assert "# source" not in back_end.packages[version]
+
+
+def test_list_pause_resume_delete(back_end: BackEnd, params: KubeflowParams):
+    made = schedule(params, "0 0 3 * * 1")
+    (listed,) = schedules()
+    assert listed == made and listed.enabled
+    pause(made.id)
+    assert not schedules()[0].enabled
+    resume(made.id)
+    assert schedules()[0].enabled
+    delete(made.id)
+    assert schedules() == []
+    with pytest.raises(TunegateError, match="tunegate schedule list"):
+        pause(made.id)
+
+
+def test_everything_wrong_is_said_at_once(back_end: BackEnd):
+    params = KubeflowParams(dataset="rows.jsonl", image_repository="r")
+    with pytest.raises(InvalidInput) as refused:
+        schedule(params, "0 0 0 30 2 *")
+    assert len(refused.value.problems) == 2
+    assert "never fires" in str(refused.value) and "rows.jsonl" in str(refused.value)
+    assert not back_end.requests
+
+
+def test_the_command(back_end: BackEnd, params: KubeflowParams):
+    own = ["--dataset", params.dataset, "--set", "image_repository=registry/pets"]
+    made = CliRunner().invoke(app, ["schedule", "--cron", "0 0 3 * * 1", *own])
+    assert made.exit_code == 0, made.output
+    assert "At 03:00, only on Monday" in made.output and "next  Mon " in made.output
+    (recurring_id,) = back_end.recurring
+    for verb, words in (
+        ("pause", "is paused"),
+        ("list", "paused"),
+        ("resume", "is on"),
+        ("delete", "deleted"),
+    ):
+        arguments = ["schedule", verb] if verb == "list" else ["schedule", verb, recurring_id]
+        said = CliRunner().invoke(app, arguments)
+        assert said.exit_code == 0 and words in said.output, said.output
+    assert "No schedule yet" in CliRunner().invoke(app, ["schedule", "list"]).output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        pytest.param(["--dataset", "https://host/rows"], "--cron is missing", id="no cron"),
+        pytest.param(["--cron", "0 0 0 31 2 *"], "never fires", id="never"),
+        pytest.param(["--cron", "0 0 3 * * 1"], "dataset: missing", id="no dataset"),
+    ],
+)
+def test_what_the_command_refuses(back_end: BackEnd, arguments: list[str], words: str):
+    said = CliRunner().invoke(app, ["schedule", *arguments])
+    assert said.exit_code == 1 and words in said.output, said.output
+    assert not back_end.recurring
