@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from components import progress
 from components.checks import Status, Verdict
 from components.errors import TunegateError
-from components.settings import home
+from components.settings import home, load_settings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -144,6 +144,14 @@ def tracking_uri() -> str:
             "ConfigMap that the parameter settings_map names"
         )
     return uri or f"sqlite:///{home() / 'mlflow.db'}"
+
+
+def runs_address(experiment_id: str) -> tuple[str, bool]:
+    """Return the address in MLflow before a run's id, and whether it is there without `tunegate mlflow`."""
+    uri = tracking_uri()
+    served = uri.startswith(("http://", "https://"))
+    address = uri.rstrip("/") if served else f"http://127.0.0.1:{load_settings().mlflow_port}"
+    return f"{address}/#/experiments/{experiment_id}/runs/", served
 
 
 def client() -> "MlflowClient":

@@ -20,11 +20,13 @@ def validate_dataset(
     train_set: dsl.Output[dsl.Dataset],
     eval_set: dsl.Output[dsl.Dataset],
     report: dsl.Output[dsl.HTML],
+    metrics: dsl.Output[dsl.Metrics],
+    page: dsl.Output[dsl.Markdown],
 ) -> None:
     """Accept or quarantine every row and refuse a dataset that is not fit to train on."""
     from pathlib import Path
 
-    from components import tracking
+    from components import stage_page, tracking
     from components.dataset.validate import DatasetConfig, validate
 
     config = DatasetConfig(
@@ -42,5 +44,10 @@ def validate_dataset(
     )
     with tracking.stage("dataset", config.model_dump()) as stage:
         fingerprint = validate(config, Path(train_set.path), Path(eval_set.path), Path(report.path), stage)
+    stage_page.write_page(stage, Path(page.path))
     for artifact in (train_set, eval_set):
         artifact.metadata.update({tracking.RUN_KEY: stage.run_id, "fingerprint": fingerprint})
+    for name, value in stage.record.metrics.items():
+        metrics.log_metric(name, value)
+    # KFP keeps metrics as metadata alone; its local cache takes an output without a file for a lost one.
+    Path(metrics.path).write_text(stage.record.model_dump_json(), encoding="utf-8")

@@ -14,11 +14,14 @@ def evaluate(
     seed: int,
     scores: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
+    confusion: dsl.Output[dsl.ClassificationMetrics],
+    page: dsl.Output[dsl.Markdown],
 ) -> None:
     """Let base and fine-tuned answer the same held-out prompts in one vLLM engine and score them."""
     from pathlib import Path
 
-    from components import tracking
+    from components import stage_page, tracking
+    from components.evaluate.agreement import CATEGORIES, agreement
     from components.evaluate.compare import EvaluateConfig, compare
 
     config = EvaluateConfig(
@@ -31,11 +34,14 @@ def evaluate(
     upstream = [eval_set.metadata, adapter.metadata]
     with tracking.stage("evaluate", config.model_dump(), upstream=upstream) as stage:
         digest = compare(config, Path(adapter.path), Path(eval_set.path), Path(scores.path), stage)
+    stage_page.write_page(stage, Path(page.path))
     scores.metadata.update({tracking.RUN_KEY: stage.run_id, "adapter_digest": digest})
     for name, value in stage.record.metrics.items():
         metrics.log_metric(name, value)
+    confusion.log_confusion_matrix(CATEGORIES, agreement(Path(scores.path)))
     # KFP keeps metrics as metadata alone; its local cache takes an output without a file for a lost one.
-    Path(metrics.path).write_text(stage.record.model_dump_json(), encoding="utf-8")
+    for output in (metrics, confusion):
+        Path(output.path).write_text(stage.record.model_dump_json(), encoding="utf-8")
 
 
 @dsl.component(base_image="python:3.11-slim", install_kfp_package=False)
@@ -47,11 +53,12 @@ def quality_gate(
     max_guard_drop: float,
     seed: int,
     verdict: dsl.Output[dsl.Artifact],
+    page: dsl.Output[dsl.Markdown],
 ) -> bool:
     """Let the release go on only if the fine-tuned model is better than the base by the asked margin."""
     from pathlib import Path
 
-    from components import tracking
+    from components import stage_page, tracking
     from components.evaluate.gate import QualityGateConfig, judge_quality
 
     config = QualityGateConfig(
@@ -63,5 +70,6 @@ def quality_gate(
     )
     with tracking.stage("quality-gate", config.model_dump(), upstream=[scores.metadata]) as stage:
         judged = judge_quality(config, Path(scores.path), stage)
+    stage_page.write_page(stage, Path(page.path))
     judged.write(Path(verdict.path))
     return judged.passed

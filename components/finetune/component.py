@@ -19,11 +19,12 @@ def finetune(
     lora_dropout: float,
     adapter: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
+    page: dsl.Output[dsl.Markdown],
 ) -> None:
     """Train a LoRA adapter on the completions of the training set; a killed run resumes."""
     from pathlib import Path
 
-    from components import tracking
+    from components import stage_page, tracking
     from components.finetune.train import FinetuneConfig, train
 
     config = FinetuneConfig(
@@ -41,6 +42,7 @@ def finetune(
     )
     with tracking.stage("finetune", config.model_dump(), upstream=[train_set.metadata]) as stage:
         digest = train(config, Path(train_set.path), Path(adapter.path), stage)
+    stage_page.write_page(stage, Path(page.path))
     adapter.metadata.update({tracking.RUN_KEY: stage.run_id, "adapter_digest": digest})
     for name, value in stage.record.metrics.items():
         metrics.log_metric(name, value)

@@ -12,11 +12,12 @@ def push_image(
     model_name: str,
     image_repository: str,
     image: dsl.Output[dsl.Artifact],
+    page: dsl.Output[dsl.Markdown],
 ) -> None:
     """Put the adapter into an OCI image, push it, read it back by digest and register it."""
     from pathlib import Path
 
-    from components import tracking
+    from components import stage_page, tracking
     from components.image.push import ImageConfig, push
 
     config = ImageConfig(
@@ -30,5 +31,6 @@ def push_image(
     upstream = [train_set.metadata, adapter.metadata, scores.metadata]
     with tracking.stage("image", config.model_dump(), upstream=upstream) as stage:
         pushed = push(config, Path(adapter.path), stage)
+    stage_page.write_page(stage, Path(page.path))
     Path(image.path).write_text(pushed.model_dump_json(indent=2), encoding="utf-8")
     image.metadata.update({tracking.RUN_KEY: stage.run_id, "reference": pushed.reference})

@@ -20,11 +20,12 @@ def stress(
     max_cold_start_s: float,
     results: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
+    page: dsl.Output[dsl.Markdown],
 ) -> None:
     """Load the candidate: steady, with longer prompts, with a replica killed, and from a cold start."""
     from pathlib import Path
 
-    from components import tracking
+    from components import stage_page, tracking
     from components.loadtest.config import StressConfig
     from components.loadtest.stress import run_stress
 
@@ -44,6 +45,7 @@ def stress(
     upstream = [deployment.metadata, eval_set.metadata]
     with tracking.stage("stress", config.model_dump(), upstream=upstream) as stage:
         run_stress(config, Path(deployment.path), Path(eval_set.path), Path(results.path), stage)
+    stage_page.write_page(stage, Path(page.path))
     results.metadata[tracking.RUN_KEY] = stage.run_id
     for name, value in stage.record.metrics.items():
         metrics.log_metric(name, value)
@@ -60,11 +62,12 @@ def service_gate(
     max_recovery_s: float,
     max_cold_start_s: float,
     verdict: dsl.Output[dsl.Artifact],
+    page: dsl.Output[dsl.Markdown],
 ) -> bool:
     """Let the candidate be promoted only if it kept every budget, degraded modes included."""
     from pathlib import Path
 
-    from components import tracking
+    from components import stage_page, tracking
     from components.loadtest.gate import ServiceGateConfig, judge_service
 
     config = ServiceGateConfig(
@@ -76,5 +79,6 @@ def service_gate(
     )
     with tracking.stage("service-gate", config.model_dump(), upstream=[results.metadata]) as stage:
         judged = judge_service(config, Path(results.path), stage)
+    stage_page.write_page(stage, Path(page.path))
     judged.write(Path(verdict.path))
     return judged.passed

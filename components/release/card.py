@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from components import wording
 from components.checks import Check
 from components.progress import STAGES
-from components.release import wording
 from components.release.comparison import chosen_examples, comparisons
 from components.release.curl import curl_command
 from components.release.facts import ReleaseFacts

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from components.release import wording
+from components import wording
 from components.release.facts import Example
 from components.tracking import StageRecord
 

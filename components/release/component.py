@@ -10,11 +10,12 @@ def promote(
     quality_verdict: dsl.Input[dsl.Artifact],
     service_verdict: dsl.Input[dsl.Artifact],
     serving_target: str,
+    page: dsl.Output[dsl.Markdown],
 ) -> None:
     """Switch the live traffic to the candidate, then move the registry's champion alias to it."""
     from pathlib import Path
 
-    from components import tracking
+    from components import stage_page, tracking
     from components.release.promotion import promote_candidate
 
     verdicts = [Path(quality_verdict.path), Path(service_verdict.path)]
@@ -22,19 +23,26 @@ def promote(
         promote_candidate(
             serving_target, Path(deployment.path), verdicts, scores.metadata["adapter_digest"], stage
         )
+    stage_page.write_page(stage, Path(page.path))
 
 
 @dsl.component(base_image="python:3.11-slim", install_kfp_package=False)
-def refuse(verdict: dsl.Input[dsl.Artifact], serving_target: str, fail_on_reject: bool) -> None:
+def refuse(
+    verdict: dsl.Input[dsl.Artifact],
+    serving_target: str,
+    fail_on_reject: bool,
+    page: dsl.Output[dsl.Markdown],
+) -> None:
     """Retire the candidate, if one is deployed, and say why; an earlier champion goes on serving."""
     from pathlib import Path
 
-    from components import tracking
+    from components import stage_page, tracking
     from components.errors import Refused
     from components.release.promotion import refuse_candidate
 
     with tracking.stage("refuse", {"serving_target": serving_target}) as stage:
         refuse_candidate(serving_target, Path(verdict.path), stage)
+    stage_page.write_page(stage, Path(page.path))
     if fail_on_reject:
         raise Refused("the release was refused, and fail_on_reject asks for a failed run; the card says why")
 

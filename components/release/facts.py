@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from components import tracking
-from components.settings import load_settings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -77,10 +76,7 @@ def gather_facts(
 ) -> ReleaseFacts:
     """Collect what the card needs from MLflow."""
     parent = client.get_run(tracking.parent_run(client, release))
-    uri = tracking.tracking_uri()
-    served = uri.startswith(("http://", "https://"))
-    address = uri.rstrip("/") if served else f"http://127.0.0.1:{load_settings().mlflow_port}"
-    runs = f"{address}/#/experiments/{parent.info.experiment_id}/runs/"
+    runs, served = tracking.runs_address(parent.info.experiment_id)
     return ReleaseFacts(
         release=release,
         model_name=model_name,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from components.release import wording
+from components import wording
 from components.tracking import StageRecord
 
 COLUMNS = (

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from components import wording
 from components.checks import Verdict
-from components.release import wording
 from components.tracking import RecordedStage, StageRecord
 
 Ending = Literal["promoted", "refused", "failed"]

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from components import wording
 from components.checks import Check
-from components.release import wording
 from components.release.comparison import comparisons
 from components.release.facts import ReleaseFacts
 from components.tracking import StageRecord

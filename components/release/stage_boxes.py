@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from components import wording
 from components.progress import STAGES
-from components.release import wording
 from components.release.facts import ReleaseFacts
 from components.tracking import RecordedStage
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from components.release import wording
+from components import wording
 from components.release.outcome import derive_outcome
 from components.release.stage_boxes import MARKS
 from components.tracking import RecordedStage

@@ -13,11 +13,12 @@ def deploy(
     max_model_len: int,
     ready_timeout_s: int,
     deployment: dsl.Output[dsl.Artifact],
+    page: dsl.Output[dsl.Markdown],
 ) -> None:
     """Serve the adapter out of its image and wait until every replica has answered with it."""
     from pathlib import Path
 
-    from components import tracking
+    from components import stage_page, tracking
     from components.serve.deploy import DeployConfig, deploy_candidate
 
     config = DeployConfig(
@@ -30,5 +31,6 @@ def deploy(
     )
     with tracking.stage("deploy", config.model_dump(), upstream=[image.metadata]) as stage:
         spec = deploy_candidate(config, Path(image.path), stage)
+    stage_page.write_page(stage, Path(page.path))
     spec.write(Path(deployment.path))
     deployment.metadata.update({tracking.RUN_KEY: stage.run_id, "adapter_digest": spec.adapter_digest})

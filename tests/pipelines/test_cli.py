@@ -13,7 +13,21 @@ from pipelines.cli import app
 from pipelines.local import ReleaseResult
 from pipelines.status import result_view
 
-COMMANDS = "run status card chat rollback up down mlflow params compile submit watch schedule".split()
+COMMANDS = [
+    "run",
+    "status",
+    "card",
+    "chat",
+    "rollback",
+    "up",
+    "down",
+    "mlflow",
+    "params",
+    "compile",
+    "submit",
+    "watch",
+    "schedule",
+]
 HEAVY = {
     "kfp",
     "mlflow",

@@ -46,6 +46,7 @@ def test_promote_and_close(state, tmp_path, backend, deploy):
         quality_verdict=verdict(tmp_path, "quality", 0.9),
         service_verdict=verdict(tmp_path, "service", 0.8),
         serving_target="local",
+        page=artifact(tmp_path, "page"),
     )
     assert backend.champion("petstore") == spec
     assert "All 2 checks passed" in close(tmp_path)
@@ -64,6 +65,7 @@ def test_a_promotion_of_another_adapter_fails_and_the_candidate_is_retired(
             quality_verdict=verdict(tmp_path, "quality", 0.9),
             service_verdict=verdict(tmp_path, "service", 0.8),
             serving_target="local",
+            page=artifact(tmp_path, "page"),
         )
     card = close(tmp_path)
     assert "promote failed" in card and "not one adapter throughout" in card
@@ -74,7 +76,10 @@ def test_a_promotion_of_another_adapter_fails_and_the_candidate_is_retired(
 def test_refuse_and_close(state, tmp_path, backend, champion, deploy):
     deploy()
     refuse.python_func(
-        verdict=verdict(tmp_path, "service", 0.1), serving_target="local", fail_on_reject=False
+        verdict=verdict(tmp_path, "service", 0.1),
+        serving_target="local",
+        fail_on_reject=False,
+        page=artifact(tmp_path, "page"),
     )
     assert "Refused at the service gate: of 1 check, 1 failed." in close(tmp_path)
     assert list(backend.deployed) == [champion.name]

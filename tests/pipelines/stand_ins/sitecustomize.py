@@ -98,9 +98,11 @@ class Pushed:
 
 if "STAND_IN_LOG" in os.environ:
     module("components.tracking", stage=stage, RUN_KEY="mlflow_run_id")
+    module("components.stage_page", write_page=write(None, 1))
     module("components.dataset.validate", DatasetConfig=Config, validate=write("sha256:data", 1, 2, 3))
     module("components.finetune.train", FinetuneConfig=Config, train=train)
     module("components.evaluate.compare", EvaluateConfig=Config, compare=write("sha256:adapter", 3))
+    module("components.evaluate.agreement", CATEGORIES=["a", "b"], agreement=lambda _: [[1, 2], [3, 4]])
     module("components.evaluate.gate", QualityGateConfig=Config, judge_quality=verdict("quality"))
     module("components.image.push", ImageConfig=Config, push=lambda *_: Pushed())
     module("components.serve.deploy", DeployConfig=Config, deploy_candidate=lambda *_: Spec())

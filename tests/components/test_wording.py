@@ -1,7 +1,7 @@
 import pytest
 
+from components import wording
 from components.checks import at_least, at_most
-from components.release import wording
 
 
 @pytest.mark.parametrize(

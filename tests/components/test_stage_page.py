@@ -1,0 +1,40 @@
+from pathlib import Path
+
+import pytest
+
+from components import tracking
+from components.checks import Verdict, at_least
+from components.stage_page import render_page, write_page
+from components.tracking import StageRecord
+
+
+def test_verdicts_first_then_facts_and_figures():
+    checks = (at_least("gain_low", 0.1, 0.2, "share", "it is | too <small>"),)
+    record = StageRecord(
+        stage="quality-gate",
+        started_at=0,
+        seconds=75,
+        metrics={"gain_low": 0.1, "tokens_per_s": 512.0},
+        facts={"adapter_digest": "sha256:00"},
+        verdicts=[Verdict(stage="quality", checks=checks)],
+    )
+    page = render_page(record, "[here](http://mlflow)")
+    assert page.startswith("# quality-gate\n\n[here](http://mlflow); took 75 s")
+    assert "## quality: failed" in page and "| 10 % |" in page and "20 %" in page
+    assert "it is \\| too &lt;small>" in page  # neither a new column nor markup
+    assert page.index("quality: failed") < page.index("sha256:00") < page.index("512")
+    assert page.count("10 %") == 1  # not again under what was measured
+
+
+@pytest.mark.parametrize("served", [True, False])
+def test_a_stage_links_to_its_run_where_that_is_served(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, served: bool
+):
+    with tracking.stage("deploy", {}) as stage:
+        stage.fact("endpoint", "http://x")
+    if served:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.com/")
+    write_page(stage, tmp_path / "page.md")
+    page = (tmp_path / "page.md").read_text()
+    link = f"](https://mlflow.example.com/#/experiments/1/runs/{stage.run_id})"
+    assert (link in page) == served and stage.run_id in page
