@@ -24,9 +24,12 @@ OFFLINE = {
 DEPLOYMENT_GPU_SHARE = 0.42
 
 
+Contender = Literal["base", "tuned", "champion"]
+
+
 @dataclass(frozen=True)
 class EngineConfig:
-    """One base model with one adapter.
+    """One base model with one adapter, or two.
 
     Attributes:
         base_path: Directory of the base model.
@@ -35,6 +38,7 @@ class EngineConfig:
         lora_r: The adapter's rank; the engine is started with room for it.
         max_model_len: Longest prompt plus answer, tokens.
         gpu_memory_utilization: Share of a GPU's memory that the engine takes; a CPU has no use for it.
+        champion_path: Directory of a second adapter, of a rank up to `lora_r`; `answer` asks it too.
     """
 
     base_path: Path
@@ -43,6 +47,7 @@ class EngineConfig:
     lora_r: int
     max_model_len: int
     gpu_memory_utilization: float = DEPLOYMENT_GPU_SHARE
+    champion_path: Path | None = None
 
 
 def engine_environment(device: Literal["cpu", "cuda"], cores: str = "") -> dict[str, str]:
@@ -97,8 +102,8 @@ def _engine_rank(lora_r: int) -> int:
 
 def answer(
     config: EngineConfig, prompts: Sequence[list[dict[str, str]]], max_new_tokens: int
-) -> dict[Literal["base", "tuned"], list[str]]:
-    """Let base and fine-tuned answer the same prompts greedily in one engine.
+) -> dict[Contender, list[str]]:
+    """Let base, fine-tuned and champion, if there is one, answer the same prompts greedily.
 
     The engine runs in this process, on all of its cores or on the GPU, and is gone afterwards.
 
@@ -132,7 +137,7 @@ def _environment(wanted: dict[str, str]) -> Iterator[None]:
 
 def _answer(
     config: EngineConfig, prompts: Sequence[list[dict[str, str]]], max_new_tokens: int
-) -> dict[Literal["base", "tuned"], list[str]]:
+) -> dict[Contender, list[str]]:
     from vllm import LLM, SamplingParams
     from vllm.distributed import cleanup_dist_env_and_memory
     from vllm.lora.request import LoRARequest
@@ -158,7 +163,10 @@ def _answer(
             return [output.outputs[0].text for output in outputs]
 
         tuned = LoRARequest(config.model_name, 1, str(config.adapter_path))
-        return {"base": ask(None), "tuned": ask(tuned)}
+        answers: dict[Contender, list[str]] = {"base": ask(None), "tuned": ask(tuned)}
+        if config.champion_path is not None:
+            answers["champion"] = ask(LoRARequest("champion", 2, str(config.champion_path)))
+        return answers
     finally:
         engine.llm_engine.engine_core.shutdown()
         cleanup_dist_env_and_memory()

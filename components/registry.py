@@ -78,6 +78,15 @@ def champion(client: "MlflowClient", model_name: str) -> RegisteredAdapter | Non
     return _by_alias(client, model_name, CHAMPION)
 
 
+def registered_version(client: "MlflowClient", model_name: str, version: str) -> RegisteredAdapter:
+    """Return one version.
+
+    Raises:
+        TunegateError: There is no such version.
+    """
+    return _registered(_version(client, model_name, version))
+
+
 def champion_names(client: "MlflowClient") -> list[str]:
     """Return the names of the models that have a champion."""
     return sorted(

@@ -22,7 +22,7 @@ from components.storage import content_digest
 from pipelines.lock import exclusive, holder
 from pipelines.params import ReleaseParams
 
-Ending = Literal["promoted", "refused", "failed", "interrupted"]
+Ending = Literal["promoted", "refused", "skipped", "failed", "interrupted"]
 POLL_S = 0.2
 GRACE_S = 10.0
 # Threads that spin while they wait make each other many times slower as soon as anything else runs.

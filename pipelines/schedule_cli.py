@@ -7,7 +7,6 @@ import typer
 from pipelines.cli_options import Preset, Set, assignments, shown_errors
 
 app = typer.Typer(no_args_is_help=True)
-SCHEDULED: dict[str, object] = {}
 Id = Annotated[str, typer.Argument(help="Schedule id, from `tunegate schedule list`.")]
 
 
@@ -40,7 +39,7 @@ def make(
             typer.echo(
                 f"  next  {time:%a %Y-%m-%d %H:%M:%S}, in the time zone of the installation (mostly UTC)"
             )
-        own = {**SCHEDULED, **assignments(set_ or []), **({"dataset": dataset} if dataset else {})}
+        own = {**assignments(set_ or []), **({"dataset": dataset} if dataset else {})}
         made = schedule(read_params(KubeflowParams, preset, own), when, check)
     typer.echo(f"id      {made.id}\npage    {made.url}")
 

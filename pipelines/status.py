@@ -24,6 +24,7 @@ COLOURS = {
     "refused": "red",
     "failed": "red",
     "stopped": "dim",
+    "skipped": "dim",
 }
 RELEASES_SHOWN = 8
 

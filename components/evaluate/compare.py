@@ -2,19 +2,22 @@
 
 import json
 import random
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from components.adapter_images import pull_adapter
 from components.adapters import adapter_digest
 from components.conversations import Conversation, read_conversations
-from components.engine import EngineConfig, answer
+from components.engine import Contender, EngineConfig, answer
 from components.errors import InvalidInput
 from components.evaluate.record import record
 from components.evaluate.scores import ScoredExample, Scores
 from components.evaluate.scoring import GUARD_METRIC, TASK_METRICS, score
 from components.models import prepare_base_model
+from components.registry import registered_version
 from components.tracking import Stage
 
 GUARD_SET = Path(__file__).parent / "guard.jsonl"
@@ -23,13 +26,15 @@ GUARD_SET = Path(__file__).parent / "guard.jsonl"
 class EvaluateConfig(BaseModel):
     """How base and fine-tuned are compared."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
 
     base_model: str = Field(min_length=1, description="The model that the adapter was trained on.")
     max_eval_rows: int = Field(ge=2, description="Held-out rows that both models answer.")
     max_new_tokens: int = Field(ge=1, description="Longest answer, tokens.")
     max_model_len: int = Field(ge=1, description="Longest prompt plus answer, tokens.")
     seed: int = Field(ge=0, description="Seed of the choice of rows.")
+    model_name: str = Field("", description="The registered model; needed only with champion_version.")
+    champion_version: str = Field("", description="Its version that has to be beaten; empty: none.")
 
 
 def compare(
@@ -38,7 +43,7 @@ def compare(
     """Evaluate an adapter against its base model and return the adapter's digest.
 
     Both models answer the same held-out prompts greedily, and the guard set, whose general questions
-    show what fine-tuning made the model forget.
+    show what fine-tuning made the model forget. A champion that has to be beaten answers them too.
 
     Args:
         config: Models, rows and lengths.
@@ -51,34 +56,46 @@ def compare(
         InvalidInput: The adapter can't be used, the eval set has no rows, or prompts are too long.
     """
     digest = adapter_digest(adapter_path)
-    rank = _adapter_rank(adapter_path)
     rows = pick_rows(read_conversations(eval_path), config.max_eval_rows, config.seed)
     guard = read_conversations(GUARD_SET)
     base = prepare_base_model(config.base_model)
-    stage.say(f"base and fine-tuned answer {len(rows)} held-out and {len(guard)} guard prompts")
-    engine = EngineConfig(
-        base_path=base.path,
-        adapter_path=adapter_path,
-        model_name="tuned",
-        lora_r=rank,
-        max_model_len=config.max_model_len,
-    )
-    answers = answer(engine, [row.prompt for row in (*rows, *guard)], config.max_new_tokens)
+    with tempfile.TemporaryDirectory() as folder:
+        champion = _champion(config, Path(folder) / "champion", stage)
+        ranks = [_adapter_rank(path) for path in (adapter_path, champion) if path]
+        who = "base, fine-tuned and champion" if champion else "base and fine-tuned"
+        stage.say(f"{who} answer {len(rows)} held-out and {len(guard)} guard prompts")
+        engine = EngineConfig(
+            base_path=base.path,
+            adapter_path=adapter_path,
+            model_name="tuned",
+            lora_r=max(ranks),
+            max_model_len=config.max_model_len,
+            champion_path=champion,
+        )
+        answers = answer(engine, [row.prompt for row in (*rows, *guard)], config.max_new_tokens)
     cut = len(rows)
-    examples = score_rows(rows, answers["base"][:cut], answers["tuned"][:cut], TASK_METRICS)
-    guarded = score_rows(guard, answers["base"][cut:], answers["tuned"][cut:], (GUARD_METRIC,))
+    guarded = score_rows(guard, {who: said[cut:] for who, said in answers.items()}, (GUARD_METRIC,))
     scores = Scores(
         adapter_digest=digest,
         base_model=base.name,
         base_revision=base.revision,
-        examples=examples,
+        examples=score_rows(rows, {who: said[:cut] for who, said in answers.items()}, TASK_METRICS),
         guard=guarded,
         guard_base=sum(item.base[GUARD_METRIC] for item in guarded) / len(guarded),
         guard_tuned=sum(item.tuned[GUARD_METRIC] for item in guarded) / len(guarded),
+        champion_version=config.champion_version,
     )
     scores.write(scores_path)
     record(scores, config.seed, stage)
     return digest
+
+
+def _champion(config: EvaluateConfig, target: Path, stage: Stage) -> Path | None:
+    """Fetch the champion's adapter by its digests; None where none has to be beaten."""
+    if not config.champion_version:
+        return None
+    registered = registered_version(stage.client, config.model_name, config.champion_version)
+    return pull_adapter(registered.image, registered.adapter_digest, target)
 
 
 def pick_rows(rows: Sequence[Conversation], most: int, seed: int) -> list[Conversation]:
@@ -97,23 +114,29 @@ def pick_rows(rows: Sequence[Conversation], most: int, seed: int) -> list[Conver
 
 
 def score_rows(
-    rows: Sequence[Conversation], base: Sequence[str], tuned: Sequence[str], metrics: Sequence[str]
+    rows: Sequence[Conversation], answers: Mapping[Contender, Sequence[str]], metrics: Sequence[str]
 ) -> tuple[ScoredExample, ...]:
-    """Score both models' answers to each row by every metric."""
+    """Score every model's answers to each row by every metric."""
     references = [row.completion for row in rows]
     values = {
-        (model, metric): score(metric, answers, references)
-        for model, answers in (("base", base), ("tuned", tuned))
+        (model, metric): score(metric, said, references)
+        for model, said in answers.items()
         for metric in metrics
     }
+
+    def by_metric(model: Contender, index: int) -> dict[str, float]:
+        return {metric: values[model, metric][index] for metric in metrics} if model in answers else {}
+
     return tuple(
         ScoredExample(
             prompt=row.messages[:-1],
             reference=row.completion,
-            base_answer=base[index],
-            tuned_answer=tuned[index],
-            base={metric: values["base", metric][index] for metric in metrics},
-            tuned={metric: values["tuned", metric][index] for metric in metrics},
+            base_answer=answers["base"][index],
+            tuned_answer=answers["tuned"][index],
+            base=by_metric("base", index),
+            tuned=by_metric("tuned", index),
+            champion_answer=answers["champion"][index] if "champion" in answers else "",
+            champion=by_metric("champion", index),
         )
         for index, row in enumerate(rows)
     )

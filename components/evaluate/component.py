@@ -12,12 +12,14 @@ def evaluate(
     max_new_tokens: int,
     max_model_len: int,
     seed: int,
+    model_name: str,
+    champion_version: str,
     scores: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
     confusion: dsl.Output[dsl.ClassificationMetrics],
     page: dsl.Output[dsl.Markdown],
 ) -> None:
-    """Let base and fine-tuned answer the same held-out prompts in one vLLM engine and score them."""
+    """Let base, fine-tuned and champion answer the same held-out prompts in one engine and score them."""
     from pathlib import Path
 
     from components import stage_page, tracking
@@ -30,6 +32,8 @@ def evaluate(
         max_new_tokens=max_new_tokens,
         max_model_len=max_model_len,
         seed=seed,
+        model_name=model_name,
+        champion_version=champion_version,
     )
     upstream = [eval_set.metadata, adapter.metadata]
     with tracking.stage("evaluate", config.model_dump(), upstream=upstream) as stage:
@@ -50,6 +54,7 @@ def quality_gate(
     quality_metric: str,
     quality_margin: float,
     confidence: float,
+    champion_margin: float,
     max_guard_drop: float,
     seed: int,
     verdict: dsl.Output[dsl.Artifact],
@@ -65,6 +70,7 @@ def quality_gate(
         metric=quality_metric,
         margin=quality_margin,
         confidence=confidence,
+        champion_margin=champion_margin,
         max_guard_drop=max_guard_drop,
         seed=seed,
     )

@@ -26,6 +26,9 @@ class QualityGateConfig(BaseModel):
     margin: float = Field(ge=-1, le=1, description="Least gain over the base model.")
     confidence: float = Field(gt=0.5, lt=1, description="Confidence of the two-sided interval.")
     seed: int = Field(ge=0, description="Seed of the resampling.")
+    champion_margin: float = Field(
+        0.0, ge=-1, le=1, description="Least gain over the champion, where the evaluation asked it too."
+    )
     max_guard_drop: float = Field(ge=-1, le=1, description="Largest loss on the guard set.")
 
 
@@ -37,6 +40,8 @@ def judge_quality(config: QualityGateConfig, scores_path: Path, stage: Stage) ->
     margin or more, fails if the upper end is below the margin, and is inconclusive in between: then
     more held-out rows would tell. Fewer than 10 rows never pass, because intervals of so
     few values are narrower than they claim to be.
+
+    A champion that answered the rows too has to be beaten in the same way, by its own margin.
 
     The guard set's drop is judged by its value, not by an interval: it is small and there to notice
     that a model has lost its general abilities, not to rank two models.
@@ -58,9 +63,10 @@ def judge_quality(config: QualityGateConfig, scores_path: Path, stage: Stage) ->
     interval = mean_interval(scores.gains(config.metric), config.confidence, config.seed, GAIN_SPAN)
     rows = len(scores.examples)
     gain = gain_check(config, interval, rows)
+    against_champion = [champion_check(config, scores)] if scores.champion_version else []
     verdict = Verdict(
         stage="quality",
-        checks=(gain, rows_check(rows), guard_check(config, scores)),
+        checks=(gain, *against_champion, rows_check(rows), guard_check(config, scores)),
         adapter_digest=scores.adapter_digest,
     )
     for check in verdict.checks:
@@ -75,24 +81,40 @@ def judge_quality(config: QualityGateConfig, scores_path: Path, stage: Stage) ->
 
 
 def gain_check(config: QualityGateConfig, interval: MeanInterval, rows: int) -> Check:
-    """Hold the interval of the gain against the margin; the check's value is its lower end."""
+    """Hold the interval of the gain over the base against the margin."""
+    return _gain_check(f"{config.metric}_gain_low", "base", config.margin, config.confidence, interval, rows)
+
+
+def champion_check(config: QualityGateConfig, scores: Scores) -> Check:
+    """Hold the interval of the gain over the champion, paired row by row, against its margin."""
+    gains = scores.gains_over_champion(config.metric)
+    interval = mean_interval(gains, config.confidence, config.seed, GAIN_SPAN)
+    name = f"{config.metric}_gain_over_champion_low"
+    who = f"champion version {scores.champion_version}"
+    return _gain_check(name, who, config.champion_margin, config.confidence, interval, len(gains))
+
+
+def _gain_check(
+    name: str, other: str, margin: float, confidence: float, interval: MeanInterval, rows: int
+) -> Check:
+    """Hold the interval of a gain against a margin; the check's value is its lower end."""
     status: Status = "inconclusive"
     end = "the interval holds the margin of"
-    if interval.low >= config.margin:
+    if interval.low >= margin:
         status, end = "passed", "its lower end is not below the margin of"
-    elif interval.high < config.margin:
+    elif interval.high < margin:
         status, end = "failed", "its upper end is below the margin of"
     return Check(
-        name=f"{config.metric}_gain_low",
+        name=name,
         value=interval.low,
-        limit=config.margin,
+        limit=margin,
         bound="min",
         unit="share",
         status=status,
         why=(
-            f"fine-tuned minus base is {interval.mean:+.3f} over {rows} held-out rows, "
-            f"{config.confidence:.0%} interval {interval.low:+.3f} to {interval.high:+.3f}; "
-            f"{end} {config.margin:+.3f}"
+            f"fine-tuned minus {other} is {interval.mean:+.3f} over {rows} held-out rows, "
+            f"{confidence:.0%} interval {interval.low:+.3f} to {interval.high:+.3f}; "
+            f"{end} {margin:+.3f}"
             + ("; more held-out rows would narrow it" if status == "inconclusive" else "")
         ),
     )

@@ -25,6 +25,10 @@ def record(scores: Scores, seed: int, stage: Stage) -> None:
         base, tuned = scores.mean(metric, "base"), scores.mean(metric, "tuned")
         found |= {f"base_{metric}": base, f"tuned_{metric}": tuned, f"gain_{metric}": tuned - base}
         stage.say(f"{LABELS[metric]}: base {base:.2f}, fine-tuned {tuned:.2f} ({tuned - base:+.2f})")
+        if scores.champion_version:
+            champion = scores.mean(metric, "champion")
+            found |= {f"champion_{metric}": champion, f"gain_over_champion_{metric}": tuned - champion}
+            stage.say(f"{LABELS[metric]}: champion {champion:.2f} ({tuned - champion:+.2f})")
     stage.say(f"guard set: base {scores.guard_base:.2f}, fine-tuned {scores.guard_tuned:.2f}")
     stage.metrics(found | {"guard_base": scores.guard_base, "guard_tuned": scores.guard_tuned})
     stage.fact("adapter_digest", scores.adapter_digest)

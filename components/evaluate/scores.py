@@ -9,7 +9,7 @@ from components.conversations import Message
 from components.storage import atomic_write
 
 Share = Annotated[float, Field(ge=0, le=1)]
-ModelKind = Literal["base", "tuned"]
+ModelKind = Literal["base", "tuned", "champion"]
 
 
 class ScoredExample(BaseModel):
@@ -22,6 +22,8 @@ class ScoredExample(BaseModel):
         tuned_answer: What the fine-tuned model said.
         base: The base model's scores by metric.
         tuned: The fine-tuned model's scores by metric.
+        champion_answer: What the present champion said, where it was asked.
+        champion: Its scores by metric.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -32,6 +34,8 @@ class ScoredExample(BaseModel):
     tuned_answer: str
     base: dict[str, Share]
     tuned: dict[str, Share]
+    champion_answer: str = ""
+    champion: dict[str, Share] = Field(default_factory=dict)
 
     def gain(self, metric: str) -> float:
         """By how much the fine-tuned model scores higher."""
@@ -49,6 +53,7 @@ class Scores(BaseModel):
         guard: The guard set's items.
         guard_base: Share of the guard set that the base model answers.
         guard_tuned: Share of it that the fine-tuned model answers.
+        champion_version: The champion that answered the held-out rows too; empty where none did.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -60,6 +65,7 @@ class Scores(BaseModel):
     guard: tuple[ScoredExample, ...] = Field(min_length=1)
     guard_base: Share
     guard_tuned: Share
+    champion_version: str = ""
 
     @property
     def metrics(self) -> list[str]:
@@ -77,6 +83,10 @@ class Scores(BaseModel):
     def gains(self, metric: str) -> list[float]:
         """By how much the fine-tuned model scores higher, row by row."""
         return [example.gain(metric) for example in self.examples]
+
+    def gains_over_champion(self, metric: str) -> list[float]:
+        """By how much the fine-tuned model scores higher than the champion, row by row."""
+        return [example.tuned[metric] - example.champion[metric] for example in self.examples]
 
     def write(self, path: Path) -> None:
         """Write the scores as JSON."""

@@ -75,7 +75,7 @@ def render_card(facts: ReleaseFacts, stages: Sequence[RecordedStage], outcome: O
         ],
         undecided=outcome.ending == "refused"
         and not any(verdict.status == "failed" for record in records for verdict in record.verdicts),
-        tiles=[] if outcome.ending == "failed" else list(headline_figures(records)),
+        tiles=[] if outcome.ending in ("failed", "skipped") else list(headline_figures(records)),
         properties=list(properties(facts, records)),
         times=_times(facts, latest),
         comparisons=list(comparisons(records)),

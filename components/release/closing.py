@@ -62,7 +62,7 @@ def outcome(release: str) -> Ending:
     if parent is None:
         return "failed"
     tagged = client.get_run(parent).data.tags.get(OUTCOME_TAG)
-    if tagged in ("promoted", "refused", "failed"):
+    if tagged in ("promoted", "refused", "skipped", "failed"):
         return tagged  # type: ignore[return-value]  # the line above says so
     return derive_outcome(tracking.recorded_stages(client, release)).ending
 
@@ -144,6 +144,7 @@ def _end_parent(
                         client.log_metric(parent, f"{verdict.stage}/{check.name}", check.value)
     client.set_tag(parent, OUTCOME_TAG, outcome.ending)
     client.set_tag(parent, REASON_TAG, outcome.why)
-    status = "FINISHED" if outcome.ending == "promoted" else "KILLED" if outcome.killed else "FAILED"
+    well = outcome.ending in ("promoted", "skipped")
+    status = "FINISHED" if well else "KILLED" if outcome.killed else "FAILED"
     if client.get_run(parent).info.status != status:
         client.set_terminated(parent, status)

@@ -2,6 +2,36 @@
 
 from kfp import dsl
 
+UNCHANGED = "unchanged"  # what `find_champion` returns where there is nothing to do
+
+
+@dsl.component(base_image="python:3.11-slim", install_kfp_package=False)
+def find_champion(
+    train_set: dsl.Input[dsl.Dataset],
+    base_model: str,
+    model_name: str,
+    skip_unchanged: bool,
+    compare_with_champion: bool,
+    page: dsl.Output[dsl.Markdown],
+) -> str:
+    """Return the version of the champion to beat, nothing, or "unchanged" where it has seen this dataset."""
+    from pathlib import Path
+
+    from components import stage_page, tracking
+    from components.release.standing import StandingConfig, champion_to_beat
+
+    config = StandingConfig(
+        base_model=base_model,
+        model_name=model_name,
+        skip_unchanged=skip_unchanged,
+        compare_with_champion=compare_with_champion,
+        dataset_fingerprint=train_set.metadata["fingerprint"],
+    )
+    with tracking.stage("champion", config.model_dump(), upstream=[train_set.metadata]) as stage:
+        version = champion_to_beat(config, stage)
+    stage_page.write_page(stage, Path(page.path))
+    return version
+
 
 @dsl.component(base_image="python:3.11-slim", install_kfp_package=False)
 def promote(

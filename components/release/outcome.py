@@ -6,9 +6,10 @@ from typing import Literal
 
 from components import wording
 from components.checks import Verdict
+from components.release.standing import UNCHANGED_FACT
 from components.tracking import RecordedStage, StageRecord
 
-Ending = Literal["promoted", "refused", "failed"]
+Ending = Literal["promoted", "refused", "skipped", "failed"]
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Outcome:
     """How a release ended.
 
     Attributes:
-        ending: Promoted, refused by a verdict, or failed.
+        ending: Promoted, refused by a verdict, skipped because nothing changed, or failed.
         why: One sentence for the person who reads the card.
         stage: The stage that decided it; empty where none was started.
         detail: What stood in the way, one line each.
@@ -33,7 +34,8 @@ class Outcome:
 def derive_outcome(stages: Sequence[RecordedStage]) -> Outcome:
     """Say how a release ended.
 
-    Promoted only if a `promote` stage has finished; refused if a verdict is not passed; else failed.
+    Promoted only if a `promote` stage has finished; refused if a verdict is not passed; skipped if the
+    champion was trained on the same dataset; else failed.
     """
     # Of a stage that was tried again, the last try counts.
     records = list({stage.record.stage: stage.record for stage in stages}.values())
@@ -49,6 +51,10 @@ def derive_outcome(stages: Sequence[RecordedStage]) -> Outcome:
             return _failed(record)
     if not records:
         return Outcome("failed", "No stage was started.")
+    for record in records:
+        if version := record.facts.get(UNCHANGED_FACT):
+            why = f"The dataset is that of champion version {version}, which goes on serving: nothing to do."
+            return Outcome("skipped", why, record.stage)
     last = records[-1].stage
     return Outcome("failed", f"It ended after {last}: the next stage left no record.", last)
 

@@ -12,6 +12,8 @@ from pipelines.kubeflow.params import KubeflowParams
 from pipelines.kubeflow.settings import ClientSettings, CompileSettings, read_settings
 from pipelines.kubeflow.submit import preflight
 
+SCHEDULED = ("skip_unchanged", "compare_with_champion")
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -41,7 +43,8 @@ def schedule(
     """Start releases again and again: never two at once, and none for times that were missed.
 
     Args:
-        params: The parameters of each; the dataset is read anew each time.
+        params: The parameters of each; the dataset is read anew each time. Unless they say otherwise, a run
+            skips early when the champion was trained on the same dataset, and promotes only what beats it.
         cron: When; six fields, seconds first.
         check_data: Whether the dataset is read from here once, to see that it is there.
         settings: How the back end is reached; by default from the environment.
@@ -63,8 +66,10 @@ def schedule(
         problems += error.problems
     if checked is None or problems:
         raise InvalidInput("schedule", problems)
+    # What was not said otherwise, in a preset or by hand.
+    unless_said = {name: True for name in SCHEDULED if name not in params.model_fields_set}
     # A digest that is true today would hide tomorrow's rows.
-    params = params.model_copy(update={"dataset_digest": ""})
+    params = params.model_copy(update={**unless_said, "dataset_digest": ""})
     client = Client(settings)
     pipeline_id, version_id = client.ensure_version(package_text(read_settings(CompileSettings)))
     body = kfp_server_api.V2beta1RecurringRun(

@@ -34,6 +34,7 @@ class CompileSettings(BaseSettings):
     timeouts_s: dict[str, int] = Field(
         {
             "validate_dataset": HOUR_S,
+            "find_champion": HOUR_S // 2,
             "finetune": 24 * HOUR_S,
             "evaluate": 4 * HOUR_S,
             "quality_gate": HOUR_S // 2,

@@ -19,6 +19,7 @@ ENDED = {"SUCCEEDED", "FAILED", "SKIPPED", "CANCELED"}
 # What KFP calls the tasks, and what everything else calls the stages. What is not listed is KFP's own.
 STAGE_OF_TASK = {
     "validate-dataset": "dataset",
+    "find-champion": "champion",
     "finetune": "finetune",
     "evaluate": "evaluate",
     "quality-gate": "quality-gate",

@@ -73,11 +73,11 @@ def test_an_interrupted_run_leaves_no_process_and_the_next_continues(
     assert run.returncode == 130, said
     assert "it ended: interrupted" in said
     assert not [process for process in started if process.is_running() and process.status() != "zombie"]
-    assert command.stages() == ["dataset", "finetune", "closed"]
+    assert command.stages() == ["dataset", "champion", "finetune", "closed"]
     again = command.start()
     said, _ = again.communicate(timeout=PATIENCE_S)
     assert again.returncode == 0, said
-    assert command.stages()[:2] == ["finetune", "evaluate"]  # the dataset stage had finished
+    assert command.stages()[:3] == ["champion", "finetune", "evaluate"]  # the dataset stage had finished
 
 
 def test_a_killed_run_takes_its_stages_with_it(command: Command):

@@ -12,7 +12,7 @@ import pytest
 from pipelines.params import ReleaseParams
 
 STAND_INS = Path(__file__).parent / "stand_ins"
-TO_THE_FIRST_GATE = ["dataset", "finetune", "evaluate", "quality-gate"]
+TO_THE_FIRST_GATE = ["dataset", "champion", "finetune", "evaluate", "quality-gate"]
 TO_THE_SECOND_GATE = [*TO_THE_FIRST_GATE, "image", "deploy", "stress", "service-gate"]
 
 
@@ -24,7 +24,9 @@ class Graph:
     def __init__(self, home: Path) -> None:
         self.home = home
 
-    def run(self, quality="passed", service="passed", fails="", cache=False, **params) -> list[str]:
+    def run(
+        self, quality="passed", service="passed", fails="", cache=False, champion="", **params
+    ) -> list[str]:
         log, params_file = self.home / "stages.log", self.home / "params.json"
         log.unlink(missing_ok=True)
         params_file.write_text(ReleaseParams(dataset="rows.jsonl", **params).model_dump_json())
@@ -36,6 +38,7 @@ class Graph:
             "STAND_IN_LOG": str(log),
             "STAND_IN_VERDICTS": json.dumps({"quality": quality, "service": service}),
             "STAND_IN_FAILS": fails,
+            "STAND_IN_CHAMPION": champion,
         }
         command = [sys.executable, *self.starts, str(params_file)]
         self.ended = subprocess.run(
@@ -77,6 +80,17 @@ def test_branches(graph: Graph, quality: str, service: str, stages: list[str]):
     assert graph.ended.returncode == 0
 
 
+def test_nothing_is_trained_where_the_champion_has_seen_the_same(graph: Graph):
+    assert graph.run(champion="unchanged") == ["dataset", "champion", "closed"]
+    assert graph.ended.returncode == 0
+
+
+def test_another_champion_is_compared_with_anew(graph: Graph):
+    everything = [*TO_THE_SECOND_GATE, "promote", "promoted", "closed"]
+    assert graph.run(champion="3", cache=True) == everything
+    assert graph.run(champion="4", cache=True)[:3] == ["champion", "evaluate", "quality-gate"]
+
+
 def test_a_refused_release_is_a_failed_run_where_that_is_asked_for(graph: Graph):
     stages = graph.run(quality="failed", fail_on_reject=True)
     assert stages == [*TO_THE_FIRST_GATE, "refuse", "refused", "closed"]
@@ -85,7 +99,7 @@ def test_a_refused_release_is_a_failed_run_where_that_is_asked_for(graph: Graph)
 
 
 def test_a_stage_that_fails_stops_the_release_and_closes_it(graph: Graph):
-    assert graph.run(fails="evaluate") == ["dataset", "finetune", "evaluate", "closed"]
+    assert graph.run(fails="evaluate") == ["dataset", "champion", "finetune", "evaluate", "closed"]
     assert graph.ended.returncode == 1
 
 
@@ -95,5 +109,11 @@ def test_the_cache_skips_finished_stages_and_never_a_gate(graph: Graph):
     again = [stage for stage in everything if stage not in {"dataset", "finetune", "evaluate", "image"}]
     assert graph.run(cache=True) == again, graph.ended.stdout
     # A knob of a later stage leaves the earlier ones cached; new content of the dataset leaves none.
-    assert graph.run(cache=True, max_new_tokens=8) == ["evaluate", "quality-gate", "image", *again[1:]]
+    assert graph.run(cache=True, max_new_tokens=8) == [
+        "champion",
+        "evaluate",
+        "quality-gate",
+        "image",
+        *again[2:],
+    ]
     assert graph.run(cache=True, dataset_digest="sha256:other") == everything

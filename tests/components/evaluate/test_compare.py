@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from components.adapter_images import push_adapter
 from components.adapters import adapter_digest
 from components.conversations import Conversation, read_conversations, write_conversations
 from components.engine import EngineConfig
@@ -11,6 +12,7 @@ from components.errors import InvalidInput
 from components.evaluate import compare as compare_module
 from components.evaluate.compare import GUARD_SET, EvaluateConfig, compare, pick_rows
 from components.evaluate.scores import Scores
+from components.registry import register
 from components.tracking import Stage
 
 
@@ -51,7 +53,8 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> list[EngineConfig]:
         started.append(config)
         held_out = len(prompts) - len(read_conversations(GUARD_SET))
         right = [known[json.dumps(prompt)] for prompt in prompts]
-        return {
+        third = {"champion": ["It costs nothing"] * len(prompts)} if config.champion_path else {}
+        return third | {
             "base": ["I do not know"] * held_out + [f"It is {answer}." for answer in right[held_out:]],
             "tuned": right[:held_out] + ["1 dollars"] * (len(prompts) - held_out),
         }
@@ -97,6 +100,33 @@ def test_both_models_are_scored_and_everything_is_kept(
     assert len(shown) == 6
     assert set(shown[0]) == {"prompt", "reference", "base", "tuned", "gain"}
     assert len(stage.record.figures) == 2
+
+
+def test_the_champion_answers_the_same_prompts(
+    stage: Stage,
+    tiny_model: Path,
+    adapter: Path,
+    eval_set: Path,
+    engine: list[EngineConfig],
+    tmp_path: Path,
+):
+    pushed = push_adapter(adapter, "", {}, "pets")
+    version = register(
+        stage.client,
+        model_name="pets",
+        image=pushed.reference,
+        adapter_digest=adapter_digest(adapter),
+        base_model="tiny",
+        run_id=stage.run_id,
+    )
+    asked = config(tiny_model, model_name="pets", champion_version=version)
+    compare(asked, adapter, eval_set, tmp_path / "scores.json", stage)
+    assert [start.champion_path is not None for start in engine] == [True]
+    scores = Scores.read(tmp_path / "scores.json")
+    assert scores.champion_version == version
+    assert scores.examples[0].champion == {"exact_match": 0.0, "token_f1": pytest.approx(4 / 7)}
+    assert scores.gains_over_champion("exact_match") == [1.0] * 12
+    assert stage.record.metrics["champion_exact_match"] == 0
 
 
 def test_rows_are_picked_by_seed_and_keep_their_order():

@@ -114,3 +114,30 @@ def test_an_unknown_metric_names_those_there_are(stage: Stage, tmp_path: Path):
     scores([0.1] * 12, [0.2] * 12).write(tmp_path / "scores.json")
     with pytest.raises(InvalidInput, match=r"'bleu'[\s\S]*no such metric; it has token_f1"):
         judge_quality(config(metric="bleu"), tmp_path / "scores.json", stage)
+
+
+@pytest.mark.parametrize(
+    ("champion", "status", "words"),
+    [
+        pytest.param(0.5, "passed", "minus champion version 3 is +0.300", id="beaten"),
+        pytest.param(0.8, "inconclusive", "minus champion version 3 is +0.000", id="equalled"),
+        pytest.param(0.9, "failed", "upper end is below the margin of +0.010", id="missed"),
+    ],
+)
+def test_a_champion_has_to_be_beaten_as_well(
+    stage: Stage, tmp_path: Path, champion: float, status: str, words: str
+):
+    plain = scores([0.2] * 40, [0.8] * 40)
+    with_champion = plain.model_copy(
+        update={
+            "champion_version": "3",
+            "examples": tuple(
+                example.model_copy(update={"champion": {"token_f1": champion}}) for example in plain.examples
+            ),
+        }
+    )
+    with_champion.write(tmp_path / "scores")
+    verdict = judge_quality(config(champion_margin=0.01), tmp_path / "scores", stage)
+    base, against, *_ = verdict.checks
+    assert (base.status, against.status, verdict.status) == ("passed", status, status)
+    assert against.name == "token_f1_gain_over_champion_low" and words in against.why

@@ -17,7 +17,17 @@ from pipelines.params import ReleaseParams
 
 ENGINE = ["exec-evaluate", "exec-finetune"]
 TRAIN = [*ENGINE, "exec-validate-dataset"]
-ONCE = ["deploy", "stress", "quality-gate", "service-gate", "promote", "refuse", "refuse-2", "close-release"]
+ONCE = [
+    "find-champion",
+    "deploy",
+    "stress",
+    "quality-gate",
+    "service-gate",
+    "promote",
+    "refuse",
+    "refuse-2",
+    "close-release",
+]
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +64,7 @@ def test_the_form_is_the_parameters_in_the_order_of_the_stages(package: tuple[di
 def test_both_gates_and_the_exit_step_are_in_the_graph(package: tuple[dict[str, Any], Any]):
     spec, _ = package
     assert {"quality-gate", "service-gate", "promote", "refuse", "close-release"} <= set(tasks_of(spec))
-    assert len(STAGES) + 3 == len(tasks_of(spec))  # refuse on two branches, and the exit step
+    assert len(STAGES) + 4 == len(tasks_of(spec))  # the champion, refuse on two branches, the exit step
     assert "close-release" in spec["root"]["dag"]["tasks"]
     policy = spec["root"]["dag"]["tasks"]["close-release"]["triggerPolicy"]["strategy"]
     assert policy == "ALL_UPSTREAM_TASKS_COMPLETED"

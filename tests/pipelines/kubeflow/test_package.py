@@ -30,6 +30,11 @@ def test_branches(package: Package, quality: str, service: str, stages: list[str
     assert package.ended.returncode == 0, package.ended.stderr
 
 
+def test_nothing_is_trained_where_the_champion_has_seen_the_same(package: Package):
+    ran = package.run(champion="unchanged", image_repository="registry/name")
+    assert ran == ["dataset", "champion", "closed"], package.ended.stdout + package.ended.stderr
+
+
 def test_a_refused_release_goes_red_where_that_is_asked_for(package: Package):
     stages = package.run(quality="failed", fail_on_reject=True, image_repository="registry/name")
     assert stages == [*TO_THE_FIRST_GATE, "refuse", "refused", "closed"]

