@@ -16,6 +16,7 @@ from components.errors import InvalidInput
 LESSONS = {
     "base": {"grass?": "green", "sky?": "blue"},
     "tuned": {"grass?": "blue", "sky?": "green"},  # no new letters: the adapter leaves the embeddings alone
+    "champion": {"grass?": "blue", "sky?": "blue"},
 }
 
 
@@ -108,8 +109,8 @@ def teach(model: Any, tokenizer: Any, lessons: dict[str, str], rate: float) -> N
 
 
 @pytest.fixture(scope="module")
-def taught(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A base model and an adapter that answer LESSONS."""
+def taught(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    """A base model and two adapters of different rank that answer LESSONS."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -123,11 +124,14 @@ def taught(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     teach(model, tokenizer, LESSONS["base"], rate=3e-3)
     model.save_pretrained(folder / "base")
     tokenizer.save_pretrained(folder / "base")
-    adapted = get_peft_model(model, LoraConfig(r=8, target_modules="all-linear", task_type="CAUSAL_LM"))
-    teach(adapted, tokenizer, LESSONS["tuned"], rate=1e-2)
-    adapted.save_pretrained(folder / "adapter")
+    for name, rank in (("tuned", 8), ("champion", 4)):
+        plain = AutoModelForCausalLM.from_pretrained(folder / "base", dtype=torch.float32)
+        lora = LoraConfig(r=rank, target_modules="all-linear", task_type="CAUSAL_LM")
+        adapted = get_peft_model(plain, lora)
+        teach(adapted, tokenizer, LESSONS[name], rate=1e-2)
+        adapted.save_pretrained(folder / name)
     torch.set_num_threads(threads)
-    return folder / "base", folder / "adapter"
+    return folder / "base", folder / "tuned", folder / "champion"
 
 
 ANSWER_AND_COUNT = """
@@ -136,16 +140,17 @@ from pathlib import Path
 import psutil
 from components.engine import EngineConfig, answer
 
-base, adapter, *questions = sys.argv[1:]
+base, adapter, champion, *questions = sys.argv[1:]
 prompts = [[{"role": "user", "content": question}] for question in questions]
 config = EngineConfig(Path(base), Path(adapter), "tuned", 8, 256)
-runs = [answer(config, prompts, 10) for _ in range(2)]
+with_champion = EngineConfig(Path(base), Path(adapter), "tuned", 8, 256, champion_path=Path(champion))
+runs = [answer(one, prompts, 10) for one in (config, with_champion)]
 print(json.dumps({"runs": runs, "processes": len(psutil.Process().children(recursive=True))}))
 """
 
 
 @pytest.mark.e2e
-def test_base_and_adapter_answer_in_one_engine(taught: tuple[Path, Path], state: Path) -> None:
+def test_base_and_adapters_answer_in_one_engine(taught: tuple[Path, Path, Path], state: Path) -> None:
     """In a process of its own, as in a stage: vLLM leaves marks on the torch of the one that it runs in."""
     pytest.importorskip("vllm")
     questions = list(LESSONS["base"])
@@ -158,4 +163,5 @@ def test_base_and_adapter_answer_in_one_engine(taught: tuple[Path, Path], state:
     assert ran.returncode == 0, ran.stderr[-2000:]
     result = json.loads(ran.stdout.splitlines()[-1])
     expected = {who: [lessons[question] for question in questions] for who, lessons in LESSONS.items()}
-    assert result == {"runs": [expected, expected], "processes": 0}
+    without = {who: said for who, said in expected.items() if who != "champion"}
+    assert result == {"runs": [without, expected], "processes": 0}
