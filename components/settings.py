@@ -94,11 +94,4 @@ def load_cluster_settings() -> ClusterSettings:
         raise InvalidInput("settings of the cluster", problems) from error
     except SettingsError as error:
         raise InvalidInput("settings of the cluster", [f"{error}; wanted JSON"]) from error
-    missing = [name for name in ("control_image", "serve_image") if not getattr(settings, name)]
-    if missing:
-        problems = [
-            f"{prefix}{name.upper()}: is not set; build the image from containers/ and name it by digest"
-            for name in missing
-        ]
-        raise InvalidInput("settings of the cluster", problems)
     return settings
