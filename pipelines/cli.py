@@ -66,6 +66,17 @@ def params() -> None:
 
 
 @app.command()
+def settings() -> None:
+    """List every setting of this machine and of the cluster with its value and what it does."""
+    from rich.console import Console
+
+    from pipelines.settings_view import settings_view
+
+    with _errors():
+        Console(highlight=False).print(settings_view())
+
+
+@app.command()
 def status(
     watch: Annotated[bool, typer.Option("--watch", help="Go on showing it, until Ctrl-C.")] = False,
 ) -> None:
