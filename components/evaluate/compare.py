@@ -39,8 +39,8 @@ class EvaluateConfig(BaseModel):
 
 def compare(
     config: EvaluateConfig, adapter_path: Path, eval_path: Path, scores_path: Path, stage: Stage
-) -> str:
-    """Evaluate an adapter against its base model and return the adapter's digest.
+) -> Scores:
+    """Evaluate an adapter against its base model.
 
     Both models answer the same held-out prompts greedily, and the guard set, whose general questions
     show what fine-tuning made the model forget. A champion that has to be beaten answers them too.
@@ -87,7 +87,7 @@ def compare(
     )
     scores.write(scores_path)
     record(scores, config.seed, stage)
-    return digest
+    return scores
 
 
 def _champion(config: EvaluateConfig, target: Path, stage: Stage) -> Path | None:

@@ -37,9 +37,10 @@ def evaluate(
     )
     upstream = [eval_set.metadata, adapter.metadata]
     with tracking.stage("evaluate", config.model_dump(), upstream=upstream) as stage:
-        digest = compare(config, Path(adapter.path), Path(eval_set.path), Path(scores.path), stage)
+        compared = compare(config, Path(adapter.path), Path(eval_set.path), Path(scores.path), stage)
     stage_page.write_page(stage, Path(page.path))
-    scores.metadata.update({tracking.RUN_KEY: stage.run_id, "adapter_digest": digest})
+    evaluated = {"adapter_digest": compared.adapter_digest, "base_revision": compared.base_revision}
+    scores.metadata.update({tracking.RUN_KEY: stage.run_id, **evaluated})
     for name, value in stage.record.metrics.items():
         metrics.log_metric(name, value)
     confusion.log_confusion_matrix(CATEGORIES, agreement(Path(scores.path)))

@@ -24,7 +24,7 @@ def promoted(fingerprint: str) -> str:
             base_model=BASE,
             run_id=stage.run_id,
         )
-        registry.set_champion(stage.client, "pets", version, "{}")
+        registry.set_champion(stage.client, "pets", version, "{}", "local")
     return version
 
 

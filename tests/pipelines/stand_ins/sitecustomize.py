@@ -89,6 +89,9 @@ class Spec(Stage):
         path.write_text("{}")
 
 
+EVALUATED = Stage(adapter_digest="sha256:adapter", base_revision="1")
+
+
 class Pushed:
     reference = "registry/name@sha256:image"
 
@@ -101,7 +104,7 @@ if "STAND_IN_LOG" in os.environ:
     module("components.stage_page", write_page=write(None, 1))
     module("components.dataset.validate", DatasetConfig=Config, validate=write("sha256:data", 1, 2, 3))
     module("components.finetune.train", FinetuneConfig=Config, train=train)
-    module("components.evaluate.compare", EvaluateConfig=Config, compare=write("sha256:adapter", 3))
+    module("components.evaluate.compare", EvaluateConfig=Config, compare=write(EVALUATED, 3))
     module("components.evaluate.agreement", CATEGORIES=["a", "b"], agreement=lambda _: [[1, 2], [3, 4]])
     module("components.evaluate.gate", QualityGateConfig=Config, judge_quality=verdict("quality"))
     module("components.image.push", ImageConfig=Config, push=lambda *_: Pushed())
