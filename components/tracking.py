@@ -368,11 +368,15 @@ def recorded_stages(mlflow_client: "MlflowClient", release: str) -> list[Recorde
 
 def stage_file(mlflow_client: "MlflowClient", stage: RecordedStage, path: str) -> bytes | None:
     """Return a file that a stage kept with `Stage.file`, by its place; None if there is none."""
-    made_by = stage.cached_from or stage.run_id
+    return run_file(mlflow_client, stage.cached_from or stage.run_id, path)
+
+
+def run_file(mlflow_client: "MlflowClient", run_id: str, path: str) -> bytes | None:
+    """Return a file that a run kept, by its place; None if there is none."""
     folder = str(Path(path).parent) if "/" in path else None
-    if not any(item.path == path for item in mlflow_client.list_artifacts(made_by, folder)):
+    if not any(item.path == path for item in mlflow_client.list_artifacts(run_id, folder)):
         return None
-    return _read(mlflow_client, made_by, path)
+    return _read(mlflow_client, run_id, path)
 
 
 def _read(mlflow_client: "MlflowClient", run_id: str, path: str) -> bytes:

@@ -49,16 +49,22 @@ def run(
 
 
 @app.command()
-def params() -> None:
+def params(
+    kubeflow: Annotated[
+        bool, typer.Option("--kubeflow", help="Those of a release on Kubeflow Pipelines.")
+    ] = False,
+) -> None:
     """List every parameter with its default and what it does."""
     from pydantic_core import PydanticUndefined
     from rich.console import Console
     from rich.table import Table
 
+    from pipelines.kubeflow.params import KubeflowParams
     from pipelines.params import ReleaseParams
 
+    model = KubeflowParams if kubeflow else ReleaseParams
     table = Table("parameter", "default", "what it does", box=None, padding=(0, 2, 0, 0))
-    for name, field in ReleaseParams.model_fields.items():
+    for name, field in model.model_fields.items():
         default = "(required)" if field.default is PydanticUndefined else str(field.default)
         table.add_row(name, default, field.description)
     Console(highlight=False).print(table)

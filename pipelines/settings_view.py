@@ -5,6 +5,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from components.settings import home, load_cluster_settings, load_settings
+from pipelines.kubeflow.settings import ClientSettings, CompileSettings, read_settings
 
 
 def settings_view() -> RenderableType:
@@ -14,7 +15,8 @@ def settings_view() -> RenderableType:
     table = Table("setting", "value", "what it does", title=title, title_justify="left", box=None)
     table.columns[0].no_wrap = True  # a name that is cut off can't be copied
     table.columns[1].overflow = "fold"
-    for settings in (load_settings(), load_cluster_settings()):
+    kubeflow = (read_settings(ClientSettings), read_settings(CompileSettings))
+    for settings in (load_settings(), load_cluster_settings(), *kubeflow):
         _add(table, settings)
     return table
 

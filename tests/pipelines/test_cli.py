@@ -71,6 +71,19 @@ def test_what_cannot_be_done_says_what_to_do(state: Path, command: list[str], wo
     assert all(word in said.output for word in words), said.output
 
 
+def test_params_of_both_platforms():
+    here, there = (CliRunner().invoke(app, ["params", *more]).output for more in ([], ["--kubeflow"]))
+    assert "learning_rate" in here and "train_gpus" not in here
+    assert "learning_rate" in there and "train_gpus" in there
+
+
+def test_settings_of_kubeflow_are_listed_without_the_token(state: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TUNEGATE_KUBEFLOW_TOKEN", "very-secret")
+    said = CliRunner().invoke(app, ["settings"])
+    assert said.exit_code == 0 and "TUNEGATE_KUBEFLOW_HOST" in said.output
+    assert "very-secret" not in said.output
+
+
 def test_status_and_down_where_nothing_ever_ran(state: Path):
     said = CliRunner().invoke(app, ["status"])
     assert said.exit_code == 0 and "Nothing is deployed" in said.output and "No release yet" in said.output

@@ -19,6 +19,7 @@ TO_THE_SECOND_GATE = [*TO_THE_FIRST_GATE, "image", "deploy", "stress", "service-
 class Graph:
     """Runs the graph in a state directory of its own and tells which stages ran."""
 
+    model: ClassVar[type[ReleaseParams]] = ReleaseParams
     starts: ClassVar[list[str]] = ["-m", "pipelines.local_graph"]
 
     def __init__(self, home: Path) -> None:
@@ -29,7 +30,7 @@ class Graph:
     ) -> list[str]:
         log, params_file = self.home / "stages.log", self.home / "params.json"
         log.unlink(missing_ok=True)
-        params_file.write_text(ReleaseParams(dataset="rows.jsonl", **params).model_dump_json())
+        params_file.write_text(self.model(dataset="rows.jsonl", **params).model_dump_json())
         environment = {
             **os.environ,
             "PYTHONPATH": str(STAND_INS),

@@ -1,14 +1,17 @@
 """The package that is uploaded, loaded and run by kfp.local: what is uploaded is what was tested."""
 
+import json
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
+from pipelines.kubeflow.params import KubeflowParams
 from tests.pipelines.test_release import TO_THE_FIRST_GATE, TO_THE_SECOND_GATE, Graph
 
 
 class Package(Graph):
+    model = KubeflowParams
     starts: ClassVar[list[str]] = ["-m", "tests.pipelines.kubeflow.run_package"]
 
 
@@ -28,6 +31,23 @@ def test_branches(package: Package, quality: str, service: str, stages: list[str
     ran = package.run(quality, service, image_repository="registry/name")
     assert ran == [*stages, "closed"], package.ended.stdout + package.ended.stderr
     assert package.ended.returncode == 0, package.ended.stderr
+
+
+def test_what_is_changed_in_the_form_reaches_the_stages_with_its_type(
+    package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("STAND_IN_PARAMS", str(tmp_path / "stages.jsonl"))
+    form = {"lora_r": 4, "learning_rate": 1, "quality_metric": "exact_match", "min_goodput": 0.5}
+    package.run(**form, model_name="python", compare_with_champion=True, image_repository="registry/name")
+    got: dict[str, Any] = {}
+    for line in (tmp_path / "stages.jsonl").read_text().splitlines():
+        got |= json.loads(line)
+    assert got["finetune"]["lora_r"] == 4 and type(got["finetune"]["lora_r"]) is int
+    assert got["finetune"]["learning_rate"] == 1.0 and type(got["finetune"]["learning_rate"]) is float
+    assert got["champion"]["compare_with_champion"] is True and got["champion"]["skip_unchanged"] is False
+    assert got["quality-gate"]["metric"] == "exact_match"
+    assert got["service-gate"]["min_goodput"] == 0.5
+    assert got["deploy"]["model_name"] == "python" and got["deploy"]["serving_target"] == "kubernetes"
 
 
 def test_nothing_is_trained_where_the_champion_has_seen_the_same(package: Package):

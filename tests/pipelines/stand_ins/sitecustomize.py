@@ -2,7 +2,7 @@
 
 Each stage appends its name to the file `STAND_IN_LOG`. `STAND_IN_VERDICTS` (JSON, stage to status)
 says what the gates find; `STAND_IN_FAILS` names a stage that raises, `STAND_IN_HANGS` one that never
-ends.
+ends; the knobs of each stage go to the file `STAND_IN_PARAMS` as JSON.
 """
 
 import contextlib
@@ -31,6 +31,9 @@ class Stage(types.SimpleNamespace):
 def stage(name, params, upstream=()):
     with open(os.environ["STAND_IN_LOG"], "a") as log:
         log.write(name + "\n")
+    if "STAND_IN_PARAMS" in os.environ:
+        with open(os.environ["STAND_IN_PARAMS"], "a") as log:
+            log.write(json.dumps({name: params}) + "\n")
     if os.environ.get("STAND_IN_FAILS") == name:
         raise RuntimeError(f"{name} was told to fail")
     if os.environ.get("STAND_IN_HANGS") == name:
