@@ -81,7 +81,6 @@ def refuse(
 def close_release(
     serving_target: str,
     model_name: str,
-    status: dsl.PipelineTaskFinalStatus,
     card: dsl.Output[dsl.HTML],
 ) -> None:
     """Retire what a failed release left behind and write the release card, however the release ended."""

@@ -33,7 +33,7 @@ def verdict(folder: Path, stage: str, value: float) -> dsl.Artifact:
 
 def close(folder: Path) -> str:
     card = artifact(folder, "card")
-    close_release.python_func(serving_target="local", model_name="petstore", status=None, card=card)
+    close_release.python_func(serving_target="local", model_name="petstore", card=card)
     return Path(card.path).read_text()
 
 
