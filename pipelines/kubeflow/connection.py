@@ -113,6 +113,11 @@ class Connection:
             return TunegateError(
                 f"{what}: not allowed{where} ({said}); is {PREFIX}NAMESPACE an existing namespace of yours?"
             )
+        if status == 404 and '"ml-pipeline" not found' in said:
+            return TunegateError(
+                f"no Kubeflow Pipelines in namespace {self.settings.system_namespace!r} of this cluster; "
+                f"{PREFIX}SYSTEM_NAMESPACE names the one that it is installed in"
+            )
         if status == 404:
             return NotThere(f"{what}: not found at {self.host} ({said})")
         if status == 400 and "namespace" in said.lower() and not namespace:

@@ -13,7 +13,7 @@ from pipelines.kubeflow.client import Client
 from pipelines.kubeflow.params import KubeflowParams
 from pipelines.kubeflow.settings import ClientSettings
 from pipelines.kubeflow.submit import preflight, submit
-from tests.pipelines.kubeflow.back_end import BackEnd
+from tests.pipelines.kubeflow.back_end import BackEnd, Refusal
 
 
 def settings(back_end: BackEnd, **named: Any) -> ClientSettings:
@@ -197,6 +197,19 @@ def test_the_way_through_the_kubeconfig(tmp_path: Path, monkeypatch: pytest.Monk
     assert client.host == "https://cluster:6443/api/v1/namespaces/flow/services/ml-pipeline:http/proxy"
     assert "from-kubeconfig" in client._configuration.get_api_key_with_prefix("authorization")
     assert "port-forward -n flow" in client.ui_hint
+
+
+def test_a_cluster_without_kubeflow_pipelines(back_end: BackEnd, monkeypatch: pytest.MonkeyPatch):
+    """What the API server of a cluster says for a Service that is not there."""
+
+    def nothing(*_: Any) -> None:
+        raise Refusal(404, 'services "ml-pipeline" not found')
+
+    monkeypatch.setattr(back_end, "list_experiments", nothing)
+    with pytest.raises(
+        TunegateError, match=r"no Kubeflow Pipelines in namespace 'kubeflow'.*SYSTEM_NAMESPACE"
+    ):
+        Client(settings(back_end)).experiment()
 
 
 def test_no_way_to_the_back_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
