@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from components.errors import InvalidInput
@@ -32,6 +32,14 @@ class Settings(BaseSettings):
         "",
         description="Registries besides this machine's to speak plain http with: host[:port], with commas.",
     )
+    api_keys: str = Field(
+        "",
+        description="Directory with a file for each user who may ask the models served here, named like "
+        "them, their key in it. Empty: whoever reaches this machine may ask.",
+    )
+    api_key: SecretStr = Field(
+        SecretStr(""), description="Key that this machine asks models with, here or on a cluster."
+    )
 
 
 def load_settings() -> Settings:
@@ -53,6 +61,11 @@ class ClusterSettings(BaseSettings):
     image_pull_secrets: list[str] = Field([], description="Secrets that the nodes pull our images with.")
     registry_secret: str = Field(
         "", description="Secret of type kubernetes.io/dockerconfigjson that adapters are pulled with."
+    )
+    api_keys_secret: str = Field(
+        "",
+        description="Secret with an entry for each user who may ask the models, named like them, their key "
+        "as its value. Empty: whoever reaches a router may ask.",
     )
     gpus: int = Field(1, ge=0, description="GPUs of a replica; 0: served on the CPU.")
     gpu_resource: str = Field("nvidia.com/gpu", description="What the nodes call their GPUs.")

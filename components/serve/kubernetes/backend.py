@@ -287,7 +287,7 @@ class KubernetesBackend(Backend):
     def _wait_known(self, model_name: str) -> None:
         """Give the cluster's DNS a moment to learn a new name; from outside the cluster it never does."""
         deadline = time.monotonic() + NAME_PATIENCE_S
-        while not probe.lists_adapter(self.live_endpoint(model_name), model_name):
+        while not probe.is_up(self.live_endpoint(model_name)):
             if time.monotonic() > deadline:
                 return
             time.sleep(0.1)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from components.api_keys import DIRECTORY_VARIABLE
 from components.engine import engine_environment
 from components.serve.kubernetes.labels import Component, selector
 from components.serve.kubernetes.pod import (
@@ -14,7 +15,7 @@ from components.serve.kubernetes.pod import (
 from components.serve.spec import ServingSpec
 from components.settings import ClusterSettings, load_settings
 
-CACHE = "/cache"
+API_KEYS, CACHE = "/api-keys", "/cache"
 REGISTRY_CONFIG = "/registry"
 REPLICA = ("python", "-m", "components.serve.kubernetes.replica")
 USER_ID = 10001
@@ -116,6 +117,14 @@ def _engine(spec: ServingSpec, settings: ClusterSettings, command: Sequence[str]
     if settings.gpus:
         resources["requests"][settings.gpu_resource] = str(settings.gpus)
         resources["limits"][settings.gpu_resource] = str(settings.gpus)
+    mounts: list[dict[str, Any]] = [
+        {"name": "adapter", "mountPath": ADAPTER_VOLUME, "readOnly": True},
+        {"name": "cache", "mountPath": CACHE},
+        {"name": "shm", "mountPath": "/dev/shm"},
+        {"name": "tmp", "mountPath": "/tmp"},
+    ]
+    if settings.api_keys_secret:
+        mounts.append({"name": "api-keys", "mountPath": API_KEYS, "readOnly": True})
     alive = {"httpGet": {"path": "/health", "port": "http"}, "timeoutSeconds": 5}
     return {
         "name": "engine",
@@ -136,12 +145,7 @@ def _engine(spec: ServingSpec, settings: ClusterSettings, command: Sequence[str]
         },
         "livenessProbe": alive | {"periodSeconds": 10, "failureThreshold": 6},
         "lifecycle": {"preStop": {"exec": {"command": [*REPLICA, "drain"]}}},
-        "volumeMounts": [
-            {"name": "adapter", "mountPath": ADAPTER_VOLUME, "readOnly": True},
-            {"name": "cache", "mountPath": CACHE},
-            {"name": "shm", "mountPath": "/dev/shm"},
-            {"name": "tmp", "mountPath": "/tmp"},
-        ],
+        "volumeMounts": mounts,
     }
 
 
@@ -161,6 +165,8 @@ def _engine_variables(spec: ServingSpec, settings: ClusterSettings) -> dict[str,
         "HOME": "/tmp",
         "USER": "tunegate",  # torch asks for it, and the image knows no name for the user's number
     }
+    if settings.api_keys_secret:
+        own[DIRECTORY_VARIABLE] = API_KEYS
     return own | caches | engine_environment(device)
 
 
@@ -174,6 +180,8 @@ def _volumes(settings: ClusterSettings) -> list[dict[str, Any]]:
         {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": settings.shared_memory}},
         {"name": "tmp", "emptyDir": {}},
     ]
+    if settings.api_keys_secret:
+        volumes.append({"name": "api-keys", "secret": {"secretName": settings.api_keys_secret}})
     if settings.registry_secret:
         key = {"key": ".dockerconfigjson", "path": "config.json"}
         volumes.append(

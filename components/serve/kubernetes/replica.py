@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+from components.api_keys import DIRECTORY_VARIABLE, ApiKeys
 from components.errors import DigestMismatch, InvalidInput, TunegateError
 from components.serve import probe
 from components.serve.kubernetes.pod import (
@@ -68,10 +69,12 @@ def ready(url: str = URL, answered: Path = ANSWERED) -> None:
     import json  # the probe runs every few seconds: nothing heavier is imported for it
 
     model_name = json.loads(os.environ[SPEC_VARIABLE])["model_name"]
-    if not probe.lists_adapter(url, model_name, timeout_s=10):
+    keys = os.environ.get(DIRECTORY_VARIABLE)
+    key = ApiKeys(Path(keys)).any_key() if keys else ""
+    if not probe.lists_adapter(url, model_name, timeout_s=10, key=key):
         raise TunegateError(f"/v1/models does not list {model_name}")
     if not answered.exists():
-        if not probe.completes(url, model_name, timeout_s=50):
+        if not probe.completes(url, model_name, timeout_s=50, key=key):
             raise TunegateError(f"{model_name} does not answer a completion")
         answered.touch()
 

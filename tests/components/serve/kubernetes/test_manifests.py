@@ -42,6 +42,7 @@ def settings(**changes: Any) -> ClusterSettings:
 
 
 EVERYTHING = {
+    "api_keys_secret": "keys",
     "cache_claim": "models",
     "registry_secret": "pull",
     "image_pull_secrets": ["pull"],
@@ -106,6 +107,18 @@ def test_a_kind_of_gpu_is_a_label_of_its_nodes(spec: ServingSpec) -> None:
 
     assert engine["nodeSelector"] == {"pool": "gpu", "nvidia.com/gpu.product": "NVIDIA-L4"}
     assert engine["tolerations"] == EVERYTHING["tolerations"]
+
+
+def test_keys_come_from_a_secret_that_only_engines_see(spec: ServingSpec) -> None:
+    engine, router = pods(spec, api_keys_secret="keys")
+    (container,) = engine["containers"]
+    variables = {v["name"]: v["value"] for v in container["env"]}
+
+    assert {"name": "api-keys", "secret": {"secretName": "keys"}} in engine["volumes"]
+    (mount,) = [mount for mount in container["volumeMounts"] if mount["name"] == "api-keys"]
+    assert mount == {"name": "api-keys", "mountPath": variables["TUNEGATE_API_KEYS"], "readOnly": True}
+    assert "api-keys" not in json.dumps([engine["initContainers"], router])
+    assert "TUNEGATE_API_KEYS" not in json.dumps(pods(spec))
 
 
 def test_a_pod_has_time_to_finish_what_it_has_begun(spec: ServingSpec) -> None:

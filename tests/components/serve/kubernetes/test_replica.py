@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from components.adapter_images import PushedImage, push_adapter
-from components.errors import TunegateError
+from components.errors import InvalidInput, TunegateError
 from components.serve.kubernetes import replica
 from components.serve.kubernetes.pod import FAILED, SPEC_VARIABLE, WRONG_INPUT
 from components.serve.ports import free_port
@@ -52,6 +52,25 @@ def test_a_replica_is_ready_when_the_adapter_has_answered(server: str, tmp_path:
 def test_a_replica_without_the_adapter_is_not_ready(server: str, tmp_path: Path) -> None:
     with pytest.raises(TunegateError, match="/v1/models does not list pet"):
         replica.ready(server, tmp_path / "answered")
+
+
+def test_a_replica_that_wants_keys_is_asked_with_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    (tmp_path / "ann").write_text("sk-ann-1")
+    monkeypatch.setenv("TUNEGATE_API_KEYS", str(tmp_path))
+    monkeypatch.setattr(replica.probe, "lists_adapter", lambda *_, key, **__: not seen.append(key))
+    monkeypatch.setattr(replica.probe, "completes", lambda *_, key, **__: not seen.append(key))
+
+    replica.ready("http://replica", tmp_path / "answered")
+
+    assert seen == ["sk-ann-1"] * 2
+
+
+def test_a_replica_that_lets_nobody_in_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNEGATE_API_KEYS", str(tmp_path))
+
+    with pytest.raises(InvalidInput, match="holds no key, so nobody is let in"):
+        replica.ready("http://replica", tmp_path / "answered")
 
 
 def test_draining_ends_when_nothing_is_in_flight(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
