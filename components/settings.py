@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from components.errors import InvalidInput
@@ -82,6 +82,21 @@ class ClusterSettings(BaseSettings):
         description="PersistentVolumeClaim, best ReadWriteMany, for models and compiled kernels. "
         "Empty: each pod downloads and compiles for itself.",
     )
+    egress: list[IPvAnyNetwork] = Field(
+        [],
+        description="Address ranges (CIDR) that engines and what fetches adapters may send to, besides DNS: "
+        "the registry's, the model hub's. Empty: nothing leaves them.",
+    )
+    api_server: list[IPvAnyNetwork] = Field(
+        [], description="Address ranges of the API server, which routers ask. Empty: any, at 443 and 6443."
+    )
+    client_namespaces: dict[str, str] = Field(
+        {}, description="Labels of other namespaces whose pods may ask the routers. Empty: only our own."
+    )
+    monitoring_namespaces: dict[str, str] = Field(
+        {}, description="Labels of the namespaces whose pods may read metrics. Empty: none."
+    )
+    priority_class: str = Field("", description="PriorityClass of engines and routers; it has to be there.")
     router_replicas: int = Field(2, ge=1, le=16, description="Copies of each deployment's router.")
     max_start_s: int = Field(1800, ge=10, description="Longest start of a replica, model download included.")
     drain_s: int = Field(120, ge=10, description="Longest wait for requests in flight when a pod ends.")

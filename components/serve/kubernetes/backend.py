@@ -45,7 +45,7 @@ SCALE_MANAGER = f"{MANAGER}-scale"
 POLL_S = 0.5
 SWITCH_TIMEOUT_S = 30
 NAME_PATIENCE_S = 5
-KINDS = ("Deployment", "Service", "PodDisruptionBudget")
+KINDS = ("Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy")
 
 EngineCommand = Callable[[ServingSpec], Sequence[str]]
 

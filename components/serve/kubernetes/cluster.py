@@ -18,6 +18,7 @@ API_VERSIONS = {
     "Endpoints": "v1",
     "Event": "v1",
     "Namespace": "v1",
+    "NetworkPolicy": "networking.k8s.io/v1",
     "Pod": "v1",
     "PodDisruptionBudget": "policy/v1",
     "Service": "v1",

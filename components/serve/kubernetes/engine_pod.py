@@ -58,6 +58,7 @@ def engine_pod(spec: ServingSpec, settings: ClusterSettings, command: Sequence[s
         "topologySpreadConstraints": spread(spec.name, "engine"),
         "tolerations": settings.tolerations,
         "nodeSelector": node_selector,
+        "priorityClassName": settings.priority_class,
         "imagePullSecrets": [{"name": name} for name in settings.image_pull_secrets],
     }
     return without_empty(pod)
@@ -77,7 +78,7 @@ def spread(name: str, component: Component) -> list[dict[str, Any]]:
 
 def without_empty(pod: dict[str, Any]) -> dict[str, Any]:
     """Leave out what is empty: the API server drops it, and it would then look like a change."""
-    return {key: value for key, value in pod.items() if value not in ([], {})}
+    return {key: value for key, value in pod.items() if value not in ([], {}, "")}
 
 
 def environment(variables: dict[str, str]) -> list[dict[str, str]]:

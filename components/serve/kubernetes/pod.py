@@ -1,6 +1,7 @@
 """What the manifests and the program inside a pod have to agree on."""
 
 ENGINE_PORT = 8000
+ROUTER_PORT, METRICS_PORT = 8000, 29000
 ADAPTER_VOLUME, ADAPTER_FOLDER = "/adapter", "/adapter/files"
 SPEC_VARIABLE, DRAIN_VARIABLE = "TUNEGATE_SERVING_SPEC", "TUNEGATE_DRAIN_S"
 

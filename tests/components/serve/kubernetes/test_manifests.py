@@ -46,6 +46,11 @@ EVERYTHING = {
     "cache_claim": "models",
     "registry_secret": "pull",
     "image_pull_secrets": ["pull"],
+    "egress": ["203.0.113.0/24", "2001:db8::/32"],
+    "api_server": ["10.96.0.1/32"],
+    "client_namespaces": {"team": "support"},
+    "monitoring_namespaces": {"kubernetes.io/metadata.name": "monitoring"},
+    "priority_class": "serving",
     "gpu_type": "NVIDIA-L4",
     "node_selector": {"pool": "gpu"},
     "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
@@ -121,6 +126,30 @@ def test_keys_come_from_a_secret_that_only_engines_see(spec: ServingSpec) -> Non
     assert "TUNEGATE_API_KEYS" not in json.dumps(pods(spec))
 
 
+def test_one_monitor_finds_the_metrics_of_every_pod(spec: ServingSpec) -> None:
+    """By labels and names of ports alone; a name leads to metrics wherever it is found."""
+    found = set()
+    for manifest in deployment_manifests(spec, settings(), COMMAND):
+        if manifest["kind"] != "Deployment":
+            continue
+        template = manifest["spec"]["template"]
+        carried = template["metadata"]["labels"]
+        assert carried["app.kubernetes.io/managed-by"] == "tunegate"
+        assert (carried["app.kubernetes.io/instance"], carried["tunegate.io/model"]) == ("pet-r1", "pet")
+        for container in template["spec"]["containers"]:
+            found |= {
+                (carried["app.kubernetes.io/component"], p["name"], p["containerPort"])
+                for p in container["ports"]
+            }
+
+    assert found == {("engine", "http", 8000), ("router", "requests", 8000), ("router", "metrics", 29000)}
+
+
+def test_a_priority_is_that_of_every_pod(spec: ServingSpec) -> None:
+    assert [pod["priorityClassName"] for pod in pods(spec, priority_class="serving")] == ["serving"] * 2
+    assert all("priorityClassName" not in pod for pod in pods(spec))
+
+
 def test_a_pod_has_time_to_finish_what_it_has_begun(spec: ServingSpec) -> None:
     engine = pods(spec, drain_s=90)[0]
     variables = {v["name"]: v["value"] for v in engine["containers"][0]["env"]}
@@ -136,7 +165,7 @@ def test_two_releases_share_no_name_and_no_pod(spec: ServingSpec) -> None:
     names = [{(m["kind"], m["metadata"]["name"]) for m in manifests} for manifests in (first, second)]
     assert len(names[0]) == len(first)
     assert not names[0] & names[1]
-    selectors = [json.dumps(m["spec"]["selector"]) for m in (*first, *second)]
+    selectors = [json.dumps(m["spec"].get("selector") or m["spec"]["podSelector"]) for m in (*first, *second)]
     assert all("pet-r1" in chosen for chosen in selectors[: len(first)])
     assert all("pet-r2" in chosen for chosen in selectors[len(first) :])
 
@@ -172,8 +201,9 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, sta
         ("GPUS", "-1", "TUNEGATE_CLUSTER_GPUS: got '-1'"),
         ("MEMORY", "16 GB", "TUNEGATE_CLUSTER_MEMORY: got '16 GB'"),
         ("TOLERATIONS", "none", "wanted JSON"),
+        ("EGRESS", '["registry.example"]', "TUNEGATE_CLUSTER_EGRESS.0: got 'registry.example'.*network"),
     ],
-    ids=["image", "GPUs", "memory", "JSON"],
+    ids=["image", "GPUs", "memory", "JSON", "address range"],
 )
 def test_wrong_settings_are_named(
     name: str, value: str, words: str, monkeypatch: pytest.MonkeyPatch, state: Path
