@@ -62,6 +62,12 @@ class ClusterSettings(BaseSettings):
     registry_secret: str = Field(
         "", description="Secret of type kubernetes.io/dockerconfigjson that adapters are pulled with."
     )
+    adapter_source: Literal["auto", "image-volume", "init-container"] = Field(
+        "auto",
+        description="How an adapter gets into a pod: its image mounted as a volume by the node, which pulls "
+        "it with image_pull_secrets, or pulled by our init container. auto: as a volume where the API "
+        "server knows such volumes.",
+    )
     api_keys_secret: str = Field(
         "",
         description="Secret with an entry for each user who may ask the models, named like them, their key "

@@ -7,8 +7,8 @@ from typing import Any
 from components.errors import InvalidInput, NotReady, TunegateError
 from components.serve import probe
 from components.serve.backend import Backend, Replica, ReplicaState, WaitProgress
-from components.serve.kubernetes.cluster import MANAGER, Cluster
-from components.serve.kubernetes.engine_pod import REPLICA
+from components.serve.kubernetes.cluster import MANAGER, Cluster, Rejected
+from components.serve.kubernetes.engine_pod import REPLICA, AdapterSource, mounts_image
 from components.serve.kubernetes.labels import (
     COMPONENT,
     INSTANCE,
@@ -74,8 +74,8 @@ class KubernetesBackend(Backend):
         """
         _refuse_local_image(spec)
         self._cluster.require()
-        manifests = deployment_manifests(spec, self._settings, self._command(spec))
-        known = self._refuse_foreign(spec, manifests)
+        known = self._refuse_foreign(spec, self._manifests(spec, "init-container"))
+        manifests = self._manifests(spec, self._adapter_source(spec))
         for manifest in manifests:  # whatever would be refused is refused before anything is there
             self._cluster.apply(manifest, dry_run=True)
         try:
@@ -186,6 +186,35 @@ class KubernetesBackend(Backend):
                     "promote another one first"
                 )
         self._remove(name)
+
+    def _manifests(self, spec: ServingSpec, source: AdapterSource) -> list[dict[str, Any]]:
+        return deployment_manifests(spec, self._settings, self._command(spec), source)
+
+    def _adapter_source(self, spec: ServingSpec) -> AdapterSource:
+        """Return how adapters get into the pods: what stands here already stays as it is.
+
+        Raises:
+            InvalidInput: As the settings want it, this cluster can't do it.
+        """
+        wanted = self._settings.adapter_source
+        standing = self._cluster.get("Deployment", spec.name) if wanted == "auto" else None
+        if standing is not None:
+            return "image-volume" if mounts_image(standing) else "init-container"
+        if wanted == "init-container":
+            return wanted
+        try:
+            tried = self._cluster.apply(self._manifests(spec, "image-volume")[0], dry_run=True)
+        except Rejected:  # what else it may be refused for comes to light without the volume, too
+            tried = {}
+        if tried and mounts_image(tried):
+            return "image-volume"
+        if wanted == "image-volume":
+            problem = (
+                "this cluster has no image volumes (Kubernetes 1.35 has, 1.31 to 1.34 behind the feature "
+                "gate ImageVolume); set it to auto or init-container"
+            )
+            raise InvalidInput("TUNEGATE_CLUSTER_ADAPTER_SOURCE", [problem])
+        return "init-container"
 
     def _remove(self, name: str) -> None:
         """Routers first: what they have begun is finished by engines that are still there."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from components.serve.kubernetes.cluster import API_VERSIONS
-from components.serve.kubernetes.engine_pod import engine_pod
+from components.serve.kubernetes.engine_pod import AdapterSource, engine_pod
 from components.serve.kubernetes.labels import (
     MANAGED_BY,
     MODEL,
@@ -29,14 +29,17 @@ Manifest = dict[str, Any]
 
 
 def deployment_manifests(
-    spec: ServingSpec, settings: ClusterSettings, engine_command: Sequence[str]
+    spec: ServingSpec,
+    settings: ClusterSettings,
+    engine_command: Sequence[str],
+    source: AdapterSource = "init-container",
 ) -> list[Manifest]:
     """Return everything that a deployment is made of; the engines' Deployment, which tells the spec, first.
 
     The number of engines is not in it: that belongs to `scale_manifest` alone, so that an autoscaler can
     be handed it.
     """
-    pod = engine_pod(spec, settings, engine_command)
+    pod = engine_pod(spec, settings, engine_command, source)
     engines = _deployment(spec, "engine", settings, spec.name, {SPEC: spec.model_dump_json()}, pod)
     router = _deployment(
         spec,

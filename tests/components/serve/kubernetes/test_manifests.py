@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from components.errors import InvalidInput
+from components.serve.kubernetes.engine_pod import AdapterSource
 from components.serve.kubernetes.manifests import (
     deployment_manifests,
     live_name,
@@ -58,9 +59,12 @@ EVERYTHING = {
 
 
 @pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("source", ["init-container", "image-volume"])
 @pytest.mark.parametrize("changes", [{}, {"gpus": 0}, EVERYTHING], ids=["defaults", "cpu", "everything"])
-def test_what_is_applied_is_valid(spec: ServingSpec, version: str, changes: dict[str, Any]) -> None:
-    manifests = deployment_manifests(spec, settings(**changes), COMMAND)
+def test_what_is_applied_is_valid(
+    spec: ServingSpec, version: str, source: AdapterSource, changes: dict[str, Any]
+) -> None:
+    manifests = deployment_manifests(spec, settings(**changes), COMMAND, source)
 
     for manifest in [*manifests, live_service(spec, "tunegate")]:
         kubernetes_validate.validate(manifest, version, strict=True)
@@ -77,8 +81,8 @@ def test_what_is_shipped_is_valid_and_says_what_it_is_for(path: Path, version: s
             kubernetes_validate.validate(manifest, version, strict=True)
 
 
-def pods(spec: ServingSpec, **changes: Any) -> list[dict[str, Any]]:
-    manifests = deployment_manifests(spec, settings(**changes), COMMAND)
+def pods(spec: ServingSpec, source: AdapterSource = "init-container", **changes: Any) -> list[dict[str, Any]]:
+    manifests = deployment_manifests(spec, settings(**changes), COMMAND, source)
     return [m["spec"]["template"]["spec"] for m in manifests if m["kind"] == "Deployment"]
 
 
@@ -96,6 +100,55 @@ def test_nothing_runs_with_more_rights_than_it_needs(spec: ServingSpec) -> None:
     engine, router = pods(spec)
     assert not engine["automountServiceAccountToken"]
     assert router["serviceAccountName"] == "tunegate-router"
+
+
+# The Pod Security standard "restricted": what a pod may mount.
+RESTRICTED_VOLUMES = {"configMap", "emptyDir", "image", "persistentVolumeClaim", "projected", "secret"}
+
+
+@pytest.mark.parametrize("source", ["init-container", "image-volume"])
+def test_pods_fit_the_restricted_security_standard(spec: ServingSpec, source: AdapterSource) -> None:
+    for pod in pods(spec, source, **EVERYTHING):
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
+        assert pod["securityContext"]["runAsNonRoot"]
+        assert pod["securityContext"]["runAsUser"] != 0
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert {kind for volume in pod["volumes"] for kind in set(volume) - {"name"}} <= RESTRICTED_VOLUMES
+        for container in [*pod.get("initContainers", []), *pod["containers"]]:
+            security = container["securityContext"]
+            assert not security["allowPrivilegeEscalation"]
+            assert security["capabilities"] == {"drop": ["ALL"]}
+            assert "privileged" not in security
+            assert all("hostPort" not in port for port in container.get("ports", []))
+
+
+def test_an_image_volume_is_mounted_by_digest_and_verified(spec: ServingSpec) -> None:
+    engine = pods(spec, "image-volume", registry_secret="pull", image_pull_secrets=["pull"])[0]
+    (adapter,) = [volume for volume in engine["volumes"] if volume["name"] == "adapter"]
+
+    assert adapter["image"]["reference"] == spec.image
+    (check,) = engine["initContainers"]
+    assert check["command"][-1] == "verify"
+    for container in (check, *engine["containers"]):
+        (mount,) = [mount for mount in container["volumeMounts"] if mount["name"] == "adapter"]
+        variables = {v["name"]: v["value"] for v in container["env"]}
+        assert mount["readOnly"]
+        assert variables["TUNEGATE_ADAPTER"] == f"{mount['mountPath']}/data"
+    # The node pulls it: credentials for that are the pod's, and nothing in it sees them.
+    assert engine["imagePullSecrets"] == [{"name": "pull"}]
+    assert "registry" not in {volume["name"] for volume in engine["volumes"]}
+
+
+def test_a_fetched_adapter_is_where_the_engine_looks_for_it(spec: ServingSpec) -> None:
+    engine = pods(spec, "init-container", registry_secret="pull")[0]
+    (fetch,) = engine["initContainers"]
+    (server,) = engine["containers"]
+    places = [{v["name"]: v["value"] for v in c["env"]}["TUNEGATE_ADAPTER"] for c in (fetch, server)]
+
+    assert fetch["command"][-1] == "fetch"
+    assert places == ["/adapter/files"] * 2
+    (mount,) = [mount for mount in fetch["volumeMounts"] if mount["name"] == "registry"]
+    assert mount["readOnly"]
 
 
 def test_gpus_are_asked_for_where_replicas_have_some(spec: ServingSpec) -> None:

@@ -120,10 +120,69 @@ RUNNING = {"running": {}}
         ),
         pytest.param(
             pod(container(waiting={"reason": "ContainerCreating"})),
-            [event("FailedMount", 'persistentvolumeclaim "cache" not found')],
-            'FailedMount: persistentvolumeclaim "cache" not found',
+            [event("FailedMount", "Unable to attach or mount volumes: timed out")],
+            "FailedMount: Unable to attach or mount volumes",
             60,
             id="volume",
+        ),
+        pytest.param(
+            pod(container(waiting={"reason": "ContainerCreating"})),
+            [
+                event("FailedMount", 'MountVolume.SetUp failed for volume "api-keys" : secret "k" not found'),
+                event("FailedMount", "Unable to attach or mount volumes: timed out"),
+            ],
+            'secret "k" not found; check TUNEGATE_CLUSTER_API_KEYS_SECRET',
+            5,
+            id="no such Secret of keys",
+        ),
+        pytest.param(
+            pod(container(waiting={"reason": "ContainerCreating"})),
+            [
+                event(
+                    "FailedMount",
+                    'MountVolume.SetUp failed for volume "registry" : references non-existent secret key: '
+                    ".dockerconfigjson",
+                )
+            ],
+            "dockerconfigjson; check TUNEGATE_CLUSTER_REGISTRY_SECRET",
+            5,
+            id="a Secret of another kind",
+        ),
+        pytest.param(
+            pod(
+                conditions=[
+                    UNSCHEDULABLE
+                    | {"message": '0/1 nodes are available: persistentvolumeclaim "models" not found.'}
+                ]
+            ),
+            [],
+            'persistentvolumeclaim "models" not found.; check TUNEGATE_CLUSTER_CACHE_CLAIM',
+            5,
+            id="no such claim",
+        ),
+        pytest.param(
+            pod(BACK_OFF),
+            [
+                event("Failed", 'Failed to pull image "reg/serve": 401 unauthorized'),
+                event("FailedToRetrieveImagePullSecret", "Unable to retrieve some image pull secrets (k)"),
+            ],
+            r"401 unauthorized; .*TUNEGATE_CLUSTER_IMAGE_PULL_SECRETS \(Unable .* secrets \(k\)\)",
+            0,
+            id="no such pull secret",
+        ),
+        pytest.param(
+            pod(container(0, None, terminated={"exitCode": 77})),
+            [],
+            "check the Secret that TUNEGATE_CLUSTER_REGISTRY_SECRET names",
+            0,
+            id="wrong credentials",
+        ),
+        pytest.param(
+            pod(container(3, {"exitCode": 75}, waiting={"reason": "CrashLoopBackOff"})),
+            [],
+            "got no answer from the registry",
+            60,
+            id="a registry that is away",
         ),
     ],
 )
@@ -186,6 +245,27 @@ def test_the_log_is_shown_under_the_trouble() -> None:
     assert said.startswith("deployment pet: pet-x (engine): keeps dying")
     assert said.endswith("The end of its log:\nRuntimeError: no")
     assert not trouble.previous
+
+
+@pytest.mark.parametrize(
+    ("log", "hinted"),
+    [
+        ("registry reg: can't be reached, tried 4 times ([Errno 111] Connection refused)", True),
+        ("OSError: [Errno 101] Network is unreachable", True),
+        ("ConnectTimeoutError: Connection to hub timed out. (connect timeout=10)", True),
+        ("socket.gaierror: [Errno -3] Temporary failure in name resolution", True),
+        ("TimeoutError: Timed out waiting for engine core processes to start", False),
+        ("", False),
+    ],
+    ids=["refused", "unreachable", "timed out", "no name", "of the engine itself", "no log"],
+)
+def test_whoever_reached_nobody_is_told_what_lets_them(log: str, hinted: bool) -> None:
+    trouble = find_trouble(pod(container(1, None, terminated={"exitCode": 1})), [], 15)
+    assert trouble is not None
+
+    said = str(given_up("pet", trouble, log))
+
+    assert ("its range is missing in TUNEGATE_CLUSTER_EGRESS" in said) == hinted
 
 
 def test_the_last_probe_is_the_newest() -> None:
