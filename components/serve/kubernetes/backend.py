@@ -35,6 +35,7 @@ from components.serve.kubernetes.rollout import (
     is_ending,
     is_ready,
     last_probe,
+    refusal_hint,
     refused_pods,
 )
 from components.serve.spec import ServingSpec
@@ -273,10 +274,9 @@ class KubernetesBackend(Backend):
             if found is None:
                 raise NotReady(f"deployment {name}: {part} was deleted while it started")
             if why := refused_pods(found):
-                hint = (
-                    "; kubectl apply -k manifests/base makes the accounts" if "serviceaccount" in why else ""
+                raise NotReady(
+                    f"deployment {name}: the API server refuses its pods: {why}{refusal_hint(why)}"
                 )
-                raise NotReady(f"deployment {name}: the API server refuses its pods: {why}{hint}")
         trouble = watch.hopeless(pods, events)
         if trouble is not None:
             log = ""

@@ -133,6 +133,13 @@ def refused_pods(deployment: Found) -> str:
     return ""
 
 
+def refusal_hint(why: str) -> str:
+    """Return what to do about a refusal of pods, where it is known."""
+    if "serviceaccount" in why:
+        return "; kubectl apply -k manifests/base makes the accounts"
+    return "; check TUNEGATE_CLUSTER_PRIORITY_CLASS" if "PriorityClass" in why else ""
+
+
 def last_probe(pod: Found, events: Sequence[Found]) -> str:
     """Return what the last failed probe of a pod said; empty if none failed."""
     said = [
