@@ -35,6 +35,7 @@ from components.serve.kubernetes.rollout import (
     is_ending,
     is_ready,
     last_probe,
+    never_ran,
     refusal_hint,
     refused_pods,
 )
@@ -231,6 +232,9 @@ class KubernetesBackend(Backend):
     def _wait_gone(self, name: str, component: Any) -> None:
         deadline = time.monotonic() + self._settings.drain_s + 60
         while left := self._pods(name, component):
+            for pod in filter(never_ran, left):
+                # Nothing of it needs time to end, and a kubelet that waits for a volume gives it two minutes.
+                self._cluster.delete("Pod", pod["metadata"]["name"], grace_s=0)
             if time.monotonic() > deadline:
                 names = ", ".join(pod["metadata"]["name"] for pod in left)
                 raise TunegateError(

@@ -112,6 +112,16 @@ def is_ending(pod: Found) -> bool:
     return bool(pod["metadata"].get("deletionTimestamp")) or _phase(pod) in ("Failed", "Succeeded")
 
 
+def never_ran(pod: Found) -> bool:
+    """Return whether no container of a pod, of those before the engine neither, was ever started."""
+    status = pod.get("status") or {}
+    own = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+    return _phase(pod) == "Pending" and not any(
+        set(found.get("state") or {}) - {"waiting"} or found.get("lastState") or found.get("restartCount")
+        for found in own
+    )
+
+
 def find_trouble(pod: Found, events: Sequence[Found], schedule_patience_s: float) -> Trouble | None:
     """Return what keeps a pod from being ready, or nothing while it is starting as it should."""
     if is_ready(pod) or is_ending(pod):

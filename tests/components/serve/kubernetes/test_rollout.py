@@ -11,6 +11,8 @@ from components.serve.kubernetes.rollout import (
     given_up,
     is_ready,
     last_probe,
+    never_ran,
+    refusal_hint,
     refused_pods,
 )
 
@@ -284,6 +286,37 @@ def test_a_pod_that_is_ending_is_not_ready() -> None:
 
     assert is_ready(pod(conditions=ready))
     assert not is_ready(pod(conditions=ready, deletionTimestamp="now"))
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (pod(), True),
+        (pod(container(waiting={"reason": "ContainerCreating"})), True),
+        (pod(container(**RUNNING)), False),
+        (pod(container(0, None, terminated={"exitCode": 1})), False),
+        (pod(container(1, {"exitCode": 1}, waiting={"reason": "CrashLoopBackOff"})), False),
+    ],
+    ids=["no node yet", "waits for a volume", "runs", "ended", "ran before"],
+)
+def test_a_pod_of_which_nothing_ever_ran_is_known(found: Found, expected: bool) -> None:
+    assert never_ran(found) == expected
+
+
+@pytest.mark.parametrize(
+    ("why", "hint"),
+    [
+        ('serviceaccount "tunegate-router" not found', "kubectl apply -k manifests/base"),
+        ("no PriorityClass with name serving was found", "TUNEGATE_CLUSTER_PRIORITY_CLASS"),
+        ("exceeded quota", ""),
+    ],
+    ids=["account", "priority class", "quota"],
+)
+def test_a_refusal_of_pods_says_what_to_do_where_that_is_known(why: str, hint: str) -> None:
+    said = refusal_hint(why)
+
+    assert hint in said
+    assert bool(hint) == bool(said)
 
 
 def test_pods_that_are_not_allowed_are_told() -> None:
