@@ -87,6 +87,9 @@ def test_engines_let_in_whoever_has_a_key_of_the_secret(
         assert workers(url) == [replica.url for replica in backend.replicas(spec.name)]
 
         put(ann="sk-ann-3")
+        # The kubelet looks at a pod again when it changes; by itself once in a minute or two.
+        pod = backend.replicas(spec.name)[0].name
+        kubectl("annotate", "pod", pod, "tests/touched=now", "--namespace", namespace)
         started, deadline = time.monotonic(), time.monotonic() + 150
         while True:
             with contextlib.suppress(OSError):
