@@ -250,13 +250,12 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, sta
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("CONTROL_IMAGE", "", "TUNEGATE_CLUSTER_CONTROL_IMAGE: is not set"),
         ("GPUS", "-1", "TUNEGATE_CLUSTER_GPUS: got '-1'"),
         ("MEMORY", "16 GB", "TUNEGATE_CLUSTER_MEMORY: got '16 GB'"),
         ("TOLERATIONS", "none", "wanted JSON"),
         ("EGRESS", '["registry.example"]', "TUNEGATE_CLUSTER_EGRESS.0: got 'registry.example'.*network"),
     ],
-    ids=["image", "GPUs", "memory", "JSON", "address range"],
+    ids=["GPUs", "memory", "JSON", "address range"],
 )
 def test_wrong_settings_are_named(
     name: str, value: str, words: str, monkeypatch: pytest.MonkeyPatch, state: Path
