@@ -14,6 +14,7 @@ import pytest
 from components.errors import InvalidInput
 from components.loadtest.client import ChatEndpoint, new_session
 from components.loadtest.client import ask as measure
+from components.loadtest.load import Load, LoadPlan
 from components.serve.local import LocalBackend
 from components.serve.spec import ServingSpec
 from pipelines.chat import converse
@@ -77,6 +78,35 @@ def test_the_load_and_the_chat_show_the_key(served: str, capsys: pytest.CaptureF
     assert measure(new_session(), endpoint, [{"role": "user", "content": "hello"}]).outcome == "ok"
     converse(served, "pet", "hello")
     assert "pet-keyed" in capsys.readouterr().out
+
+
+def test_a_load_shows_the_key_and_writes_it_nowhere(served: str, tmp_path: Path, home: Path) -> None:
+    """The key comes out of the settings' file, which Locust, in a directory of its own, wouldn't find."""
+    (home / "settings.env").write_text(f"TUNEGATE_API_KEY={KEY}\n")
+    plan = LoadPlan(
+        endpoint=ChatEndpoint(base_url=served, model_name="pet", max_tokens=4, timeout_s=20),
+        normal_prompts=[[{"role": "user", "content": "hello"}]],
+        long_prompts=[],
+        users=1,
+        long_users=0,
+        seconds=0.2,
+        log=tmp_path / "steady.requests.jsonl",
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("TUNEGATE_API_KEYS")
+        patch.chdir(home)
+        patch.setenv("TUNEGATE_HOME", ".")
+        load = Load(plan, tmp_path)
+    try:
+        while not load.finished():
+            time.sleep(0.05)
+    finally:
+        load.end()
+        (home / "settings.env").unlink()
+
+    assert {record.outcome for record in load.records} == {"ok"}
+    written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert KEY.encode() not in written
 
 
 def test_a_key_that_is_changed_counts_at_once(served: str, keys: Path) -> None:
