@@ -32,7 +32,7 @@ def versions(namespace: str, name: str) -> dict[str, tuple[int, str]]:
     """Return generation and resource version of everything that is applied for a deployment."""
     listed = kubectl(
         "get",
-        "deployments,services,poddisruptionbudgets",
+        "deployments,services,poddisruptionbudgets,networkpolicies",
         "--namespace",
         namespace,
         "--selector",
@@ -85,7 +85,7 @@ def test_a_second_apply_changes_nothing(
     backend.apply(champion)
 
     assert versions(namespace, champion.name) == before
-    assert len(before) == 5
+    assert len(before) == 7
 
 
 def test_another_spec_under_the_same_name_is_refused(
