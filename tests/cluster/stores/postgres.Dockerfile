@@ -1,0 +1,13 @@
+# Debian's PostgreSQL behind the contract of the official image: its user, its variables, its folders.
+ARG BASE_IMAGE
+FROM ${BASE_IMAGE}
+RUN groupadd --gid 999 postgres && useradd --uid 999 --gid 999 --home-dir /var/lib/postgresql postgres \
+ && apt-get update -qq \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql-15 \
+ && rm -rf /var/lib/apt/lists/* /var/lib/postgresql/15
+ENV PATH=/usr/lib/postgresql/15/bin:$PATH
+COPY postgres-entrypoint.sh /usr/local/bin/
+USER 999:999
+STOPSIGNAL SIGINT
+ENTRYPOINT ["sh", "/usr/local/bin/postgres-entrypoint.sh"]
+CMD ["postgres"]
