@@ -18,7 +18,7 @@ import yaml
 from tenacity import retry, stop_after_delay, wait_fixed
 
 from tests.cluster.conftest import kubectl
-from tests.manifests.rendering import KUSTOMIZATIONS, MANIFESTS
+from tests.manifests.rendering import KUSTOMIZATIONS, MANIFESTS, render
 
 STORES = Path(__file__).parent / "stores"
 IMAGES = {
@@ -57,8 +57,7 @@ def moved(folder: Path, kustomization: str, namespace: str, **fields: Any) -> li
     """Render a kustomization into another namespace."""
     config = {"namespace": namespace, "resources": [os.path.relpath(MANIFESTS / kustomization, folder)]}
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(config | fields))
-    rendered: list[dict[str, Any]] = list(yaml.safe_load_all(kubectl("kustomize", str(folder))))
-    return rendered
+    return list(yaml.safe_load_all(render(folder)))
 
 
 @pytest.mark.parametrize("kustomization", KUSTOMIZATIONS)
@@ -90,8 +89,8 @@ def mlflow(own_namespace: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
     kubectl("create", "namespace", name)
     volume = None
     try:
-        volume = make_volume(name)
         kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
+        volume = make_volume(name, own_namespace)
         literals = ["--from-literal=access-key-id=test", "--from-literal=secret-access-key=test"]
         kubectl("create", "secret", "generic", "mlflow-s3", "-n", name, *literals)
         password = "--from-literal=password=p@ss:/w%rd?#"  # which an address could not hold
@@ -114,6 +113,7 @@ def mlflow(own_namespace: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
         kubectl("delete", "namespace", name, "--wait=true", "--timeout=100s")
         if volume:
             kubectl("delete", "persistentvolume", volume)
+            on_node(own_namespace, f"rm -rf /data/{name}")
 
 
 def with_test_stores(folder: Path, namespace: str) -> list[dict[str, Any]]:
@@ -146,13 +146,18 @@ def with_test_stores(folder: Path, namespace: str) -> list[dict[str, Any]]:
     return moved(folder, "mlflow", namespace, resources=resources, **changed)
 
 
-def make_volume(namespace: str) -> str | None:
-    """Make a volume on the node for the database where the cluster makes none itself; return its name."""
+def make_volume(namespace: str, helpers: str) -> str | None:
+    """Make a volume on the node for the database where the cluster makes none itself; return its name.
+
+    Args:
+        namespace: Of the database; its folder on the node is called so.
+        helpers: A namespace in which a pod may run as root.
+    """
     classes = json.loads(kubectl("get", "storageclasses", "-o", "json"))["items"]
     default = "storageclass.kubernetes.io/is-default-class"
     if any(c["metadata"].get("annotations", {}).get(default) == "true" for c in classes):
         return None
-    name, path = f"{namespace}-database", f"/tmp/{namespace}"
+    name = f"{namespace}-database"
     claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": namespace}
     volume = {
         "apiVersion": "v1",
@@ -162,18 +167,18 @@ def make_volume(namespace: str) -> str | None:
             "capacity": {"storage": "20Gi"},
             "accessModes": ["ReadWriteOnce"],
             "persistentVolumeReclaimPolicy": "Retain",
-            "hostPath": {"path": path, "type": "DirectoryOrCreate"},
+            "hostPath": {"path": f"/tmp/{namespace}", "type": "Directory"},
             "claimRef": claim | {"name": "data-mlflow-database-0"},
         },
     }
     kubectl("apply", "-f", "-", stdin=yaml.safe_dump(volume))
     # fsGroup does not reach a folder of the node: it is given to PostgreSQL's user by hand.
-    on_node(namespace, path, "chown 999:999 /data")
+    on_node(helpers, f"mkdir /data/{namespace} && chown 999:999 /data/{namespace}")
     return name
 
 
-def on_node(namespace: str, path: str, command: str) -> None:
-    """Run a command as root with a folder of the node at /data."""
+def on_node(namespace: str, command: str) -> None:
+    """Run a command as root with the node's /tmp at /data."""
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -189,7 +194,7 @@ def on_node(namespace: str, path: str, command: str) -> None:
                     "volumeMounts": [{"name": "data", "mountPath": "/data"}],
                 }
             ],
-            "volumes": [{"name": "data", "hostPath": {"path": path, "type": "DirectoryOrCreate"}}],
+            "volumes": [{"name": "data", "hostPath": {"path": "/tmp"}}],
         },
     }
     kubectl("apply", "-n", namespace, "-f", "-", stdin=yaml.safe_dump(pod))

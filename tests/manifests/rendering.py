@@ -39,13 +39,17 @@ def kubectl() -> str:
     return found
 
 
-@functools.cache
-def rendered_text(kustomization: str) -> str:
-    """Return what a kustomization renders to."""
-    command = [kubectl(), "kustomize", str(MANIFESTS / kustomization)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+def render(folder: Path) -> str:
+    """Return what the kustomization in a folder renders to."""
+    done = subprocess.run([kubectl(), "kustomize", str(folder)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+@functools.cache
+def rendered_text(kustomization: str) -> str:
+    """Return what one of the shipped kustomizations renders to."""
+    return render(MANIFESTS / kustomization)
 
 
 def rendered(kustomization: str) -> list[Manifest]:

@@ -121,7 +121,7 @@ def fires(
     samples = [{"labels": f'{{severity="{s}"}}', "value": n} for s, n in counted.items()]
     test: dict[str, Any] = {
         "rule_files": [str(rules_file)],
-        "evaluation_interval": "1m",
+        "evaluation_interval": "5m" if at_minutes > 600 else "1m",
         "tests": [
             {
                 "interval": "1m",

@@ -1,6 +1,7 @@
 # Debian's PostgreSQL behind the contract of the official image: its user, its variables, its folders.
 ARG BASE_IMAGE
 FROM ${BASE_IMAGE}
+# hadolint ignore=DL3008
 RUN groupadd --gid 999 postgres && useradd --uid 999 --gid 999 --home-dir /var/lib/postgresql postgres \
  && apt-get update -qq \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql-15 \
