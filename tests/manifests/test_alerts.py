@@ -216,6 +216,16 @@ LOST = [
     ),
     ("nothing served", {}, []),
     ("retired an hour ago", {f'up{{component="live", {LIVE}}}': "1x5"}, []),
+    (
+        "another was promoted and the old one retired",
+        {
+            f'up{{component="live", {LIVE}}}': "1x50",
+            f'up{{component="engine", {LIVE}}}': "1x52",
+            f'up{{component="live", {CANDIDATE}}}': "_x50 1x10",
+            f'up{{component="engine", {CANDIDATE}}}': "1x60",
+        },
+        [],
+    ),
     ("one of two answers", UP | {f'up{{component="engine", {LIVE}, pod="z"}}': "0x60"}, []),
 ]
 
