@@ -1,5 +1,6 @@
 # Debian's PostgreSQL behind the contract of the official image: its user, its variables, its folders.
-ARG BASE_IMAGE
+#   buildah bud -f tests/cluster/stores/postgres.Dockerfile -t tunegate-test/postgres tests/cluster/stores
+ARG BASE_IMAGE=docker.io/library/debian:bookworm-slim
 FROM ${BASE_IMAGE}
 # hadolint ignore=DL3008
 RUN groupadd --gid 999 postgres && useradd --uid 999 --gid 999 --home-dir /var/lib/postgresql postgres \
