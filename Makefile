@@ -1,5 +1,7 @@
 # One verb a target. `make` lists them.
 PYTHON ?= python3.11
+# Most tests wait more than they compute.
+TEST_WORKERS ?= 3
 PRESET ?= pipelines/presets/petstore.yaml
 BIN := .venv/bin
 UV_PIN := $(BIN)/uv pip compile --python-version 3.11 \
@@ -23,13 +25,14 @@ setup: .venv/installed  ## install everything into .venv (Python 3.11 is all tha
 run: setup  ## the whole release from the pet store's dataset to its promoted endpoint
 	@$(BIN)/tunegate run --preset $(PRESET)
 
-test: setup lint  ## lint, types, unit tests, then the real thing on a smaller preset
-	@$(BIN)/python -m pytest
+test: setup lint  ## lint, types and every test, the real thing on a smaller preset included
+	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup
 
 lint: setup  ## style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/hadolint containers/*/Dockerfile tests/cluster/Dockerfile
 
 bench: setup  ## speed, as ratios measured side by side
 	@for bench in tests/bench/bench_*.py; do $(BIN)/python $$bench || exit 1; done
@@ -40,9 +43,11 @@ lock: setup  ## pin every package anew from pyproject.toml; torch loses its loca
 	@sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' containers/local/requirements-*.txt
 	@$(UV_PIN) containers/control/requirements.in -c containers/local/requirements-cpu.txt -o containers/control/requirements.txt
 	@$(UV_PIN) containers/mlflow/requirements.in -c containers/local/requirements-cpu.txt -o containers/mlflow/requirements.txt
-	@for device in cpu gpu; do $(UV_PIN) containers/serve/requirements.in containers/serve/requirements-$$device.in \
-	  -c containers/local/requirements-$$device.txt -o containers/serve/requirements-$$device.txt || exit 1; done
-	@sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' containers/serve/requirements-*.txt
+	@for image in serve train; do for device in cpu gpu; do \
+	  $(UV_PIN) containers/$$image/requirements.in containers/$$image/requirements-$$device.in \
+	    -c containers/local/requirements-$$device.txt -o containers/$$image/requirements-$$device.txt || exit 1; \
+	  done; done
+	@sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' containers/*/requirements-*.txt
 
 clean: setup  ## stop what runs and delete all state
 	@$(BIN)/tunegate down

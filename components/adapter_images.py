@@ -87,6 +87,19 @@ def push_adapter(
     )
 
 
+def check_repository(repository: str) -> None:
+    """Refuse a repository that adapters can't be pushed to; nothing is stored in it.
+
+    Args:
+        repository: As `push_adapter` takes it.
+
+    Raises:
+        InvalidInput: There is no such repository.
+        TunegateError: The registry refuses or can't be reached.
+    """
+    _store(repository).check()
+
+
 def pull_adapter(reference: str, adapter_digest: str, target: Path) -> Path:
     """Unpack an adapter out of its image into `target` and verify every digest on the way.
 

@@ -61,6 +61,9 @@ class Config(BaseModel):
 class ImageStore(Protocol):
     """A place that keeps images: a layout on disk or a repository of a registry."""
 
+    def check(self) -> None:
+        """Refuse a place that nothing can be stored in."""
+
     def put_blob(self, content: Path, descriptor: Descriptor) -> None:
         """Store a blob; one that is there already is left as it is."""
 

@@ -5,6 +5,7 @@ Format: the OCI Image Format Specification 1.1, image-layout.md.
 
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,12 @@ class ImageLayout:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.expanduser().resolve()
+
+    def check(self) -> None:
+        """Refuse a directory that can't be written."""
+        nearest = next(path for path in (self.folder, *self.folder.parents) if path.exists())
+        if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+            raise InvalidInput(f"oci:{self.folder}", [f"{nearest} is no directory that can be written"])
 
     def put_blob(self, content: Path, descriptor: Descriptor) -> None:
         """Store a blob; one that is there whole is left as it is, a damaged one is replaced."""

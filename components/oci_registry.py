@@ -1,10 +1,12 @@
 """Images in a registry, over the OCI Distribution protocol as oras speaks it."""
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urljoin
 
 import requests
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
@@ -50,6 +52,18 @@ class RegistryRepository:
             )
         self.name, self.host = name, found["host"]
         self._client = RegistryClient(self.host, found["path"])
+
+    def check(self) -> None:
+        """Refuse a repository that we may not push to: an upload is begun and given up."""
+        begun = self._persist(
+            lambda: self._client.do_request(
+                f"{self._client.prefix}://{self._client.repository.upload_blob_url()}", "POST"
+            )
+        )
+        place = urljoin(begun.url, begun.headers.get("Location", ""))
+        # A registry that can't be told drops it by itself after a while.
+        with contextlib.suppress(TunegateError, Unavailable, requests.RequestException):
+            self._client.do_request(place, "DELETE")
 
     def put_blob(self, content: Path, descriptor: Descriptor) -> None:
         """Upload a blob that the repository does not have yet."""

@@ -16,6 +16,7 @@ IMAGE_DIGEST_TAG = "tunegate.image_digest"
 ADAPTER_DIGEST_TAG = "tunegate.adapter_digest"
 BASE_MODEL_TAG = "tunegate.base_model"
 SERVING_SPEC_TAG = "tunegate.serving_spec"
+SERVING_TARGET_TAG = "tunegate.serving_target"
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class RegisteredAdapter:
         base_model: The base model reference that it was trained on.
         run_id: The MLflow run that registered it.
         serving_spec: The `ServingSpec` it was promoted with, as JSON; empty before it was champion.
+        serving_target: Where it is or was served: `local` or `kubernetes`.
     """
 
     model_name: str
@@ -39,6 +41,7 @@ class RegisteredAdapter:
     base_model: str
     run_id: str
     serving_spec: str
+    serving_target: str
 
 
 def register(
@@ -97,7 +100,7 @@ def version_of(client: "MlflowClient", model_name: str, image: str) -> Registere
 
 
 def set_champion(
-    client: "MlflowClient", model_name: str, version: str, serving_spec_json: str
+    client: "MlflowClient", model_name: str, version: str, serving_spec_json: str, serving_target: str
 ) -> RegisteredAdapter:
     """Make a version the champion, keep the former one as `previous` and verify both.
 
@@ -108,6 +111,7 @@ def set_champion(
         model_name: The registered model.
         version: The version to promote; it was made by `register`.
         serving_spec_json: What it is served with, so that a roll-back can serve it again.
+        serving_target: Where that is.
 
     Raises:
         TunegateError: There is no such version, or the registry does not say afterwards what was asked.
@@ -116,6 +120,7 @@ def set_champion(
     aliases = _aliases(client, model_name)
     former = aliases.get(CHAMPION)
     client.set_model_version_tag(model_name, adapter.version, SERVING_SPEC_TAG, serving_spec_json)
+    client.set_model_version_tag(model_name, adapter.version, SERVING_TARGET_TAG, serving_target)
     expected_previous = aliases.get(PREVIOUS)
     if former and former != adapter.version:
         # Before the champion moves: a crash in between leaves the live adapter named by both aliases.
@@ -125,25 +130,6 @@ def set_champion(
     if aliases.get(CANDIDATE) == adapter.version:
         client.delete_registered_model_alias(model_name, CANDIDATE)
     return _verified(client, model_name, adapter.version, expected_previous)
-
-
-def swap_champion_and_previous(client: "MlflowClient", model_name: str) -> RegisteredAdapter:
-    """Make the previous champion the champion again and the present one the previous; return the new one.
-
-    Raises:
-        TunegateError: There is nothing to go back to, or the registry does not say afterwards what was
-            asked.
-    """
-    aliases = _aliases(client, model_name)
-    present, former = aliases.get(CHAMPION), aliases.get(PREVIOUS)
-    if not present or not former or present == former:
-        raise TunegateError(
-            f"{model_name}: no previous champion to go back to; "
-            "there is one once a second adapter has been promoted"
-        )
-    client.set_registered_model_alias(model_name, CHAMPION, former)
-    client.set_registered_model_alias(model_name, PREVIOUS, present)
-    return _verified(client, model_name, former, present)
 
 
 def _verified(
@@ -224,6 +210,7 @@ def _registered(version: "ModelVersion") -> RegisteredAdapter:
         base_model=tags[BASE_MODEL_TAG],
         run_id=version.run_id or "",
         serving_spec=tags.get(SERVING_SPEC_TAG, ""),
+        serving_target=tags.get(SERVING_TARGET_TAG, "local"),
     )
 
 

@@ -69,6 +69,7 @@ class ClusterSettings(BaseSettings):
         description="PersistentVolumeClaim, best ReadWriteMany, for models and compiled kernels. "
         "Empty: each pod downloads and compiles for itself.",
     )
+    router_cpu: str = Field("100m", pattern=QUANTITY, description="Cores that a router is promised.")
     router_replicas: int = Field(2, ge=1, le=16, description="Copies of each deployment's router.")
     max_start_s: int = Field(1800, ge=10, description="Longest start of a replica, model download included.")
     drain_s: int = Field(120, ge=10, description="Longest wait for requests in flight when a pod ends.")
@@ -94,11 +95,4 @@ def load_cluster_settings() -> ClusterSettings:
         raise InvalidInput("settings of the cluster", problems) from error
     except SettingsError as error:
         raise InvalidInput("settings of the cluster", [f"{error}; wanted JSON"]) from error
-    missing = [name for name in ("control_image", "serve_image") if not getattr(settings, name)]
-    if missing:
-        problems = [
-            f"{prefix}{name.upper()}: is not set; build the image from containers/ and name it by digest"
-            for name in missing
-        ]
-        raise InvalidInput("settings of the cluster", problems)
     return settings

@@ -35,6 +35,7 @@ def run(
     from pipelines.follow import following
     from pipelines.local import run_release
     from pipelines.params import load_params
+    from pipelines.status import result_view
 
     named = {"dataset": dataset, "eval_dataset": eval_dataset, "base_model": base_model}
     console = Console(highlight=False)
@@ -43,7 +44,8 @@ def run(
         params = load_params(preset, overrides)
         with following(console) as follow:
             result = run_release(params, use_cache=cache, follow=follow)
-        _show_result(console, result, params.model_name)
+        for line in result_view(result, params):
+            console.print(line, soft_wrap=True, markup=False)  # a wrapped command can't be copied
     raise typer.Exit(EXIT_CODES[result.ending])
 
 
@@ -64,14 +66,32 @@ def params() -> None:
 
 
 @app.command()
-def status() -> None:
+def settings() -> None:
+    """List every setting of this machine and of the cluster with its value and what it does."""
+    from rich.console import Console
+
+    from pipelines.settings_view import settings_view
+
+    with _errors():
+        Console(highlight=False).print(settings_view())
+
+
+@app.command()
+def status(
+    watch: Annotated[bool, typer.Option("--watch", help="Go on showing it, until Ctrl-C.")] = False,
+) -> None:
     """Show what is deployed, what takes the live traffic, and the last releases."""
     from rich.console import Console
 
+    from pipelines.follow import refreshing
     from pipelines.status import status_view
 
+    console = Console(highlight=False)
     with _errors():
-        Console(highlight=False).print(status_view())
+        if watch:
+            refreshing(console, status_view)
+        else:
+            console.print(status_view())
 
 
 @app.command()
@@ -113,7 +133,7 @@ def rollback(
     from pipelines.status import only_model
 
     with _errors(), exclusive("tunegate rollback"):
-        roll_back("local", only_model(model), ready_timeout_s, typer.echo)
+        roll_back(only_model(model), ready_timeout_s, typer.echo)
 
 
 @app.command()
@@ -122,23 +142,32 @@ def up(
     ready_timeout_s: Annotated[int, typer.Option(min=1, help="Longest wait for it to be ready.")] = 420,
 ) -> None:
     """Serve the champion again after `down` or a reboot."""
-    from components.serve.local import LocalBackend
     from pipelines.lock import exclusive
-    from pipelines.status import only_model
+    from pipelines.status import champions_backend, only_model
 
     with _errors(), exclusive("tunegate up"):
-        name, backend = only_model(model), LocalBackend()
+        name = only_model(model)
+        backend = champions_backend(name)
         backend.restore(name, ready_timeout_s)
         typer.echo(f"{name} is served at {backend.live_endpoint(name)}/v1")
 
 
 @app.command()
-def down() -> None:
+def down(
+    model: Annotated[
+        str | None, typer.Option("--model", help="Stop this model only, wherever it is served.")
+    ] = None,
+) -> None:
     """Stop everything that serves on this machine; releases, images and cards stay."""
     from components.serve.local import LocalBackend
     from pipelines.lock import exclusive
+    from pipelines.status import stop_model
 
     with _errors(), exclusive("tunegate down"):
+        if model is not None:
+            stop_model(model)
+            typer.echo(f"{model} is stopped; `tunegate up --model {model}` serves it again.")
+            return
         LocalBackend().shutdown()
         typer.echo(
             "Nothing of Tunegate runs on this machine any more; `tunegate up` serves the champion again."
@@ -193,14 +222,6 @@ def _errors() -> Iterator[None]:
 def _fail(text: str) -> NoReturn:
     typer.secho(f"error: {text}", fg=typer.colors.RED, err=True)
     raise typer.Exit(1)
-
-
-def _show_result(console: Any, result: Any, model_name: str) -> None:
-    """Close a run: what was found, where the card is, and how to ask the model."""
-    from pipelines.status import result_view
-
-    for line in result_view(result, model_name):
-        console.print(line, soft_wrap=True, markup=False)  # a wrapped command can't be copied
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
@@ -19,6 +19,7 @@ MARKS: dict[Kind, tuple[str, str]] = {
     "refused": ("✗", "red"),
     "failed": ("✗", "red"),
 }
+REFRESH_S = 1.0
 
 
 @dataclass
@@ -28,6 +29,23 @@ class StageView:
     kind: Kind | None = None
     text: str = ""
     started: float = field(default_factory=time.monotonic)
+
+
+def refreshing(console: Console, draw: Callable[[], RenderableType]) -> None:
+    """Show a view until Ctrl-C: redrawn in a terminal, printed whenever it has changed elsewhere."""
+    if console.is_terminal:
+        with Live(draw(), console=console, auto_refresh=False) as live:
+            while True:
+                time.sleep(REFRESH_S)
+                live.update(draw(), refresh=True)
+    shown = ""
+    while True:
+        with console.capture() as captured:
+            console.print(draw())
+        if captured.get() != shown:
+            shown = captured.get()
+            console.out(f"{time.strftime('%H:%M:%S')}\n{shown}", highlight=False)
+        time.sleep(REFRESH_S)
 
 
 @contextmanager

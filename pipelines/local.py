@@ -15,8 +15,11 @@ from types import FrameType
 from typing import Literal
 
 from components import progress
+from components.adapter_images import check_repository
 from components.errors import InvalidInput, TunegateError
 from components.models import check_base_model
+from components.serve.backend import serving_backend
+from components.serve.spec import deployment_name
 from components.settings import home
 from components.storage import content_digest
 from pipelines.lock import exclusive, holder
@@ -53,9 +56,9 @@ def run_release(
         InvalidInput: Every problem with the parameters that can be known before anything is started.
         Busy: Another command is changing the same state directory.
     """
-    params = preflight(params)
     release_id = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     with exclusive(f"release {release_id}"):
+        params = preflight(params)
         retire_leftovers(params.serving_target)
         folder = home() / "releases" / release_id
         folder.mkdir(parents=True)
@@ -78,7 +81,8 @@ def preflight(params: ReleaseParams) -> ReleaseParams:
     """Refuse what would fail later, all of it at once; return the parameters with the dataset's digest.
 
     Raises:
-        InvalidInput: A dataset can't be read, or there is no such base model.
+        InvalidInput: A dataset can't be read, there is no such base model, the image can't be pushed, or
+            the model can't be served there.
     """
     problems, digests = [], []
     named = {"dataset": params.dataset, "eval_dataset": params.eval_dataset}
@@ -88,10 +92,18 @@ def preflight(params: ReleaseParams) -> ReleaseParams:
             digests.append(content_digest(name))
         except InvalidInput as error:
             problems += [f"{key} {named[key]}: {problem}" for problem in error.problems]
-    try:
-        check_base_model(params.base_model)
-    except InvalidInput as error:
-        problems += [f"{error.what}: {problem}" for problem in error.problems]
+    checks: list[Callable[[], None]] = [
+        lambda: check_base_model(params.base_model),
+        lambda: check_repository(params.image_repository),
+        lambda: serving_backend(params.serving_target).check(params.model_name),
+    ]
+    for check in checks:
+        try:
+            check()
+        except InvalidInput as error:
+            problems += [f"{error.what}: {problem}" for problem in error.problems]
+        except TunegateError as error:
+            problems.append(str(error))
     if problems:
         raise InvalidInput("parameters", problems)
     return params.model_copy(update={**paths, "dataset_digest": "+".join(digests)})
@@ -106,9 +118,6 @@ def retire_leftovers(serving_target: str) -> None:
 
     A cluster is shared: there, only what the releases of this state directory have left.
     """
-    from components.serve.backend import serving_backend
-    from components.serve.spec import deployment_name
-
     backend = serving_backend(serving_target)
     releases = [folder.name for folder in (home() / "releases").glob("*")]
     for spec in backend.deployments():

@@ -1,17 +1,20 @@
-"""What is deployed on this machine and how the releases ended, for the terminal."""
+"""What is deployed and how the releases ended, for the terminal."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from components import tracking
+from components import registry, tracking
 from components.errors import InvalidInput, TunegateError
-from components.serve.local import LocalBackend
+from components.serve.backend import Backend, serving_backend
+from components.serve.spec import ServingSpec
 from components.settings import home
 from pipelines.local import ReleaseResult, last_log_lines, running_release
+from pipelines.params import ReleaseParams
 
 COLOURS = {
     "passed": "green",
@@ -29,14 +32,36 @@ RELEASES_SHOWN = 8
 
 
 def status_view() -> RenderableType:
-    """Draw what serves and the last releases."""
-    return Group(_deployments(LocalBackend()), "", _releases())
+    """Draw what serves, wherever releases are served, and the last releases."""
+    parts: list[RenderableType] = []
+    for target in _targets():
+        try:
+            parts += [_deployments(target), ""]
+        except TunegateError as error:  # a cluster that is away hides nothing else
+            parts += [Text(f"{target}: {error}", style="red"), ""]
+    return Group(*parts, _releases())
 
 
-def _deployments(backend: LocalBackend) -> RenderableType:
+def _targets() -> list[str]:
+    """Return where releases were to be served, this machine first."""
+    client = tracking.client()
+    champions = [registry.champion(client, name) for name in registry.champion_names(client)]
+    targets = {champion.serving_target for champion in champions if champion}
+    targets |= {_params(release)["serving_target"] for release in _shown_releases()}
+    return ["local", *sorted(targets - {"local"})]
+
+
+def _deployments(target: str) -> RenderableType:
+    backend = serving_backend(target)
     specs = backend.deployments()
+    if not specs and target != "local":
+        return "Nothing is deployed on the cluster."
     if not specs:
         return "Nothing is deployed; `tunegate run` makes a release, `tunegate up` serves the champion again."
+    return _table(backend, specs)
+
+
+def _table(backend: Backend, specs: list[ServingSpec]) -> RenderableType:
     table = Table("deployment", "role", "replica", "state", "endpoint", box=None, padding=(0, 2, 0, 0))
     for column in table.columns:
         column.overflow = "fold"  # a name that is cut off can't be copied
@@ -57,15 +82,24 @@ def _releases() -> RenderableType:
     from components.release.closing import outcome
 
     running = running_release()
-    releases = [path.name for path in _release_folders()][:RELEASES_SHOWN]
+    releases = _shown_releases()
     if not releases:
         return "No release yet."
     table = Table("release", "outcome", "model", box=None, padding=(0, 2, 0, 0))
     for release in releases:
-        params = json.loads((home() / "releases" / release / "params.json").read_text(encoding="utf-8"))
         ended = "running" if release == running else outcome(release)
-        table.add_row(release, Text(ended, style=COLOURS[ended]), params["model_name"])
+        table.add_row(release, Text(ended, style=COLOURS[ended]), _params(release)["model_name"])
     return table
+
+
+def _shown_releases() -> list[str]:
+    return [path.name for path in _release_folders()][:RELEASES_SHOWN]
+
+
+def _params(release: str) -> dict[str, Any]:
+    path = home() / "releases" / release / "params.json"
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def _release_folders() -> list[Path]:
@@ -99,9 +133,7 @@ def only_model(model: str | None) -> str:
     Raises:
         InvalidInput: There is no such model, or several and none was named.
     """
-    from components.registry import champion_names
-
-    names = champion_names(tracking.client())
+    names = registry.champion_names(tracking.client())
     if model is None and len(names) == 1:
         return names[0]
     if not names:
@@ -111,19 +143,40 @@ def only_model(model: str | None) -> str:
     return model
 
 
+def champions_backend(model_name: str) -> Backend:
+    """Return the back end on which a model's champion is served."""
+    champion = registry.champion(tracking.client(), model_name)
+    return serving_backend(champion.serving_target if champion else "local")
+
+
 def served_model(model: str | None) -> tuple[str, str]:
     """Return the live endpoint (without `/v1`) and the name of a model that is served.
 
     Raises:
         TunegateError: Nothing of that name is served.
     """
-    name, backend = only_model(model), LocalBackend()
+    name = only_model(model)
+    backend = champions_backend(name)
     if backend.champion(name) is None:
         raise TunegateError(f"{name} is not being served: `tunegate up` starts it")
     return backend.live_endpoint(name), name
 
 
-def result_view(result: ReleaseResult, model_name: str) -> list[Text | str]:
+def stop_model(model: str) -> None:
+    """Stop the replicas of a model's champion, wherever it is served; it stays the champion.
+
+    Raises:
+        TunegateError: Nothing of that name is served.
+    """
+    name = only_model(model)
+    backend = champions_backend(name)
+    serving = backend.champion(name)
+    if serving is None:
+        raise TunegateError(f"{name} is not being served")
+    backend.scale(serving.name, 0)
+
+
+def result_view(result: ReleaseResult, params: ReleaseParams) -> list[Text | str]:
     """Return how a release ended, line by line: its checks, its card and how to ask the model."""
     from components.release.curl import curl_command
     from components.release.facts import read_examples
@@ -138,7 +191,7 @@ def result_view(result: ReleaseResult, model_name: str) -> list[Text | str]:
         parts += ["The end of its log:", *(Text(line) for line in last_log_lines(result.log))]
     parts += ["", f"card      {result.card}", f"log       {result.log}"]
     if result.ending == "promoted":
-        endpoint = LocalBackend().live_endpoint(model_name)
+        endpoint = serving_backend(params.serving_target).live_endpoint(params.model_name)
         parts += [f"endpoint  {endpoint}/v1", "", "Ask it:", ""]
-        parts.append(curl_command(endpoint, model_name, read_examples(client, stages)))
+        parts.append(curl_command(endpoint, params.model_name, read_examples(client, stages)))
     return parts

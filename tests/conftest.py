@@ -8,6 +8,14 @@ import pytest
 from components import tracking
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Deal files out to the workers of pytest-xdist; real engines to one, first, since they take longest."""
+    for item in items:
+        group = "engines" if item.get_closest_marker("e2e") else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: (not item.get_closest_marker("e2e"), "cluster" not in item.path.parts))
+
+
 @pytest.fixture(scope="session")
 def tracking_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow database whose tables are made once a test session."""

@@ -34,8 +34,8 @@ class EvaluateConfig(BaseModel):
 
 def compare(
     config: EvaluateConfig, adapter_path: Path, eval_path: Path, scores_path: Path, stage: Stage
-) -> str:
-    """Evaluate an adapter against its base model and return the adapter's digest.
+) -> Scores:
+    """Evaluate an adapter against its base model.
 
     Both models answer the same held-out prompts greedily, and the guard set, whose general questions
     show what fine-tuning made the model forget.
@@ -78,7 +78,7 @@ def compare(
     )
     scores.write(scores_path)
     record(scores, config.seed, stage)
-    return digest
+    return scores
 
 
 def pick_rows(rows: Sequence[Conversation], most: int, seed: int) -> list[Conversation]:

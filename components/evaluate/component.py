@@ -30,8 +30,9 @@ def evaluate(
     )
     upstream = [eval_set.metadata, adapter.metadata]
     with tracking.stage("evaluate", config.model_dump(), upstream=upstream) as stage:
-        digest = compare(config, Path(adapter.path), Path(eval_set.path), Path(scores.path), stage)
-    scores.metadata.update({tracking.RUN_KEY: stage.run_id, "adapter_digest": digest})
+        compared = compare(config, Path(adapter.path), Path(eval_set.path), Path(scores.path), stage)
+    evaluated = {"adapter_digest": compared.adapter_digest, "base_revision": compared.base_revision}
+    scores.metadata.update({tracking.RUN_KEY: stage.run_id, **evaluated})
     for name, value in stage.record.metrics.items():
         metrics.log_metric(name, value)
     # KFP keeps metrics as metadata alone; its local cache takes an output without a file for a lost one.

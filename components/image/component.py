@@ -21,6 +21,7 @@ def push_image(
 
     config = ImageConfig(
         base_model=base_model,
+        base_revision=scores.metadata["base_revision"],
         model_name=model_name,
         image_repository=image_repository,
         evaluated_digest=scores.metadata["adapter_digest"],

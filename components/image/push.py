@@ -9,7 +9,6 @@ from components import registry, tracking
 from components.adapter_images import PushedImage, pull_adapter, push_adapter
 from components.adapters import adapter_digest
 from components.errors import DigestMismatch
-from components.models import prepare_base_model
 from components.settings import home
 
 MIB = 1 << 20
@@ -21,6 +20,7 @@ class ImageConfig(BaseModel):
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
     base_model: str = Field(description="Base model reference that the adapter was trained on.")
+    base_revision: str = Field(description="The hub's commit or the digest of the files of that model.")
     model_name: str = Field(description="Name that the adapter is registered under.")
     image_repository: str = Field(description="Registry repository (host/name); empty: a layout on disk.")
     evaluated_digest: str = Field(description="Digest of the adapter that was evaluated.")
@@ -72,7 +72,7 @@ def annotations(config: ImageConfig) -> dict[str, str]:
         "org.opencontainers.image.description": f"LoRA adapter of {config.base_model}",
         "sh.kaito.model.name": config.base_model,
         "ai.tunegate.base-model": config.base_model,
-        "ai.tunegate.base-model-revision": prepare_base_model(config.base_model).revision,
+        "ai.tunegate.base-model-revision": config.base_revision,
         "ai.tunegate.dataset-fingerprint": config.dataset_fingerprint,
         "ai.tunegate.evaluation-run": config.evaluation_run,
         "ai.tunegate.adapter-digest": config.evaluated_digest,

@@ -48,7 +48,7 @@ def promote_candidate(
         stage.client,
         spec,
         lambda: registry.set_champion(
-            stage.client, spec.model_name, registered.version, spec.model_dump_json()
+            stage.client, spec.model_name, registered.version, spec.model_dump_json(), serving_target
         ),
     )
     stage.metric("switch_s", time.monotonic() - started)

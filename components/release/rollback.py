@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from components import registry, tracking
 from components.errors import DigestMismatch, TunegateError
 from components.release.traffic import switch_traffic
-from components.serve.backend import Backend, Replica, serving_backend
+from components.serve.backend import Backend, serving_backend
+from components.serve.narration import narrator
 from components.serve.spec import ServingSpec
 
 
@@ -30,15 +31,13 @@ class RolledBack:
     seconds: float
 
 
-def roll_back(
-    serving_target: str, model_name: str, ready_timeout_s: float, say: Callable[[str], None]
-) -> RolledBack:
+def roll_back(model_name: str, ready_timeout_s: float, say: Callable[[str], None]) -> RolledBack:
     """Deploy the previous champion out of its image, switch traffic and alias to it, retire the present one.
 
     The present champion serves until the previous one is ready. A second roll-back undoes the first.
+    It happens where the present champion is served.
 
     Args:
-        serving_target: Where the model is served.
         model_name: Which model.
         ready_timeout_s: Longest wait for the previous champion to be ready.
         say: Called with one line a step.
@@ -48,18 +47,25 @@ def roll_back(
         DigestMismatch: Its image holds another adapter than the registry says; nothing was changed.
     """
     started = time.monotonic()
-    client, backend = tracking.client(), serving_backend(serving_target)
+    client = tracking.client()
     present = registry.champion(client, model_name)
     target = registry.previous(client, model_name)
-    if target is None:
+    if present is None or target is None or present.version == target.version:
         known = f"version {present.version} is its only champion so far" if present else "it has no champion"
         raise TunegateError(f"{model_name} can't be rolled back: {known}; `tunegate run` makes a release")
-    spec = _spec_of(target)
+    backend, spec = serving_backend(present.serving_target), _spec_of(target)
     serving = backend.champion(model_name)
     _deploy(backend, spec, serving, ready_timeout_s, say)
     say(f"switch traffic to version {target.version}")
     try:
-        switch_traffic(backend, client, spec, lambda: registry.swap_champion_and_previous(client, model_name))
+        switch_traffic(
+            backend,
+            client,
+            spec,
+            lambda: registry.set_champion(
+                client, model_name, target.version, spec.model_dump_json(), present.serving_target
+            ),
+        )
     except BaseException:
         _retire_unless_serving(backend, spec)
         raise
@@ -68,7 +74,7 @@ def roll_back(
         backend.retire(serving.name)
     rolled_back = RolledBack(
         model_name=model_name,
-        from_version=present.version if present else "",
+        from_version=present.version,
         to_version=target.version,
         endpoint=backend.live_endpoint(model_name),
         seconds=time.monotonic() - started,
@@ -103,27 +109,12 @@ def _deploy(
     say(f"deploy {spec.name} from {spec.image}")
     try:
         backend.apply(spec)
-        seconds = backend.wait_ready(spec.name, ready_timeout_s, _narrator(say))
+        seconds = backend.wait_ready(spec.name, ready_timeout_s, narrator(say))
         say(f"ready after {seconds:.0f} s")
     except BaseException:
         if serving is None or serving.name != spec.name:
             _retire_unless_serving(backend, spec)
         raise
-
-
-def _narrator(say: Callable[[str], None]) -> Callable[[list[Replica]], None]:
-    """Return what says how many replicas are ready, whenever that has changed."""
-    said = ""
-
-    def narrate(replicas: list[Replica]) -> None:
-        nonlocal said
-        ready = sum(replica.state == "ready" for replica in replicas)
-        text = f"{ready} of {len(replicas)} replicas are ready"
-        if text != said:
-            said = text
-            say(text)
-
-    return narrate
 
 
 def _retire_unless_serving(backend: Backend, spec: ServingSpec) -> None:

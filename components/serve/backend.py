@@ -26,6 +26,14 @@ class Backend(ABC):
     """Runs deployments of adapters, side by side, and sends live traffic to one of them per model name."""
 
     @abstractmethod
+    def check(self, model_name: str) -> None:
+        """Refuse what would stop a release of a model from being deployed or promoted here.
+
+        Raises:
+            InvalidInput: Everything that stands in the way and can be known beforehand.
+        """
+
+    @abstractmethod
     def apply(self, spec: ServingSpec) -> None:
         """Start what the spec describes beside whatever serves already; a second call changes nothing.
 
@@ -79,6 +87,16 @@ class Backend(ABC):
         """Send the live traffic of the deployment's model name to it; requests in flight are finished.
 
         What served before keeps running until it is retired.
+        """
+
+    @abstractmethod
+    def restore(self, model_name: str, timeout_s: float) -> None:
+        """Bring the champion of a model name back after it was stopped.
+
+        Raises:
+            TunegateError: Nothing was promoted under this name.
+            InvalidInput: Somebody else has taken the place of the live endpoint.
+            NotReady: The champion did not become ready.
         """
 
     @abstractmethod

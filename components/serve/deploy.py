@@ -2,17 +2,15 @@
 
 import json
 import tempfile
-import time
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
 from components import tracking
 from components.adapter_images import PushedImage, pull_adapter
-from components.serve.backend import Replica, serving_backend
+from components.serve.backend import serving_backend
+from components.serve.narration import narrator
 from components.serve.spec import ServingSpec, deployment_name
-
-SAY_EVERY_S = 5
 
 
 class DeployConfig(BaseModel):
@@ -55,7 +53,7 @@ def deploy_candidate(config: DeployConfig, image_path: Path, stage: tracking.Sta
     stage.say(f"starting {spec.replicas} replicas of {spec.name}")
     try:
         backend.apply(spec)
-        ready_s = backend.wait_ready(spec.name, config.ready_timeout_s, _Narrator(stage))
+        ready_s = backend.wait_ready(spec.name, config.ready_timeout_s, narrator(stage.say))
         endpoint = backend.endpoint(spec.name)
     except BaseException:
         stage.say(f"{spec.name} did not become ready and is taken down")
@@ -75,15 +73,3 @@ def _adapter_rank(reference: str, adapter_digest: str) -> int:
         settings = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
     ranks: list[int] = [settings["r"], *(settings.get("rank_pattern") or {}).values()]
     return max(ranks)
-
-
-class _Narrator:
-    """Says how the replicas stand, every few seconds."""
-
-    def __init__(self, stage: tracking.Stage) -> None:
-        self._stage, self._next_s = stage, time.monotonic() + SAY_EVERY_S
-
-    def __call__(self, replicas: list[Replica]) -> None:
-        if time.monotonic() >= self._next_s:
-            self._stage.say(", ".join(f"{replica.name} {replica.state}" for replica in replicas))
-            self._next_s = time.monotonic() + SAY_EVERY_S

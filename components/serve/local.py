@@ -33,6 +33,12 @@ class LocalBackend(Backend):
         self._deployments = Deployments(folder, self._state, self._supervisor, command)
         self._live = LiveRouters(folder, self._state, self._supervisor)
 
+    def check(self, model_name: str) -> None:
+        """Refuse a live endpoint whose port another process has taken."""
+        with self._state.changing() as state:
+            self._supervisor.sweep()
+            self._live.refuse_taken_port(state, model_name)
+
     def apply(self, spec: ServingSpec) -> None:
         """Start what the spec describes beside whatever serves already; a second call changes nothing."""
         prepare_base_model(spec.base_model)  # may take its time: before the lock
@@ -151,19 +157,11 @@ class LocalBackend(Backend):
             self._deployments.remove(state, name)
 
     def restore(self, model_name: str, timeout_s: float) -> None:
-        """Bring the champion of a model name and its live endpoint back after `shutdown` or a reboot.
-
-        Raises:
-            TunegateError: Nothing was promoted under this name.
-            InvalidInput: Another process listens on the port of the live endpoint now.
-            NotReady: The champion did not become ready.
-        """
+        """Bring the champion of a model name and its live endpoint back after `shutdown` or a reboot."""
         spec = self.champion(model_name)
         if spec is None:
             raise TunegateError(f"model {model_name}: nothing was promoted under this name yet")
-        with self._state.changing() as state:
-            self._supervisor.sweep()
-            self._live.refuse_taken_port(state, model_name)
+        self.check(model_name)
         self.apply(spec)
         self.wait_ready(spec.name, timeout_s)
         self.promote(spec.name)

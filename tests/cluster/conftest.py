@@ -1,11 +1,10 @@
 """A namespace of a real cluster, and stand-in replicas in it.
 
-KUBECONFIG names the cluster. TUNEGATE_TEST_CONTROL_IMAGE and TUNEGATE_TEST_STAND_IN_IMAGE name the images
-of `containers/control` and of the Dockerfile here, as the nodes pull them; adapters are pushed to the
-registry that they come from.
+KUBECONFIG names the cluster. TUNEGATE_TEST_CONTROL_IMAGE, TUNEGATE_TEST_SERVE_IMAGE and
+TUNEGATE_TEST_STAND_IN_IMAGE name the images of `containers/` and of the Dockerfile here, as the nodes pull
+them; adapters are pushed to the registry that they come from.
 """
 
-import os
 import secrets
 import subprocess
 from collections.abc import Callable, Iterator
@@ -19,8 +18,8 @@ from components.adapter_images import PushedImage, push_adapter
 from components.serve.kubernetes.backend import KubernetesBackend
 from components.serve.kubernetes.cluster import Cluster
 from components.serve.spec import ServingSpec
+from tests.cluster.images import cluster_images
 
-IMAGES = ("TUNEGATE_TEST_CONTROL_IMAGE", "TUNEGATE_TEST_STAND_IN_IMAGE")
 BASE = Path(__file__).parents[2] / "manifests" / "base"
 
 BackendOf = Callable[..., KubernetesBackend]
@@ -37,12 +36,7 @@ def kubectl(*arguments: str, stdin: str = "") -> str:
 @pytest.fixture(scope="session")
 def images() -> tuple[str, str]:
     """The control image and the stand-in's; skips where there is no cluster to run them on."""
-    if not os.environ.get("KUBECONFIG"):
-        pytest.skip("KUBECONFIG names no cluster")
-    missing = [name for name in IMAGES if not os.environ.get(name)]
-    if missing:
-        pytest.skip(f"{' and '.join(missing)}: not set, so there is nothing to run on the cluster")
-    return os.environ[IMAGES[0]], os.environ[IMAGES[1]]
+    return cluster_images()[:2]
 
 
 @pytest.fixture(scope="session")
@@ -75,6 +69,7 @@ def serving(
             "cpu": "20m",
             "memory": "256Mi",
             "shared_memory": "16Mi",
+            "router_cpu": "20m",
             "router_replicas": 1,
             "max_start_s": 60,
             "drain_s": 30,

@@ -119,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer(401, {"Www-Authenticate": challenge}, b"")
         return self._pass_on(body, fault)
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = _serve  # noqa: N815
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815
 
     def _give_token(self, scope: str) -> None:
         login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()

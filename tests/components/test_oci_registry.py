@@ -1,6 +1,7 @@
 import base64
 import json
 import os
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from tenacity import wait_none
 
 from components import oci_registry
-from components.adapter_images import pull_adapter, push_adapter
+from components.adapter_images import check_repository, pull_adapter, push_adapter
 from components.adapters import ADAPTER_FILES, adapter_digest
 from components.errors import DigestMismatch, InvalidInput, TunegateError
 from components.oci_client import RegistryClient
@@ -227,6 +228,26 @@ def test_what_an_account_may_not_do_is_asked_for_once(
         with pytest.raises(TunegateError, match="this account may not do that in a"):
             push(adapter, f"{front.host}/a")
         assert [method for method, _ in front.seen] == ["HEAD", "HEAD", "POST"]
+
+
+def test_a_repository_is_checked_without_leaving_anything_in_it(front: Front) -> None:
+    check_repository(f"{front.host}/new/name")
+
+    assert [method for method, _ in front.seen] == ["POST", "DELETE"]
+    with urllib.request.urlopen(f"http://{front.host}/v2/_catalog") as answer:
+        assert "new/name" not in json.load(answer)["repositories"]
+
+
+def test_a_repository_that_may_not_be_pushed_to_is_refused_when_checked(
+    registry_with_password: str, tmp_path: Path
+) -> None:
+    with running_front(registry_with_password) as front:
+        with pytest.raises(TunegateError, match="asks for credentials"):
+            check_repository(f"{front.host}/a")
+        log_in(tmp_path / ".docker", front.host)
+        front.faults = ["let through", 403, 403]
+        with pytest.raises(TunegateError, match="this account may not do that in a"):
+            check_repository(f"{front.host}/a")
 
 
 def test_a_broken_docker_config_is_named(tmp_path: Path, adapter: Path) -> None:

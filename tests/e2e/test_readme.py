@@ -9,9 +9,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.cluster.conftest import kubectl
+from tests.cluster.images import cluster_images
+
 ROOT = Path(__file__).parents[2]
 PRESETS = "pipelines/presets"
 BLOCKS = re.findall(r"^```bash\n(.*?)^```", (ROOT / "README.md").read_text(), flags=re.M | re.S)
+AGAIN = "petstore.yaml --set lora_r=8"
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
@@ -32,6 +36,7 @@ class Shell:
         # The settings of the machine are the set-up's; a state directory of one's own has none yet.
         environment.setdefault("TUNEGATE_DEVICE", "cpu")
         small = block.replace(f"{PRESETS}/petstore.yaml", f"{PRESETS}/smoke.yaml")
+        small = small.replace("--model petstore", "--model smoke")
         script = f"set -euo pipefail; test -d .venv && source .venv/bin/activate\n{small}"
         ended = subprocess.run(
             ["bash", "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True
@@ -64,7 +69,8 @@ def block_with(words: str) -> str:
 
 
 def test_every_block_is_one_that_is_run_here_or_is_what_runs_this():
-    run_here = [block_with(words) for words in ("make run", "tunegate status", "--set lora_r=8", "rollback")]
+    here = ("make run", "tunegate params", AGAIN, "stop everything", "kubectl apply", "--model petstore")
+    run_here = [block_with(words) for words in here]
     assert [block for block in BLOCKS if block not in run_here] == ["make test\n"]
     assert "make test" in (ROOT / ".ci" / "run").read_text()
 
@@ -80,7 +86,7 @@ def test_make_run_ends_with_an_endpoint_that_answers(shell: Shell):
 
 
 def test_the_champion_is_shown_asked_and_documented(shell: Shell):
-    assert shell.run(block_with("tunegate status")) == 0, shell.said + shell.warned
+    assert shell.run(block_with("tunegate params")) == 0, shell.said + shell.warned
     for words in ("champion", "ready", "promoted", "card.html", "learning_rate"):
         assert words in shell.said
     (card,) = (shell.home / "releases").glob("*/card.html")
@@ -90,12 +96,53 @@ def test_the_champion_is_shown_asked_and_documented(shell: Shell):
 
 
 def test_a_second_release_skips_what_did_not_change_and_can_be_rolled_back(shell: Shell):
-    assert shell.run(block_with("--set lora_r=8")) == 0, shell.said + shell.warned
+    assert shell.run(block_with(AGAIN)) == 0, shell.said + shell.warned
     assert re.search(r"dataset\s+cached: unchanged since", shell.said)
-    assert shell.run(block_with("rollback")) == 0, shell.said + shell.warned
+    assert shell.run(block_with("stop everything")) == 0, shell.said + shell.warned
     assert shell.run("tunegate status") == 0
     assert len(re.findall("champion", shell.said)) == 1 and "candidate" not in shell.said
     assert shell.run('tunegate chat "Where can I find a dog toy?"') == 0 and shell.said.strip()
+
+
+@pytest.fixture(scope="module")
+def on_cluster(shell: Shell):
+    """The settings of small replicas, real ones at first, in the namespace of `manifests/base`."""
+    control, stand_in, serve = cluster_images()
+    settings = {
+        "CONTROL_IMAGE": control,
+        "SERVE_IMAGE": serve,
+        "GPUS": "0",
+        "CPU": "200m",
+        "ROUTER_CPU": "20m",
+        "MEMORY": "5Gi",
+        "DRAIN_S": "30",
+        "ROUTER_REPLICAS": "1",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REGISTRY", control.partition("/")[0])
+        for name, value in settings.items():
+            patch.setenv(f"TUNEGATE_CLUSTER_{name}", value)
+        yield lambda: patch.setenv("TUNEGATE_CLUSTER_SERVE_IMAGE", stand_in)
+    kubectl("delete", "namespace", "tunegate", "--ignore-not-found", "--wait=false")
+
+
+def test_the_same_release_is_served_on_a_cluster(shell: Shell, on_cluster):
+    assert shell.run(block_with("kubectl apply")) == 0, shell.said + shell.warned
+    assert re.search(r"finetune\s+cached: unchanged since", shell.said)
+    for words in ("PROMOTED", "replica killed", "http://smoke.tunegate.svc/v1", "champion"):
+        assert words in shell.said
+    curl = re.search(r"^curl -s .*?}'$", shell.said, flags=re.M | re.S)
+    assert curl and shell.run(curl[0]) == 0, shell.said + shell.warned
+    assert json.loads(shell.said)["choices"][0]["message"]["content"]
+
+
+def test_on_a_cluster_a_release_is_rolled_back_and_stopped(shell: Shell, on_cluster):
+    on_cluster()  # from here on stand-ins for the engine will do
+    assert shell.run(block_with("--model petstore")) == 0, shell.said + shell.warned
+    assert "version 1 of smoke serves at http://smoke.tunegate.svc/v1" in shell.said
+    assert "smoke is stopped" in shell.said
+    replicas = kubectl("get", "deployments", "-n", "tunegate", "-o", "jsonpath={.items[*].spec.replicas}")
+    assert sorted(replicas.split()) == ["0", "1"]  # the engines', the router's
 
 
 def test_down_leaves_no_process(shell: Shell):

@@ -7,6 +7,12 @@ from typing import Any
 from components.errors import InvalidInput, NotReady, TunegateError
 from components.serve import probe
 from components.serve.backend import Backend, Replica, ReplicaState, WaitProgress
+from components.serve.kubernetes.checks import (
+    denied_rights,
+    missing_images,
+    unreachable_services,
+    unset_images,
+)
 from components.serve.kubernetes.cluster import MANAGER, Cluster
 from components.serve.kubernetes.engine_pod import REPLICA
 from components.serve.kubernetes.labels import (
@@ -67,12 +73,25 @@ class KubernetesBackend(Backend):
         self._cluster = Cluster(self._settings.namespace)
         self._command = command
 
+    def check(self, model_name: str) -> None:
+        """Refuse a cluster that can't be used, or can't be reached from here as a release needs it."""
+        self._cluster.require()
+        problems = [*missing_images(self._settings), *denied_rights(self._cluster), *unreachable_services()]
+        try:
+            self._live(model_name)
+        except InvalidInput as error:
+            problems += error.problems
+        if problems:
+            raise InvalidInput(f"the cluster of namespace {self._settings.namespace}", problems)
+
     def apply(self, spec: ServingSpec) -> None:
         """Start what the spec describes beside whatever serves already; a second call changes nothing.
 
         That the image holds the right adapter is checked in the pods, and said by `wait_ready`.
         """
         _refuse_local_image(spec)
+        if problems := unset_images(self._settings):
+            raise InvalidInput("settings of the cluster", problems)
         self._cluster.require()
         manifests = deployment_manifests(spec, self._settings, self._command(spec))
         known = self._refuse_foreign(spec, manifests)
@@ -173,6 +192,16 @@ class KubernetesBackend(Backend):
         self._wait_switched(spec)
         if is_new:
             self._wait_known(spec.model_name)
+
+    def restore(self, model_name: str, timeout_s: float) -> None:
+        """Start the engines of a champion that was scaled to nothing."""
+        spec = self.champion(model_name)
+        if spec is None:
+            raise TunegateError(
+                f"model {model_name}: nothing takes its live traffic in {self._settings.namespace}"
+            )
+        self.scale(spec.name, spec.replicas)
+        self.wait_ready(spec.name, timeout_s)
 
     def retire(self, name: str) -> None:
         """Stop a deployment and leave nothing of it behind; one that is not there is no error.

@@ -20,6 +20,7 @@ API_VERSIONS = {
     "Namespace": "v1",
     "Pod": "v1",
     "PodDisruptionBudget": "policy/v1",
+    "SelfSubjectAccessReview": "authorization.k8s.io/v1",
     "Service": "v1",
 }
 
@@ -99,6 +100,29 @@ class Cluster:
             ),
         ).to_dict()
         return applied
+
+    def allows(self, verb: str, resource: str, group: str = "") -> bool:
+        """Return whether we may do something in the namespace.
+
+        Args:
+            verb: What, such as `create`.
+            resource: To what, such as `deployments` or `pods/log`.
+            group: Its API group; empty: the core group.
+        """
+        kind, _, subresource = resource.partition("/")
+        asked = {"namespace": self.namespace, "verb": verb, "group": group, "resource": kind}
+        review = {
+            "apiVersion": API_VERSIONS["SelfSubjectAccessReview"],
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": asked | ({"subresource": subresource} if subresource else {})},
+        }
+        answer = self._call(
+            f"ask whether {verb} {resource} is allowed",
+            lambda: self._kind("SelfSubjectAccessReview").create(
+                body=review, _request_timeout=REQUEST_TIMEOUT_S
+            ),
+        )
+        return bool(answer.to_dict()["status"]["allowed"])
 
     def delete(self, kind: str, name: str, grace_s: int | None = None) -> None:
         """Delete an object and what depends on it; one that is not there is no error."""

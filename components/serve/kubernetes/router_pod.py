@@ -55,7 +55,10 @@ def _router(spec: ServingSpec, settings: ClusterSettings) -> dict[str, Any]:
             {"name": ROUTER_PORT_NAME, "containerPort": ROUTER_PORT, "protocol": "TCP"},
             {"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"},
         ],
-        "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}},
+        "resources": {
+            "requests": {"cpu": settings.router_cpu, "memory": "128Mi"},
+            "limits": {"memory": "1Gi"},
+        },
         "securityContext": CONTAINER_SECURITY,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "startupProbe": asks("/liveness", periodSeconds=1, failureThreshold=60),

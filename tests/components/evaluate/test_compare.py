@@ -68,10 +68,11 @@ def config(tiny_model: Path, **changed: object) -> EvaluateConfig:
 def test_both_models_are_scored_and_everything_is_kept(
     stage: Stage, tiny_model: Path, adapter: Path, eval_set: Path, engine: list[EngineConfig], tmp_path: Path
 ):
-    digest = compare(config(tiny_model), adapter, eval_set, tmp_path / "out" / "scores.json", stage)
-    assert digest == adapter_digest(adapter)
+    compared = compare(config(tiny_model), adapter, eval_set, tmp_path / "out" / "scores.json", stage)
+    digest = adapter_digest(adapter)
     assert [(started.lora_r, started.base_path) for started in engine] == [(8, tiny_model)]
     scores = Scores.read(tmp_path / "out" / "scores.json")
+    assert scores == compared
     assert (scores.adapter_digest, len(scores.examples), len(scores.guard)) == (digest, 12, 40)
     first = scores.examples[0]
     assert (first.prompt[0].content, first.reference) == ("What costs item 0?", "It costs 0 dollars")

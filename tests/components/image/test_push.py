@@ -9,7 +9,6 @@ from components.adapters import ADAPTER_FILES, adapter_digest
 from components.errors import DigestMismatch, InvalidInput
 from components.image import push as push_module
 from components.image.push import ImageConfig, push
-from components.models import prepare_base_model
 
 
 @pytest.fixture
@@ -25,6 +24,7 @@ def adapter(tmp_path: Path) -> Path:
 def config(adapter: Path, tiny_model: Path, state: Path) -> ImageConfig:
     return ImageConfig(
         base_model=str(tiny_model),
+        base_revision="sha256:base",
         model_name="tuned",
         image_repository="",
         evaluated_digest=adapter_digest(adapter),
@@ -71,7 +71,7 @@ def test_the_image_says_where_it_comes_from(
         "org.opencontainers.image.description": f"LoRA adapter of {tiny_model}",
         "sh.kaito.model.name": str(tiny_model),
         "ai.tunegate.base-model": str(tiny_model),
-        "ai.tunegate.base-model-revision": prepare_base_model(str(tiny_model)).revision,
+        "ai.tunegate.base-model-revision": "sha256:base",
         "ai.tunegate.dataset-fingerprint": "sha256:data",
         "ai.tunegate.evaluation-run": "run-7",
         "ai.tunegate.adapter-digest": config.evaluated_digest,

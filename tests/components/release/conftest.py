@@ -26,6 +26,9 @@ class MemoryBackend(Backend):
             if key in self.fail:
                 raise self.fail[key]
 
+    def check(self, model_name: str) -> None:
+        self._call("check", model_name)
+
     def apply(self, spec: ServingSpec) -> None:
         self._call("apply", spec.name)
         self.deployed[spec.name] = spec
@@ -61,6 +64,9 @@ class MemoryBackend(Backend):
     def promote(self, name: str) -> None:
         self._call("promote", name)
         self.live[self.deployed[name].model_name] = name
+
+    def restore(self, model_name: str, timeout_s: float) -> None:
+        self._call("restore", model_name)
 
     def retire(self, name: str) -> None:
         self._call("retire", name)
@@ -117,6 +123,6 @@ def champion(backend: MemoryBackend, deploy: Callable[..., ServingSpec]) -> Serv
     backend.promote(spec.name)
     version = registry.version_of(tracking.client(), "petstore", spec.image)
     assert version is not None
-    registry.set_champion(tracking.client(), "petstore", version.version, spec.model_dump_json())
+    registry.set_champion(tracking.client(), "petstore", version.version, spec.model_dump_json(), "local")
     backend.calls.clear()
     return spec

@@ -159,7 +159,7 @@ def test_a_promotion_that_was_killed_after_the_alias_moved_goes_on_serving(
 ):
     spec = deploy()
     backend.promote(spec.name)
-    registry.set_champion(tracking.client(), "petstore", "2", spec.model_dump_json())
+    registry.set_champion(tracking.client(), "petstore", "2", spec.model_dump_json(), "local")
     close("local", "petstore", tmp_path / "card.html")
     assert backend.champion("petstore") == spec
     assert f"{spec.name} already served as version 2" in (tmp_path / "card.html").read_text()

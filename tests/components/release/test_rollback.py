@@ -18,6 +18,7 @@ def second(backend, champion, deploy):
         "petstore",
         registry.version_of(client, "petstore", spec.image).version,
         spec.model_dump_json(),
+        "local",
     )
     backend.retire(champion.name)
     backend.calls.clear()
@@ -31,7 +32,7 @@ def versions() -> tuple[str, str]:
 
 def test_the_previous_champion_serves_again(backend, champion, second):
     said: list[str] = []
-    done = roll_back("local", "petstore", 60, said.append)
+    done = roll_back("petstore", 60, said.append)
     assert backend.calls == [
         f"apply {champion.name}",
         f"wait_ready {champion.name}",
@@ -47,8 +48,8 @@ def test_the_previous_champion_serves_again(backend, champion, second):
 
 
 def test_a_second_roll_back_undoes_the_first(backend, champion, second):
-    roll_back("local", "petstore", 60, lambda line: None)
-    roll_back("local", "petstore", 60, lambda line: None)
+    roll_back("petstore", 60, lambda line: None)
+    roll_back("petstore", 60, lambda line: None)
     assert backend.champion("petstore") == second
     assert versions() == ("2", "1")
 
@@ -57,19 +58,19 @@ def test_a_second_roll_back_undoes_the_first(backend, champion, second):
 def test_a_deployment_that_fails_leaves_the_champion(backend, champion, second, step: str):
     backend.fail[f"{step} {champion.name}"] = NotReady("a replica keeps dying")
     with pytest.raises(NotReady, match="keeps dying"):
-        roll_back("local", "petstore", 60, lambda line: None)
+        roll_back("petstore", 60, lambda line: None)
     assert backend.champion("petstore") == second
     assert list(backend.deployed) == [second.name]
     assert versions() == ("2", "1")
 
 
 def test_an_alias_that_does_not_move_gives_the_traffic_back(backend, champion, second, monkeypatch):
-    def swap(*arguments: Any) -> None:
+    def refuse(*arguments: Any) -> None:
         raise TunegateError("the registry is down")
 
-    monkeypatch.setattr(registry, "swap_champion_and_previous", swap)
+    monkeypatch.setattr(registry, "set_champion", refuse)
     with pytest.raises(TunegateError, match="the registry is down"):
-        roll_back("local", "petstore", 60, lambda line: None)
+        roll_back("petstore", 60, lambda line: None)
     assert backend.champion("petstore") == second
     assert list(backend.deployed) == [second.name]
     assert versions() == ("2", "1")
@@ -78,15 +79,15 @@ def test_an_alias_that_does_not_move_gives_the_traffic_back(backend, champion, s
 def test_after_everything_was_stopped_it_still_works(backend, champion, second):
     backend.deployed.clear()
     backend.live.clear()
-    roll_back("local", "petstore", 60, lambda line: None)
+    roll_back("petstore", 60, lambda line: None)
     assert backend.champion("petstore") == champion
 
 
 def test_without_a_previous_champion_it_says_so(backend, champion):
     with pytest.raises(TunegateError, match="version 1 is its only champion so far"):
-        roll_back("local", "petstore", 60, lambda line: None)
+        roll_back("petstore", 60, lambda line: None)
     with pytest.raises(TunegateError, match="it has no champion"):
-        roll_back("local", "another", 60, lambda line: None)
+        roll_back("another", 60, lambda line: None)
     assert backend.calls == []
 
 
@@ -96,11 +97,11 @@ def test_a_spec_of_another_adapter_is_not_served(backend, champion, second):
         "petstore", "1", registry.SERVING_SPEC_TAG, second.model_copy(update={"name": "x"}).model_dump_json()
     )
     with pytest.raises(DigestMismatch, match="is registered"):
-        roll_back("local", "petstore", 60, lambda line: None)
+        roll_back("petstore", 60, lambda line: None)
     assert backend.calls == []
 
 
 def test_a_champion_that_was_never_served_by_a_release_is_refused(backend, champion, second):
     tracking.client().delete_model_version_tag("petstore", "1", registry.SERVING_SPEC_TAG)
     with pytest.raises(TunegateError, match="does not say how it was served"):
-        roll_back("local", "petstore", 60, lambda line: None)
+        roll_back("petstore", 60, lambda line: None)

@@ -46,7 +46,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         text = f"{self.options.answer} pid={os.getpid()} host={socket.gethostname()}"
         if body.get("stream"):
-            self._stream(text, int(body.get("max_tokens") or 4))
+            self._stream(text, len(str(body["messages"])), int(body.get("max_tokens") or 4))
         elif self.path == "/v1/chat/completions":
             time.sleep(self.options.answer_s)
             self._json({"choices": [{"index": 0, "message": {"role": "assistant", "content": text}}]})
@@ -66,7 +66,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def _stream(self, text: str, tokens: int) -> None:
+    def _stream(self, text: str, prompt_tokens: int, tokens: int) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Transfer-Encoding", "chunked")
@@ -74,6 +74,8 @@ class Handler(BaseHTTPRequestHandler):
         for _ in range(tokens):
             self._event(json.dumps({"choices": [{"index": 0, "delta": {"content": text}}]}))
             time.sleep(self.options.answer_s)
+        usage = {"prompt_tokens": prompt_tokens, "completion_tokens": tokens}
+        self._event(json.dumps({"choices": [], "usage": usage}))
         self._event("[DONE]")
         self.wfile.write(b"0\r\n\r\n")
 

@@ -1,9 +1,7 @@
 """The deploy stage over stand-in replicas."""
 
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -98,17 +96,3 @@ def test_an_image_of_another_adapter_is_refused(
         deploy_candidate(config, image_file, stage)
 
     assert backend.deployments() == []
-
-
-def test_what_it_waits_for_is_said_now_and_then(
-    stage: tracking.Stage, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from components.serve.backend import Replica
-
-    clock = iter([0.0, 4.9, 5.0, 5.0, 6.0])
-    monkeypatch.setattr(deploy, "time", SimpleNamespace(monotonic=lambda: next(clock)))
-    narrate = deploy._Narrator(stage)
-    for _ in range(3):
-        narrate([Replica("pet-0", "ready", ""), Replica("pet-1", "starting", "")])
-
-    assert re.findall(r"step: (.*)", capsys.readouterr().out) == ["pet-0 ready, pet-1 starting"]

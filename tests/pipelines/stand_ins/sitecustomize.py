@@ -89,6 +89,9 @@ class Spec(Stage):
         path.write_text("{}")
 
 
+EVALUATED = Stage(adapter_digest="sha256:adapter", base_revision="1")
+
+
 class Pushed:
     reference = "registry/name@sha256:image"
 
@@ -100,7 +103,7 @@ if "STAND_IN_LOG" in os.environ:
     module("components.tracking", stage=stage, RUN_KEY="mlflow_run_id")
     module("components.dataset.validate", DatasetConfig=Config, validate=write("sha256:data", 1, 2, 3))
     module("components.finetune.train", FinetuneConfig=Config, train=train)
-    module("components.evaluate.compare", EvaluateConfig=Config, compare=write("sha256:adapter", 3))
+    module("components.evaluate.compare", EvaluateConfig=Config, compare=write(EVALUATED, 3))
     module("components.evaluate.gate", QualityGateConfig=Config, judge_quality=verdict("quality"))
     module("components.image.push", ImageConfig=Config, push=lambda *_: Pushed())
     module("components.serve.deploy", DeployConfig=Config, deploy_candidate=lambda *_: Spec())

@@ -142,12 +142,11 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, sta
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("CONTROL_IMAGE", "", "TUNEGATE_CLUSTER_CONTROL_IMAGE: is not set"),
         ("GPUS", "-1", "TUNEGATE_CLUSTER_GPUS: got '-1'"),
         ("MEMORY", "16 GB", "TUNEGATE_CLUSTER_MEMORY: got '16 GB'"),
         ("TOLERATIONS", "none", "wanted JSON"),
     ],
-    ids=["image", "GPUs", "memory", "JSON"],
+    ids=["GPUs", "memory", "JSON"],
 )
 def test_wrong_settings_are_named(
     name: str, value: str, words: str, monkeypatch: pytest.MonkeyPatch, state: Path

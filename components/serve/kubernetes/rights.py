@@ -1,0 +1,30 @@
+"""What whoever deploys has to be allowed in the namespace; the role in `manifests/base` allows just this."""
+
+from typing import NamedTuple
+
+OWN = ("get", "list", "create", "patch", "delete")
+
+
+class Right(NamedTuple):
+    """Some verbs on one resource.
+
+    Attributes:
+        group: API group; empty: the core group.
+        resource: In the plural, with its subresource if it has one.
+        verbs: What has to be allowed.
+    """
+
+    group: str
+    resource: str
+    verbs: tuple[str, ...]
+
+
+RELEASE_RIGHTS = (
+    Right("apps", "deployments", OWN),
+    Right("", "services", OWN),
+    Right("policy", "poddisruptionbudgets", OWN),
+    Right("", "pods", ("get", "list", "delete")),  # delete: the stress stage kills a replica
+    Right("", "pods/log", ("get", "list")),
+    Right("", "events", ("get", "list")),
+    Right("", "endpoints", ("get", "list")),
+)

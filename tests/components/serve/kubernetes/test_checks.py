@@ -1,0 +1,99 @@
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+
+from components.oci_registry import RegistryRepository
+from components.serve.kubernetes import checks
+from components.serve.kubernetes.rights import RELEASE_RIGHTS
+from components.settings import load_cluster_settings
+from tests.components.oci_registries import running_front
+
+DIGEST = "sha256:" + "1" * 64
+ROLE = Path("manifests/base/release-account.yaml")
+
+
+@pytest.fixture
+def settings(state: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    def make(**values: str) -> Any:
+        for name, value in values.items():
+            monkeypatch.setenv(f"TUNEGATE_CLUSTER_{name.upper()}", value)
+        return load_cluster_settings()
+
+    return make
+
+
+def test_images_that_are_not_named_are_all_told(settings: Any) -> None:
+    problems = checks.missing_images(settings())
+
+    assert [problem.split(":")[0] for problem in problems] == [
+        "TUNEGATE_CLUSTER_CONTROL_IMAGE",
+        "TUNEGATE_CLUSTER_SERVE_IMAGE",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [(404, True), (401, False), (403, False)],
+    ids=["not there", "asks for credentials", "not ours to see"],
+)
+@pytest.mark.parametrize("reference", ["{host}/control@" + DIGEST, "{host}/control:1.2", "{host}/control"])
+def test_only_a_plain_no_of_the_registry_counts(
+    settings: Any, status: int, told: bool, reference: str
+) -> None:
+    with running_front("127.0.0.1:1") as front:
+        front.faults = [status, status]
+        image = reference.format(host=front.host)
+        problems = checks.missing_images(settings(control_image=image, serve_image="short/name"))
+
+    tag = DIGEST if "@" in reference else "1.2" if ":1.2" in reference else "latest"
+    assert front.seen[0] == ("GET", f"/v2/control/manifests/{tag}")
+    assert [image in problem and "no such image" in problem for problem in problems] == [True] * told
+
+
+def test_a_registry_that_is_away_does_not_count(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from components.errors import TunegateError
+
+    def away(*_: object) -> bytes:
+        raise TunegateError("can't be reached")
+
+    monkeypatch.setattr(RegistryRepository, "manifest", away)
+
+    assert checks.missing_images(settings(control_image="r.io/a:1", serve_image="r.io/b:1")) == []
+
+
+def test_every_right_that_is_missing_is_named() -> None:
+    def allows(verb: str, resource: str, group: str) -> bool:
+        return (group, resource) != ("apps", "deployments") or verb in ("get", "list")
+
+    cluster: Any = SimpleNamespace(namespace="serving", allows=allows)
+
+    (problem,) = checks.denied_rights(cluster)
+    assert problem.startswith(
+        "may not create, patch, delete deployments in serving; the role tunegate-release"
+    )
+
+
+def test_the_role_that_is_shipped_allows_what_is_checked_and_nothing_else() -> None:
+    (role,) = (doc for doc in yaml.safe_load_all(ROLE.read_text()) if doc["kind"] == "Role")
+    shipped = {
+        (group, resource, verb)
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+    assert shipped == {
+        (right.group, right.resource, verb) for right in RELEASE_RIGHTS for verb in right.verbs
+    }
+
+
+def test_a_cluster_whose_services_are_out_of_reach_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "API_SERVICE", ("kubernetes.default.svc.invalid", 443))
+
+    (problem,) = checks.unreachable_services()
+    assert "can't be reached from here" in problem
+    assert "run the release in a pod" in problem
