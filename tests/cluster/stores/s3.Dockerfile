@@ -1,5 +1,5 @@
 # An S3 store in memory: moto's server beside the MLflow image's boto3, which it fits.
-#   buildah bud -f tests/cluster/stores/s3.Dockerfile --build-arg MLFLOW_IMAGE=... -t tunegate-test/s3 tests/cluster/stores
+#   buildah bud -f tests/cluster/stores/s3.Dockerfile --build-arg MLFLOW_IMAGE=... -t tunegate-test/s3 .
 ARG MLFLOW_IMAGE
 FROM ${MLFLOW_IMAGE}
 USER 0
