@@ -42,6 +42,7 @@ lock: setup  ## pin every package anew from pyproject.toml; torch loses its loca
 	@$(UV_COMPILE) --extra gpu -o containers/local/requirements-gpu.txt
 	@sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' containers/local/requirements-*.txt
 	@$(UV_PIN) containers/control/requirements.in -c containers/local/requirements-cpu.txt -o containers/control/requirements.txt
+	@$(UV_PIN) containers/mlflow/requirements.in -c containers/local/requirements-cpu.txt -o containers/mlflow/requirements.txt
 	@for image in serve train; do for device in cpu gpu; do \
 	  $(UV_PIN) containers/$$image/requirements.in containers/$$image/requirements-$$device.in \
 	    -c containers/local/requirements-$$device.txt -o containers/$$image/requirements-$$device.txt || exit 1; \

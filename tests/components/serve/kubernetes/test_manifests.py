@@ -6,7 +6,6 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
-import yaml
 
 from components.errors import InvalidInput
 from components.serve.kubernetes.engine_pod import AdapterSource
@@ -20,7 +19,6 @@ from components.serve.spec import ServingSpec
 from components.settings import ClusterSettings, load_cluster_settings
 
 VERSIONS = ["1.32", kubernetes_validate.latest_version()]
-MANIFESTS = Path(__file__).parents[4] / "manifests"
 COMMAND = ["python", "-m", "engine"]
 
 
@@ -68,17 +66,6 @@ def test_what_is_applied_is_valid(
 
     for manifest in [*manifests, live_service(spec, "tunegate")]:
         kubernetes_validate.validate(manifest, version, strict=True)
-
-
-@pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("path", sorted(MANIFESTS.rglob("*.yaml")), ids=lambda path: path.name)
-def test_what_is_shipped_is_valid_and_says_what_it_is_for(path: Path, version: str) -> None:
-    text = path.read_text(encoding="utf-8")
-
-    assert text.startswith("# ")
-    for manifest in yaml.safe_load_all(text):
-        if manifest["kind"] != "Kustomization":
-            kubernetes_validate.validate(manifest, version, strict=True)
 
 
 def pods(spec: ServingSpec, source: AdapterSource = "init-container", **changes: Any) -> list[dict[str, Any]]:
