@@ -200,7 +200,7 @@ FAILURES = [
         {"MAX_START_S": "10"},
         ["--never-healthy"],
         {},
-        "failed startup probe.*statuscode: 503",
+        "failed startup probe.*/health does not answer 200",
         id="start-up probe",
     ),
     pytest.param(

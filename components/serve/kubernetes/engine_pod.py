@@ -24,6 +24,7 @@ REPLICA = ("python", "-m", "components.serve.kubernetes.replica")
 AdapterSource = Literal["image-volume", "init-container"]
 ADAPTER_FOLDERS = {"image-volume": MOUNTED_FOLDER, "init-container": FETCHED_FOLDER}
 USER_ID = 10001
+START_CHECK_S = 2
 GPU_PRODUCT = "nvidia.com/gpu.product"  # set by NVIDIA's GPU feature discovery
 
 CONTAINER_SECURITY = {
@@ -161,14 +162,15 @@ def _engine(
         "resources": resources,
         "securityContext": CONTAINER_SECURITY,
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "startupProbe": alive | {"periodSeconds": 1, "failureThreshold": settings.max_start_s},
-        # Lists the adapter, and has answered a completion since it started.
-        "readinessProbe": {
+        # Lists the adapter and has answered a completion, asked once a start: a process for each probe of a
+        # whole life would cost a replica a tenth of a core.
+        "startupProbe": {
             "exec": {"command": [*REPLICA, "ready"]},
-            "periodSeconds": 2,
+            "periodSeconds": START_CHECK_S,
             "timeoutSeconds": 60,
-            "failureThreshold": 2,
+            "failureThreshold": max(1, settings.max_start_s // START_CHECK_S),
         },
+        "readinessProbe": alive | {"periodSeconds": 1, "failureThreshold": 2},
         "livenessProbe": alive | {"periodSeconds": 10, "failureThreshold": 6},
         "lifecycle": {"preStop": {"exec": {"command": [*REPLICA, "drain"]}}},
         "volumeMounts": mounts,

@@ -30,7 +30,6 @@ from components.serve.kubernetes.pod import (
 )
 
 URL = f"http://127.0.0.1:{ENGINE_PORT}"
-ANSWERED = Path("/tmp/answered")
 NOTICED_S = 3.0  # until the routers have seen that this pod is ending
 POLL_S = 0.5
 
@@ -80,23 +79,23 @@ def serve() -> None:
     os.execv(command[0], command)
 
 
-def ready(url: str = URL, answered: Path = ANSWERED) -> None:
-    """Refuse unless the adapter is listed and has answered a completion since the container started.
+def ready(url: str = URL) -> None:
+    """Refuse unless the server is healthy, lists the adapter and answers a completion with it.
 
     Raises:
         TunegateError: Not yet.
     """
-    import json  # the probe runs every few seconds: nothing heavier is imported for it
+    import json  # the probe runs every few seconds of a start: nothing heavier is imported for it
 
     model_name = json.loads(os.environ[SPEC_VARIABLE])["model_name"]
     keys = os.environ.get(DIRECTORY_VARIABLE)
     key = ApiKeys(Path(keys)).any_key() if keys else ""
+    if not probe.is_up(url):
+        raise TunegateError("/health does not answer 200")
     if not probe.lists_adapter(url, model_name, timeout_s=10, key=key):
         raise TunegateError(f"/v1/models does not list {model_name}")
-    if not answered.exists():
-        if not probe.completes(url, model_name, timeout_s=50, key=key):
-            raise TunegateError(f"{model_name} does not answer a completion")
-        answered.touch()
+    if not probe.completes(url, model_name, timeout_s=50, key=key):
+        raise TunegateError(f"{model_name} does not answer a completion")
 
 
 def drain(url: str = URL) -> None:
@@ -121,8 +120,6 @@ def main(arguments: list[str]) -> int:
     # The first process of a container has no default for SIGTERM: it would be waited for in vain.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     step = STEPS[arguments[0]]
-    if step is serve:
-        ANSWERED.unlink(missing_ok=True)  # of the container before a restart
     try:
         step()
     except TunegateError as error:

@@ -42,28 +42,31 @@ def spec_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(SPEC_VARIABLE, json.dumps({"model_name": "pet"}))
 
 
-def test_a_replica_is_ready_when_the_adapter_has_answered(server: str, tmp_path: Path) -> None:
-    answered = tmp_path / "answered"
+def test_a_replica_is_ready_when_the_adapter_answers(server: str) -> None:
+    replica.ready(server)
 
-    replica.ready(server, answered)
-    assert answered.exists()
-    replica.ready(server, answered)
+
+@pytest.mark.parametrize("server", [["--never-healthy"]], indirect=True)
+def test_a_replica_that_is_not_healthy_is_not_ready(server: str) -> None:
+    with pytest.raises(TunegateError, match="/health does not answer 200"):
+        replica.ready(server)
 
 
 @pytest.mark.parametrize("server", [["--hide-adapter"]], indirect=True)
-def test_a_replica_without_the_adapter_is_not_ready(server: str, tmp_path: Path) -> None:
+def test_a_replica_without_the_adapter_is_not_ready(server: str) -> None:
     with pytest.raises(TunegateError, match="/v1/models does not list pet"):
-        replica.ready(server, tmp_path / "answered")
+        replica.ready(server)
 
 
 def test_a_replica_that_wants_keys_is_asked_with_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     (tmp_path / "ann").write_text("sk-ann-1")
     monkeypatch.setenv("TUNEGATE_API_KEYS", str(tmp_path))
+    monkeypatch.setattr(replica.probe, "is_up", lambda *_: True)
     monkeypatch.setattr(replica.probe, "lists_adapter", lambda *_, key, **__: not seen.append(key))
     monkeypatch.setattr(replica.probe, "completes", lambda *_, key, **__: not seen.append(key))
 
-    replica.ready("http://replica", tmp_path / "answered")
+    replica.ready("http://replica")
 
     assert seen == ["sk-ann-1"] * 2
 
@@ -72,7 +75,7 @@ def test_a_replica_that_lets_nobody_in_says_so(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("TUNEGATE_API_KEYS", str(tmp_path))
 
     with pytest.raises(InvalidInput, match="holds no key, so nobody is let in"):
-        replica.ready("http://replica", tmp_path / "answered")
+        replica.ready("http://replica")
 
 
 def test_draining_ends_when_nothing_is_in_flight(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
