@@ -225,3 +225,5 @@ def test_inside_the_cluster_the_accounts_token_is_used(tmp_path: Path, monkeypat
     client = Client(ClientSettings()).connection
     assert client.host == "http://ml-pipeline.kubeflow.svc:8888"
     assert client._configuration.get_api_key_with_prefix("authorization") == "Bearer of-the-account"
+    elsewhere = Client(ClientSettings(host="https://kubeflow.example.com")).connection
+    assert elsewhere._configuration.get_api_key_with_prefix("authorization") is None
