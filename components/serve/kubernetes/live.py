@@ -87,7 +87,7 @@ def _wait_switched(cluster: Cluster, spec: ServingSpec) -> None:
 
 
 def wait_reachable(url: str) -> None:
-    """Give the cluster's DNS and its nodes a moment to learn a way; from outside the cluster there is none."""
+    """Give the cluster's DNS and nodes a moment to learn the way; from outside the cluster there is none."""
     deadline = time.monotonic() + WAY_PATIENCE_S
     while not probe.is_up(url):
         if time.monotonic() > deadline:
