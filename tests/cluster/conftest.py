@@ -8,6 +8,7 @@ them; adapters are pushed to the registry that they come from.
 import secrets
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,9 @@ def images() -> tuple[str, str]:
     return cluster_images()[:2]
 
 
-@pytest.fixture(scope="session")
-def namespace(images: tuple[str, str]) -> Iterator[str]:
-    """A namespace of its own with the accounts of `manifests/base`; it is deleted afterwards."""
+@contextmanager
+def new_namespace() -> Iterator[str]:
+    """Make a namespace with the accounts of `manifests/base`; it is deleted afterwards."""
     name = f"tunegate-test-{secrets.token_hex(3)}"
     kubectl("create", "namespace", name)
     try:
@@ -50,6 +51,13 @@ def namespace(images: tuple[str, str]) -> Iterator[str]:
         yield name
     finally:
         kubectl("delete", "namespace", name, "--wait=true", "--timeout=100s")
+
+
+@pytest.fixture(scope="session")
+def namespace(images: tuple[str, str]) -> Iterator[str]:
+    """A namespace of the tests' own."""
+    with new_namespace() as name:
+        yield name
 
 
 @pytest.fixture(scope="session")
