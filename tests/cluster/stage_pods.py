@@ -1,7 +1,6 @@
 """A task of the compiled package as a pod: its command in its image, with what the package gives it."""
 
 import json
-from typing import Any
 
 from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
@@ -65,7 +64,7 @@ def pod_of(task: Task, name: str, run_id: str, namespace: str) -> Json:
         "resources": _resources(task),
         "securityContext": CONTAINER_SECURITY,
     }
-    volumes = [
+    volumes: list[tuple[str, str, Json]] = [
         ("minio", "/minio", {"hostPath": {"path": f"{NODE_FOLDER}/{namespace}/minio", "type": "Directory"}}),
         ("tmp", "/tmp", {"emptyDir": {}}),
         *_volumes(task),
@@ -84,7 +83,7 @@ def pod_of(task: Task, name: str, run_id: str, namespace: str) -> Json:
                 {"name": _named(task, secret["secretNameParameter"])}
                 for secret in task.platform["imagePullSecret"]
             ],
-            "nodeSelector": _json(task, "nodeSelector", "nodeSelectorJson", {}),
+            "nodeSelector": _node_selector(task),
             "tolerations": _tolerations(task),
             "securityContext": POD_SECURITY,
             "containers": [container],
@@ -97,9 +96,10 @@ def _named(task: Task, reference: Json) -> str:
     return str(task.form[reference["componentInputParameter"]])
 
 
-def _json(task: Task, field: str, key: str, default: Any) -> Any:
-    found = task.platform.get(field)
-    return task.form[found[key]["componentInputParameter"]] if found else default
+def _node_selector(task: Task) -> Json:
+    found = task.platform.get("nodeSelector")
+    selector: Json = task.form[found["nodeSelectorJson"]["componentInputParameter"]] if found else {}
+    return selector
 
 
 def _tolerations(task: Task) -> list[Json]:

@@ -88,13 +88,20 @@ class Release:
         """Return the content of an artifact."""
         return read(self.namespace, local_path(self.run.outputs[task].artifacts[artifact]["uri"]))
 
+    def serves(self) -> bool:
+        """Whether the deployment of this release answers at the live endpoint."""
+        answer = json.loads(ask(f"http://{MODEL}.{self.namespace}.svc", MODEL))
+        deployed = json.loads(self.file("deploy", "deployment"))["name"]
+        return deployed in answer["choices"][0]["message"]["content"] and answer["model"] == MODEL
+
     def metrics(self, task: str) -> dict[str, float]:
         """Return what KFP shows as the task's metrics."""
         return self.run.outputs[task].artifacts["metrics"]["metadata"]  # type: ignore[no-any-return]
 
-    def records(self) -> dict[str, StageRecord]:
+    def records(self, home: Path) -> dict[str, StageRecord]:
         """Return what the stages noted in MLflow, under the release that the pods' label names."""
         with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("TUNEGATE_HOME", str(home))
             patch.setenv("MLFLOW_TRACKING_URI", f"http://mlflow.{self.namespace}:5000")
             listed = tracking.recorded_stages(tracking.client(), self.run_id)
         return {stage.record.stage: stage.record for stage in listed}
@@ -114,8 +121,7 @@ def test_the_whole_graph_runs_in_pods_in_its_order_to_an_endpoint_that_answers(p
     assert promoted.run.outputs["find-champion"].parameters == {"Output": ""}
     assert promoted.run.outputs["quality-gate"].parameters == {"Output": True}
     assert promoted.run.outputs["service-gate"].parameters == {"Output": True}
-    answer = json.loads(ask(f"http://{MODEL}.{promoted.namespace}.svc", MODEL))
-    assert answer["model"] == MODEL and answer["choices"][0]["message"]["content"]
+    assert promoted.serves()
 
 
 def test_metrics_are_read_back_from_the_executors_output(promoted: Release) -> None:
@@ -152,8 +158,10 @@ def test_every_artifact_is_where_its_address_says_and_the_card_is_the_last(promo
     assert "PROMOTED" in card and promoted.run_id in card
 
 
-def test_the_release_is_named_by_the_pods_label_and_parameters_keep_their_types(promoted: Release) -> None:
-    records = promoted.records()
+def test_the_release_is_named_by_the_pods_label_and_parameters_keep_their_types(
+    promoted: Release, tmp_path: Path
+) -> None:
+    records = promoted.records(tmp_path)
     assert list(records) == [
         *("dataset", "champion", "finetune", "evaluate", "quality-gate"),
         *("image", "deploy", "stress", "service-gate", "promote"),
@@ -184,4 +192,4 @@ def test_a_refused_release_fails_where_that_is_asked_for_and_is_closed_all_the_s
     assert "fail_on_reject asks for a failed run" in refused.failure
     card = refused.file("close-release", "card")
     assert "REFUSED" in card and refused.run_id in card
-    assert MODEL in ask(f"http://{MODEL}.{promoted.namespace}.svc", MODEL)
+    assert promoted.serves()
