@@ -52,16 +52,20 @@ def refreshing(console: Console, draw: Callable[[], RenderableType]) -> None:
 def following(console: Console) -> Iterator[Callable[[Progress], None]]:
     """Show progress on a console; call what this yields with every line of it."""
     if not console.is_terminal:
-        yield lambda line: console.print(
-            f"{time.strftime('%H:%M:%S')} {line.stage:<13} {line.kind}: {line.text}".rstrip(": "),
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
+        yield lambda line: console.print(_plain(line), markup=False, highlight=False, soft_wrap=True)
         return
     view = ReleaseView()
     with Live(view, console=console, refresh_per_second=4):
         yield view.show
+
+
+def tell(line: Progress) -> None:
+    """Print a line of progress: where nothing is redrawn, as in a notebook."""
+    print(_plain(line), flush=True)
+
+
+def _plain(line: Progress) -> str:
+    return f"{time.strftime('%H:%M:%S')} {line.stage:<13} {line.kind}: {line.text}".rstrip(": ")
 
 
 class ReleaseView:
