@@ -27,7 +27,7 @@ def run_graph(params: ReleaseParams, use_cache: bool, only_trial: bool = False) 
     from kfp import local
 
     from pipelines.release import release
-    from pipelines.trial import trial
+    from pipelines.trial_graph import trial
 
     # kfp warns of images whose name has no "python" in it, and of resources that one machine has no use for.
     warnings.filterwarnings("ignore", module="kfp")

@@ -13,8 +13,9 @@ from components.checks import Verdict, at_least
 from tests.pipelines.kubeflow.back_end import BackEnd, running_back_end
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-STARTED = ("close-release", "validate-dataset", "find-champion", "finetune")
-ENDED = (*STARTED, "evaluate", "quality-gate", "push-image", "deploy", "stress", "service-gate", "promote")
+STARTED = ("validate-dataset", "find-champion", "finetune")
+SERVED = ("push-image", "deploy", "stress", "service-gate", "promote")
+ENDED = (*STARTED, "evaluate", "quality-gate", *SERVED, "close-release")
 
 
 class Executed:
@@ -94,11 +95,11 @@ def test_experiment(own_state: Path, tmp_path: Path):
         assert words in table
     assert ran.pictures("plot") == 1
     # The second trial reads the first one's dataset; the release trains and evaluates nothing anew.
-    assert "dataset       cached: unchanged since release" in ran.text("sweep")
+    assert ran.text("sweep").count("✓ dataset ") == ran.text("sweep").count("○ dataset ") == 1
     released = ran.text("release")
     for stage in ("dataset", "finetune", "evaluate"):
-        assert f"{stage:<13} cached: unchanged since release" in released
-        assert f"{stage:<13} started" not in released
+        assert f"○ {stage:<13} unchanged since release" in released
+        assert released.count(f" {stage} ") == 1
     (ending,) = {words for words in ("PROMOTED: ", "REFUSED: Refused at the ") if words in ran.text("result")}
     assert ending == "PROMOTED: " or "  - " in ran.text("result")
     assert "srcdoc" in ran.html("card") and "recovery" in ran.html("card")
@@ -150,7 +151,7 @@ def test_kubeflow(back_end: BackEnd, tmp_path: Path):
     assert (sent["lora_r"], sent["train_gpus"], sent["model_name"]) == (8, 2, "petstore")
     assert f"{back_end.host}/#/runs/details/run-1" in ran.text("submit")
     watched = ran.text("watch")
-    assert "dataset       finished: 60 s" in watched and "finetune      started" in watched
+    assert "✓ dataset       60 s" in watched and "✓ close         60 s" in watched
     assert "PROMOTED: All 1 check passed" in watched
     assert "train_loss 0.25" in ran.html("stages") and "passed" in ran.html("stages")
     assert ran.pictures("pictures") == 1 and "finetune: Training loss" in ran.text("pictures")

@@ -12,9 +12,10 @@ from components.checks import Verdict, at_least
 from components.errors import InvalidInput, TunegateError
 from components.progress import Progress
 from pipelines import experiment
-from pipelines.experiment import best, read_sweep, sweep
+from pipelines.experiment import sweep
 from pipelines.lock import Busy, exclusive
 from pipelines.params import ReleaseParams
+from pipelines.trial import SWEEP_TAG, best, read_sweep
 from tests.pipelines.test_release import TO_THE_FIRST_GATE, Graph
 
 
@@ -95,7 +96,7 @@ def test_trials_are_read_back_from_mlflow_in_their_order(graph: StandIn, params:
     assert trials[1].params.lora_r == 8 and trials[1].params.eval_dataset == ""
     assert read_sweep(trials[0].sweep_id) == trials
     assert best(trials) == trials[1]
-    assert [line.text for line in said[:2]] == ["lora_r=4", "lora_r=4: quality gate failed"]
+    assert [line.text for line in said[:2]] == ["lora_r=4", "quality gate failed"]
     run = tracking.client().get_run(tracking.parent_run(tracking.client(), trials[1].trial_id))
     assert (run.info.run_name, run.info.status) == ("lora_r=8", "FINISHED")
 
@@ -116,9 +117,9 @@ def test_ctrl_c_keeps_what_was_measured(graph: StandIn, params: ReleaseParams):
     assert len(graph.started) == 2
     client = tracking.client()
     (experiment_id,) = [e.experiment_id for e in client.search_experiments() if e.name == tracking.EXPERIMENT]
-    runs = client.search_runs([experiment_id], f"tags.`{experiment.SWEEP_TAG}` LIKE '%'")
+    runs = client.search_runs([experiment_id], f"tags.`{SWEEP_TAG}` LIKE '%'")
     assert sorted(run.info.status for run in runs) == ["FAILED", "FINISHED"]
-    left = read_sweep(runs[0].data.tags[experiment.SWEEP_TAG])
+    left = read_sweep(runs[0].data.tags[SWEEP_TAG])
     assert [trial.status for trial in left] == ["failed", "broken"]
     assert best(left).setting == {"lora_r": 4}
 
