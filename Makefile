@@ -26,7 +26,7 @@ run: setup  ## the whole release from the pet store's dataset to its promoted en
 	@$(BIN)/tunegate run --preset $(PRESET)
 
 test: setup lint  ## lint, types and every test, the real thing on a smaller preset included
-	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup
+	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --no-loadscope-reorder
 
 lint: setup  ## style and types
 	@$(BIN)/ruff check .
@@ -42,6 +42,7 @@ lock: setup  ## pin every package anew from pyproject.toml; torch loses its loca
 	@$(UV_COMPILE) --extra gpu -o containers/local/requirements-gpu.txt
 	@sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' containers/local/requirements-*.txt
 	@$(UV_PIN) containers/control/requirements.in -c containers/local/requirements-cpu.txt -o containers/control/requirements.txt
+	@$(UV_PIN) containers/mlflow/requirements.in -c containers/local/requirements-cpu.txt -o containers/mlflow/requirements.txt
 	@for image in serve train; do for device in cpu gpu; do \
 	  $(UV_PIN) containers/$$image/requirements.in containers/$$image/requirements-$$device.in \
 	    -c containers/local/requirements-$$device.txt -o containers/$$image/requirements-$$device.txt || exit 1; \

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from components.api_keys import MIDDLEWARE
 from components.errors import InvalidInput
 from components.settings import load_settings
 
@@ -71,9 +72,11 @@ def server_command(config: EngineConfig, host: str, port: int) -> list[str]:
     """Return the command that serves base and adapter over the OpenAI API at `host:port`.
 
     Clients ask for the adapter as `config.model_name` and for the base model as `base`. The process
-    ends on SIGTERM; its children never outlive it, even when it is killed.
+    ends on SIGTERM; its children never outlive it, even when it is killed. Where the setting `api_keys`
+    names a directory, its environment has to name it too (`TUNEGATE_API_KEYS`).
     """
     adapter = {"name": config.model_name, "path": str(config.adapter_path), "base_model_name": BASE_NAME}
+    guard = [f"--middleware={MIDDLEWARE}"] if load_settings().api_keys else []
     return [
         sys.executable,
         "-m",
@@ -92,6 +95,7 @@ def server_command(config: EngineConfig, host: str, port: int) -> list[str]:
         "--disable-uvicorn-access-log",
         f"--host={host}",
         f"--port={port}",
+        *guard,
     ]
 
 

@@ -26,6 +26,14 @@ class InvalidInput(TunegateError):
         return type(self), (self.what, self.problems)
 
 
+class AccessRefused(TunegateError):
+    """A service knows who asks, or wants to, and refuses."""
+
+
+class Unreachable(TunegateError):
+    """A service does not answer, or has trouble of its own; it may be over later."""
+
+
 class DigestMismatch(TunegateError):
     """An adapter is not the one that was evaluated."""
 

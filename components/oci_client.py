@@ -11,7 +11,7 @@ import oras.provider
 import requests
 from requests.adapters import HTTPAdapter
 
-from components.errors import InvalidInput, TunegateError
+from components.errors import AccessRefused, InvalidInput, TunegateError
 from components.settings import load_settings
 
 TIMEOUT_S = (10, 120)  # to connect, between two bytes
@@ -66,6 +66,7 @@ class RegistryClient(oras.provider.Registry):  # type: ignore[misc]  # oras ship
 
         Raises:
             Unavailable: The registry can't answer just now.
+            AccessRefused: The registry wants other credentials.
             TunegateError: The registry refuses, with what to do about it.
         """
 
@@ -118,14 +119,14 @@ class RegistryClient(oras.provider.Registry):  # type: ignore[misc]  # oras ship
         if status >= 500 or status == 429:
             raise Unavailable(said)
         if status == 401 and not hasattr(self.auth, "_basic_auth"):
-            raise TunegateError(f"{place}: asks for credentials ({said}); run `docker login {self.host}`")
+            raise AccessRefused(f"{place}: asks for credentials ({said}); run `docker login {self.host}`")
         if status == 401:
-            raise TunegateError(
+            raise AccessRefused(
                 f"{place}: refused the credentials of docker's config ({said}); "
                 f"run `docker login {self.host}` again"
             )
         if status == 403:
-            raise TunegateError(
+            raise AccessRefused(
                 f"{place}: this account may not do that in {self.repository.api_prefix} ({said}); "
                 "ask for the permission, or name another image_repository"
             )

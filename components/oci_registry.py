@@ -11,7 +11,7 @@ from urllib.parse import urljoin
 import requests
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from components.errors import InvalidInput, TunegateError
+from components.errors import InvalidInput, TunegateError, Unreachable
 from components.oci import MANIFEST_TYPE, MANIFEST_TYPES, MAX_DOCUMENT_BYTES, Descriptor, damaged
 from components.oci_client import RegistryClient, Unavailable
 from components.storage import CHUNK_BYTES, atomic_write
@@ -149,12 +149,12 @@ class RegistryRepository:
                 f"TUNEGATE_INSECURE_REGISTRIES={self.host}"
             ) from error
         except Unavailable as error:
-            raise TunegateError(
+            raise Unreachable(
                 f"registry {self.host}: answered {error}, {ATTEMPTS} times; "
                 "the trouble is on its side: look at its log, or run again later"
             ) from error
         except requests.RequestException as error:
-            raise TunegateError(
+            raise Unreachable(
                 f"registry {self.host}: can't be reached, tried {ATTEMPTS} times ({_reason(error)}); "
                 "check the host in image_repository, that the registry runs, and the network"
             ) from error

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from components.errors import InvalidInput
@@ -32,6 +32,14 @@ class Settings(BaseSettings):
         "",
         description="Registries besides this machine's to speak plain http with: host[:port], with commas.",
     )
+    api_keys: str = Field(
+        "",
+        description="Directory with a file for each user who may ask the models served here, named like "
+        "them, their key in it. Empty: whoever reaches this machine may ask.",
+    )
+    api_key: SecretStr = Field(
+        SecretStr(""), description="Key that this machine asks models with, here or on a cluster."
+    )
 
 
 def load_settings() -> Settings:
@@ -54,6 +62,17 @@ class ClusterSettings(BaseSettings):
     registry_secret: str = Field(
         "", description="Secret of type kubernetes.io/dockerconfigjson that adapters are pulled with."
     )
+    adapter_source: Literal["auto", "image-volume", "init-container"] = Field(
+        "auto",
+        description="How an adapter gets into a pod: its image mounted as a volume by the node, which pulls "
+        "it with image_pull_secrets, or pulled by our init container. auto: as a volume where the API "
+        "server knows such volumes.",
+    )
+    api_keys_secret: str = Field(
+        "",
+        description="Secret with an entry for each user who may ask the models, named like them, their key "
+        "as its value. Empty: whoever reaches a router may ask.",
+    )
     gpus: int = Field(1, ge=0, description="GPUs of a replica; 0: served on the CPU.")
     gpu_resource: str = Field("nvidia.com/gpu", description="What the nodes call their GPUs.")
     gpu_type: str = Field("", description="Wanted value of the nodes' label nvidia.com/gpu.product.")
@@ -69,6 +88,21 @@ class ClusterSettings(BaseSettings):
         description="PersistentVolumeClaim, best ReadWriteMany, for models and compiled kernels. "
         "Empty: each pod downloads and compiles for itself.",
     )
+    egress: list[IPvAnyNetwork] = Field(
+        [],
+        description="Address ranges (CIDR) that engines and what fetches adapters may send to, besides DNS: "
+        "the registry's, the model hub's. Empty: nothing leaves them.",
+    )
+    api_server: list[IPvAnyNetwork] = Field(
+        [], description="Address ranges of the API server, which routers ask. Empty: any, at 443 and 6443."
+    )
+    client_namespaces: dict[str, str] = Field(
+        {}, description="Labels of other namespaces whose pods may ask the routers. Empty: only our own."
+    )
+    monitoring_namespaces: dict[str, str] = Field(
+        {}, description="Labels of the namespaces whose pods may read metrics. Empty: none."
+    )
+    priority_class: str = Field("", description="PriorityClass of engines and routers; it has to be there.")
     router_cpu: str = Field("100m", pattern=QUANTITY, description="Cores that a router is promised.")
     router_replicas: int = Field(2, ge=1, le=16, description="Copies of each deployment's router.")
     max_start_s: int = Field(1800, ge=10, description="Longest start of a replica, model download included.")

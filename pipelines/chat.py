@@ -33,9 +33,11 @@ def _ask() -> str:
 
 
 def _stream(endpoint: str, model_name: str, messages: list[dict[str, str]]) -> str:
-    from openai import OpenAI, OpenAIError
+    from openai import AuthenticationError, OpenAI, OpenAIError
 
-    client = OpenAI(base_url=f"{endpoint}/v1", api_key="none", max_retries=1)
+    from components.api_keys import KEY_VARIABLE, client_key
+
+    client = OpenAI(base_url=f"{endpoint}/v1", api_key=client_key() or "none", max_retries=1)
     parts: list[str] = []
     try:
         # Any: plain dicts are what the API takes, though not what its types say.
@@ -46,6 +48,10 @@ def _stream(endpoint: str, model_name: str, messages: list[dict[str, str]]) -> s
             parts.append((chunk.choices[0].delta.content or "") if chunk.choices else "")
             sys.stdout.write(parts[-1])
             sys.stdout.flush()
+    except AuthenticationError as error:
+        raise TunegateError(
+            f"{endpoint} asks for a key that it knows; set {KEY_VARIABLE} to yours"
+        ) from error
     except OpenAIError as error:
         raise TunegateError(f"{endpoint} did not answer ({error}); see `tunegate status`") from error
     print()

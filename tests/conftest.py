@@ -1,19 +1,35 @@
 """What every test stands on: a state directory of its own, and a tiny model made on the spot."""
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from components import tracking
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep a file's tests in one worker of pytest-xdist, and all files that start real engines in another."""
+    from xdist.scheduler import LoadFileScheduling
+
+    @functools.cache
+    def scope_of(file: str) -> str:
+        return "engines" if "mark.e2e" in (config.rootpath / file).read_text(encoding="utf-8") else file
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return scope_of(nodeid.partition("::")[0])
+
+    return Scheduling(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Deal files out to the workers of pytest-xdist; real engines to one, first, since they take longest."""
-    for item in items:
-        group = "engines" if item.get_closest_marker("e2e") else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: (not item.get_closest_marker("e2e"), "cluster" not in item.path.parts))
+    """Begin with what takes longest: real engines, then the cluster."""
+    first = {item.path for item in items if item.get_closest_marker("e2e")}
+    items.sort(key=lambda item: (item.path not in first, "cluster" not in item.path.parts))
 
 
 @pytest.fixture(scope="session")

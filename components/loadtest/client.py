@@ -8,6 +8,8 @@ import requests
 from pydantic import BaseModel, ConfigDict, Field
 from urllib3.exceptions import NewConnectionError, ReadTimeoutError
 
+from components.api_keys import authorization, client_key
+
 UserClass = Literal["normal", "long"]
 Prompt = list[dict[str, str]]
 
@@ -77,6 +79,7 @@ def new_session() -> requests.Session:
     """Open a session for one user; a new one per request would measure connection set-up."""
     session = requests.Session()
     session.trust_env = False  # a proxy or .netrc of this machine is no part of the service
+    session.headers.update(authorization(client_key()))
     return session
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 from pydantic import BaseModel, ConfigDict
 
+from components.api_keys import KEY_VARIABLE, client_key
 from components.errors import TunegateError
 from components.loadtest.client import ChatEndpoint, Prompt, RequestRecord
 
@@ -87,6 +88,8 @@ class Load:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("LOCUST_")}
         source = str(LOCUSTFILE.parents[2])
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
+        # By itself it would look for the settings in its own working directory.
+        environment[KEY_VARIABLE] = client_key()
         with self._output.open("wb") as output:
             return subprocess.Popen(
                 command,

@@ -4,6 +4,7 @@ import json
 import shlex
 from collections.abc import Sequence
 
+from components.api_keys import KEY_VARIABLE, models_want_keys
 from components.release.facts import Example
 
 QUESTION_CHARACTERS = 120
@@ -24,7 +25,9 @@ def curl_command(endpoint: str, model_name: str, examples: Sequence[Example]) ->
     body = json.dumps(
         {"model": model_name, "messages": [{"role": "user", "content": question}]}, ensure_ascii=False
     )
+    # The variable, never its value: this is printed, and kept on the card.
+    key = f'  -H "Authorization: Bearer ${KEY_VARIABLE}" \\\n' if models_want_keys() else ""
     return (
         f"curl -s {endpoint}/v1/chat/completions \\\n"
-        f"  -H 'Content-Type: application/json' \\\n  -d {shlex.quote(body)}"
+        f"  -H 'Content-Type: application/json' \\\n{key}  -d {shlex.quote(body)}"
     )

@@ -8,6 +8,7 @@ from math import ceil
 from pathlib import Path
 
 from components.adapter_images import pull_adapter
+from components.api_keys import DIRECTORY_VARIABLE
 from components.engine import DEPLOYMENT_GPU_SHARE, EngineConfig, engine_environment
 from components.models import prepare_base_model
 from components.serve import ports
@@ -127,10 +128,11 @@ class Deployments:
 
 def replica_environments(settings: Settings, cores: Sequence[int], replicas: int) -> list[dict[str, str]]:
     """Return the environment of each replica: on a CPU its own cores, else its GPU, dealt out in turn."""
+    common = {DIRECTORY_VARIABLE: str(Path(settings.api_keys).resolve())} if settings.api_keys else {}
     if settings.device == "cpu":
-        return [engine_environment("cpu", bound) for bound in spread_cores(cores, replicas)]
+        return [common | engine_environment("cpu", bound) for bound in spread_cores(cores, replicas)]
     return [
-        engine_environment("cuda") | {"CUDA_VISIBLE_DEVICES": str(index % settings.gpus)}
+        common | engine_environment("cuda") | {"CUDA_VISIBLE_DEVICES": str(index % settings.gpus)}
         for index in range(replicas)
     ]
 

@@ -2,6 +2,7 @@
 
 import time
 
+from components.api_keys import client_key
 from components.engine import server_command
 from components.errors import InvalidInput, NotReady, TunegateError
 from components.models import prepare_base_model
@@ -41,6 +42,7 @@ class LocalBackend(Backend):
 
     def apply(self, spec: ServingSpec) -> None:
         """Start what the spec describes beside whatever serves already; a second call changes nothing."""
+        client_key()  # refused now if nobody could ask
         prepare_base_model(spec.base_model)  # may take its time: before the lock
         with self._state.changing() as state:
             known = state.deployments.get(spec.name)
@@ -94,13 +96,14 @@ class LocalBackend(Backend):
     def replicas(self, name: str) -> list[Replica]:
         """Return the replicas of a deployment and their states."""
         deployment = self._state.read().deployment(name)
-        processes = self._supervisor.states(name)
+        processes, key = self._supervisor.states(name), client_key()
         found = []
         for replica, url in zip(deployment.replica_names(), deployment.worker_urls(), strict=True):
             process = processes.get(replica)
             state: ReplicaState = "stopped"
             if process is not None and process.up:
-                state = "ready" if probe.lists_adapter(url, deployment.spec.model_name) else "starting"
+                listed = probe.lists_adapter(url, deployment.spec.model_name, key=key)
+                state = "ready" if listed else "starting"
             elif process is not None and process.state != "STOPPED":
                 # One that has died is started again by supervisord, unless it was given up.
                 state = "failed" if process.state in ("BACKOFF", "FATAL") else "starting"

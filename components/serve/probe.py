@@ -6,21 +6,28 @@ import urllib.error
 import urllib.request
 from typing import Any
 
+from components.api_keys import authorization
+
 # A proxy that the environment names is for the world outside: loopback is asked directly.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _RUNNING = re.compile(rb"^vllm:num_requests_(?:running|waiting)(?:\{[^}]*\})? ([0-9.e+]+)$", re.MULTILINE)
 
 
-def lists_adapter(url: str, model_name: str, timeout_s: float = 5.0) -> bool:
+def is_up(url: str, timeout_s: float = 5.0) -> bool:
+    """Return whether somebody answers that they are well."""
+    return _ask(f"{url}/health", None, timeout_s) is not None
+
+
+def lists_adapter(url: str, model_name: str, timeout_s: float = 5.0, key: str = "") -> bool:
     """Return whether `/v1/models` lists the adapter; a server that is not there doesn't."""
-    body = _ask(f"{url}/v1/models", None, timeout_s)
+    body = _ask(f"{url}/v1/models", None, timeout_s, key)
     return body is not None and any(m.get("id") == model_name for m in json.loads(body).get("data", []))
 
 
-def completes(url: str, model_name: str, timeout_s: float = 60.0) -> bool:
+def completes(url: str, model_name: str, timeout_s: float = 60.0, key: str = "") -> bool:
     """Return whether a completion of one token came back from the adapter."""
     question = {"model": model_name, "prompt": "Hello", "max_tokens": 1, "temperature": 0}
-    body = _ask(f"{url}/v1/completions", question, timeout_s)
+    body = _ask(f"{url}/v1/completions", question, timeout_s, key)
     return body is not None and bool(json.loads(body).get("choices"))
 
 
@@ -30,9 +37,10 @@ def requests_in_flight(url: str, timeout_s: float = 2.0) -> int:
     return sum(int(float(count)) for count in _RUNNING.findall(body or b""))
 
 
-def _ask(url: str, question: dict[str, Any] | None, timeout_s: float) -> bytes | None:
+def _ask(url: str, question: dict[str, Any] | None, timeout_s: float, key: str = "") -> bytes | None:
     data = None if question is None else json.dumps(question).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    headers = {"Content-Type": "application/json"} | authorization(key)
+    request = urllib.request.Request(url, data, headers)
     try:
         with _opener.open(request, timeout=timeout_s) as response:
             answer: bytes = response.read()

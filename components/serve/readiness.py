@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from components.api_keys import client_key
 from components.errors import NotReady
 from components.serve import ports, probe
 from components.serve.state import Deployment
@@ -23,6 +24,7 @@ class ReadinessWatch:
     def __init__(self, deployment: Deployment, supervisor: Supervisor, folder: Path) -> None:
         self._name, self._model = deployment.spec.name, deployment.spec.model_name
         self._supervisor, self._folder = supervisor, folder
+        self._key = client_key()
         self._urls = deployment.process_urls()
         self._ports = deployment.process_ports()
         self._answered: set[str] = set()
@@ -48,8 +50,8 @@ class ReadinessWatch:
         return [name for name in wanted if name not in self._answered]
 
     def _answers(self, url: str) -> bool:
-        return probe.lists_adapter(url, self._model) and probe.completes(
-            url, self._model, COMPLETION_TIMEOUT_S
+        return probe.lists_adapter(url, self._model, key=self._key) and probe.completes(
+            url, self._model, COMPLETION_TIMEOUT_S, self._key
         )
 
     def lost_a_port(self) -> bool:

@@ -17,8 +17,8 @@ from components.errors import TunegateError
 from components.serve.processes import kill_all, processes_of, with_children
 
 STOP_WAIT_S = 10
-# Of one task of one release; a server outlives both.
-_NOT_INHERITED = ("RELEASE_ID", "TUNEGATE_STAGE_SOURCE")
+# Of one task of one release, which a server outlives; and the key of whoever started it.
+_NOT_INHERITED = ("RELEASE_ID", "TUNEGATE_STAGE_SOURCE", "TUNEGATE_API_KEY")
 _SOCKET_PATH_BYTES = 90  # 108 is the system's limit; supervisord adds its process id meanwhile
 
 _CONFIG = """\

@@ -113,6 +113,11 @@ class Connection:
             return TunegateError(
                 f"{what}: not allowed{where} ({said}); is {PREFIX}NAMESPACE an existing namespace of yours?"
             )
+        if status == 404 and '"ml-pipeline" not found' in said:
+            return TunegateError(
+                f"no Kubeflow Pipelines in namespace {self.settings.system_namespace!r} of this cluster; "
+                f"{PREFIX}SYSTEM_NAMESPACE names the one that it is installed in"
+            )
         if status == 404:
             return NotThere(f"{what}: not found at {self.host} ({said})")
         if status == 400 and "namespace" in said.lower() and not namespace:
@@ -145,19 +150,17 @@ def _configuration(settings: ClientSettings) -> "Configuration":
 
 
 def _find(configuration: "Configuration", settings: ClientSettings) -> None:
-    """Set address and credentials."""
+    """Set address and credentials; an account's own token goes to its own cluster only."""
+    token, file = settings.token.get_secret_value(), settings.token_file
     if settings.host:
         if not settings.host.startswith(("http://", "https://")):
             raise InvalidInput(f"{PREFIX}HOST", [f"got {settings.host!r}, wanted http://... or https://..."])
         configuration.host = settings.host.rstrip("/")
     elif ACCOUNT_FOLDER.is_dir():
         configuration.host = SERVICE.format(namespace=settings.system_namespace)
+        file = file or next((path for path in ACCOUNT_TOKENS if path.is_file()), None)
     else:
         _through_kubeconfig(configuration, settings)
-    token = settings.token.get_secret_value()
-    file = settings.token_file
-    if not token and file is None and ACCOUNT_FOLDER.is_dir():
-        file = next((path for path in ACCOUNT_TOKENS if path.is_file()), None)
     if token:
         configuration.api_key["authorization"] = token
     elif file is not None:

@@ -140,7 +140,8 @@ def backend(backend_of: BackendOf) -> KubernetesBackend:
 
 def objects(namespace: str, name: str) -> list[str]:
     """Return everything in a namespace that has the name of a deployment in its own, or its label."""
-    kinds = "deployments,replicasets,pods,services,endpoints,poddisruptionbudgets,configmaps,secrets"
+    kinds = "deployments,replicasets,pods,services,endpoints,poddisruptionbudgets,networkpolicies"
+    kinds += ",configmaps,secrets"
     listed = yaml.safe_load(kubectl("get", kinds, "--namespace", namespace, "-o", "yaml"))["items"]
     return [
         f"{found['kind']}/{found['metadata']['name']}"

@@ -1,8 +1,8 @@
 """What the accounts of `manifests/base` may do on a real cluster, and what they may not."""
 
-import base64
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -49,56 +49,123 @@ def test_the_release_account_can_deploy_promote_kill_and_retire(
 def as_account(namespace: str, account: str) -> str:
     """Return a kubeconfig of the same cluster, signed in as a service account."""
     config = yaml.safe_load(kubectl("config", "view", "--raw", "--minify"))
-    listed = yaml.safe_load(kubectl("get", "secrets", "--namespace", namespace, "-o", "yaml"))["items"]
-    token = next(
-        base64.b64decode(secret["data"]["token"]).decode()
-        for secret in listed
-        if secret["metadata"].get("annotations", {}).get("kubernetes.io/service-account.name") == account
-    )
+    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+    token = json.loads(kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(request)))["status"][
+        "token"
+    ]
     config["users"][0]["user"] = {"token": token}
     return str(yaml.safe_dump(config))
 
 
+READ_WRITE = ("get", "list", "create", "patch", "delete")
+# What each account may do; and beside it what it may not, of the kind that would matter.
+ALLOWED = {
+    "tunegate-release": {
+        "deployments.apps": READ_WRITE,
+        "services": READ_WRITE,
+        "poddisruptionbudgets.policy": READ_WRITE,
+        "networkpolicies.networking.k8s.io": READ_WRITE,
+        "pods": ("get", "list", "delete"),
+        "pods/log": ("get", "list"),
+        "events": ("get", "list"),
+        "endpoints": ("get", "list"),
+    },
+    "tunegate-router": {"pods": ("get", "list", "watch")},
+}
+REFUSED = {
+    "tunegate-release": {
+        "secrets": ("get", "list", "watch", "create", "patch", "delete"),
+        "configmaps": ("get", "create"),
+        "serviceaccounts": ("get", "create"),
+        "serviceaccounts/token": ("create",),
+        "persistentvolumeclaims": ("get", "create", "delete"),
+        "deployments.apps": ("update", "deletecollection"),
+        "daemonsets.apps": ("create",),
+        "jobs.batch": ("create",),
+        "services": ("update", "deletecollection"),
+        "services/proxy": ("get", "create"),
+        "networkpolicies.networking.k8s.io": ("update", "deletecollection"),
+        "poddisruptionbudgets.policy": ("update", "deletecollection"),
+        "endpoints": ("patch", "create"),
+        "events": ("create", "delete"),
+        "pods": ("create", "patch", "update", "deletecollection"),
+        "pods/exec": ("create", "get"),
+        "pods/attach": ("create",),
+        "pods/portforward": ("create",),
+        "pods/ephemeralcontainers": ("patch",),
+        "roles.rbac.authorization.k8s.io": ("create", "patch", "bind", "escalate"),
+        "rolebindings.rbac.authorization.k8s.io": ("create", "patch"),
+        "namespaces": ("get", "delete"),
+    },
+    "tunegate-router": {
+        "pods": ("create", "patch", "delete"),
+        "pods/log": ("get",),
+        "pods/exec": ("create",),
+        "secrets": ("get", "list"),
+        "services": ("get", "patch"),
+        "endpoints": ("list",),
+        "deployments.apps": ("get", "patch"),
+    },
+}
 RIGHTS = [
-    ("create", "deployments.apps", True),
-    ("patch", "services", True),
-    ("delete", "pods", True),
-    ("get", "pods/log", True),
-    ("list", "events", True),
-    ("delete", "poddisruptionbudgets.policy", True),
-    ("get", "secrets", False),
-    ("create", "pods/exec", False),
-    ("create", "pods", False),
-    ("create", "roles.rbac.authorization.k8s.io", False),
-    ("delete", "namespaces", False),
-    ("update", "networkpolicies.networking.k8s.io", False),
+    pytest.param(account, resource, verb, allowed, id=f"{account} {verb} {resource}")
+    for allowed, table in ((True, ALLOWED), (False, REFUSED))
+    for account, resources in table.items()
+    for resource, verbs in resources.items()
+    for verb in verbs
 ]
 
 
-@pytest.mark.parametrize(("verb", "resource", "allowed"), RIGHTS, ids=[f"{v} {r}" for v, r, _ in RIGHTS])
-def test_the_release_account_may_do_what_it_needs_and_no_more(
-    namespace: str, verb: str, resource: str, allowed: bool
-) -> None:
-    user = f"system:serviceaccount:{namespace}:tunegate-release"
-    group, name = resource.partition(".")[2], resource.partition(".")[0]
-    resource_name, _, subresource = name.partition("/")
-    review = {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SubjectAccessReview",
-        "spec": {
-            "user": user,
-            "resourceAttributes": {
-                "namespace": namespace,
-                "verb": verb,
-                "group": group,
-                "resource": resource_name,
-                "subresource": subresource,
-            },
-        },
-    }
-    answer = kubectl("create", "-f", "-", "-o", "jsonpath={.status.allowed}", stdin=json.dumps(review))
+@pytest.fixture(scope="module")
+def accounts(namespace: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A client of the API server for each account, signed in with its own token; and the tests' own."""
+    from kubernetes import client, config
 
-    assert answer == str(allowed).lower()
+    clients = {"": client.AuthorizationV1Api(config.new_client_from_config())}
+    for account in ALLOWED:
+        path = tmp_path_factory.mktemp("account") / "kubeconfig"
+        path.write_text(as_account(namespace, account))
+        clients[account] = client.AuthorizationV1Api(config.new_client_from_config(str(path)))
+    return clients
+
+
+@pytest.mark.parametrize(("account", "resource", "verb", "allowed"), RIGHTS)
+def test_the_accounts_may_do_what_they_need_and_no_more(
+    accounts: dict[str, Any], namespace: str, account: str, resource: str, verb: str, allowed: bool
+) -> None:
+    name, _, group = resource.partition(".")
+    kind, _, subresource = name.partition("/")
+    asked = {
+        "namespace": namespace,
+        "verb": verb,
+        "group": group,
+        "resource": kind,
+        "subresource": subresource,
+    }
+    user = f"system:serviceaccount:{namespace}:{account}"
+
+    told = accounts[""].create_subject_access_review({"spec": {"user": user, "resourceAttributes": asked}})
+    by_itself = accounts[account].create_self_subject_access_review({"spec": {"resourceAttributes": asked}})
+
+    assert (told.status.allowed, by_itself.status.allowed) == (allowed, allowed)
+
+
+def test_nothing_else_is_granted() -> None:
+    """Every right of the Roles stands in the table, and nothing of the table is missing there."""
+    for account, resources in ALLOWED.items():
+        file = BASE / f"{account.removeprefix('tunegate-')}-account.yaml"
+        manifests = list(yaml.safe_load_all(file.read_text(encoding="utf-8")))
+        assert {m["kind"] for m in manifests} == {"ServiceAccount", "Role", "RoleBinding"}
+        (role,) = [m for m in manifests if m["kind"] == "Role"]
+        granted = {
+            (f"{resource}.{group}" if group else resource, verb)
+            for rule in role["rules"]
+            for group in rule["apiGroups"]
+            for resource in rule["resources"]
+            for verb in rule["verbs"]
+        }
+        assert granted == {(resource, verb) for resource, verbs in resources.items() for verb in verbs}
 
 
 def test_the_base_is_taken_by_the_api_server(namespace: str) -> None:

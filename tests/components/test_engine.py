@@ -62,6 +62,15 @@ def test_vllm_takes_the_server_command() -> None:
     assert not parsed.enable_log_requests
 
 
+def test_the_server_asks_for_keys_where_there_are_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    guard = "--middleware=components.api_keys.RequireKey"
+    assert guard not in server_command(config(), "localhost", 1)
+
+    monkeypatch.setenv("TUNEGATE_API_KEYS", "/keys")
+
+    assert guard in server_command(config(), "localhost", 1)
+
+
 @pytest.mark.parametrize(
     ("lora_r", "engine_rank"), [(1, 8), (8, 8), (9, 16), (65, 128), (257, 320), (512, 512)]
 )

@@ -10,11 +10,12 @@ from components.serve.backend import Backend, Replica, ReplicaState, WaitProgres
 from components.serve.kubernetes.checks import (
     denied_rights,
     missing_images,
+    missing_key,
     unreachable_services,
     unset_images,
 )
-from components.serve.kubernetes.cluster import MANAGER, Cluster
-from components.serve.kubernetes.engine_pod import REPLICA
+from components.serve.kubernetes.cluster import MANAGER, Cluster, Rejected
+from components.serve.kubernetes.engine_pod import REPLICA, AdapterSource, mounts_image
 from components.serve.kubernetes.labels import (
     COMPONENT,
     INSTANCE,
@@ -41,6 +42,8 @@ from components.serve.kubernetes.rollout import (
     is_ending,
     is_ready,
     last_probe,
+    never_ran,
+    refusal_hint,
     refused_pods,
 )
 from components.serve.spec import ServingSpec
@@ -51,7 +54,7 @@ SCALE_MANAGER = f"{MANAGER}-scale"
 POLL_S = 0.5
 SWITCH_TIMEOUT_S = 30
 NAME_PATIENCE_S = 5
-KINDS = ("Deployment", "Service", "PodDisruptionBudget")
+KINDS = ("Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy")
 
 EngineCommand = Callable[[ServingSpec], Sequence[str]]
 
@@ -76,7 +79,12 @@ class KubernetesBackend(Backend):
     def check(self, model_name: str) -> None:
         """Refuse a cluster that can't be used, or can't be reached from here as a release needs it."""
         self._cluster.require()
-        problems = [*missing_images(self._settings), *denied_rights(self._cluster), *unreachable_services()]
+        problems = [
+            *missing_images(self._settings),
+            *missing_key(self._settings),
+            *denied_rights(self._cluster),
+            *unreachable_services(),
+        ]
         try:
             self._live(model_name)
         except InvalidInput as error:
@@ -93,8 +101,8 @@ class KubernetesBackend(Backend):
         if problems := unset_images(self._settings):
             raise InvalidInput("settings of the cluster", problems)
         self._cluster.require()
-        manifests = deployment_manifests(spec, self._settings, self._command(spec))
-        known = self._refuse_foreign(spec, manifests)
+        known = self._refuse_foreign(spec, self._manifests(spec, "init-container"))
+        manifests = self._manifests(spec, self._adapter_source(spec))
         for manifest in manifests:  # whatever would be refused is refused before anything is there
             self._cluster.apply(manifest, dry_run=True)
         try:
@@ -216,6 +224,35 @@ class KubernetesBackend(Backend):
                 )
         self._remove(name)
 
+    def _manifests(self, spec: ServingSpec, source: AdapterSource) -> list[dict[str, Any]]:
+        return deployment_manifests(spec, self._settings, self._command(spec), source)
+
+    def _adapter_source(self, spec: ServingSpec) -> AdapterSource:
+        """Return how adapters get into the pods: what stands here already stays as it is.
+
+        Raises:
+            InvalidInput: As the settings want it, this cluster can't do it.
+        """
+        wanted = self._settings.adapter_source
+        standing = self._cluster.get("Deployment", spec.name) if wanted == "auto" else None
+        if standing is not None:
+            return "image-volume" if mounts_image(standing) else "init-container"
+        if wanted == "init-container":
+            return wanted
+        try:
+            tried = self._cluster.apply(self._manifests(spec, "image-volume")[0], dry_run=True)
+        except Rejected:  # what else it may be refused for comes to light without the volume, too
+            tried = {}
+        if tried and mounts_image(tried):
+            return "image-volume"
+        if wanted == "image-volume":
+            problem = (
+                "this cluster has no image volumes (Kubernetes 1.35 has, 1.31 to 1.34 behind the feature "
+                "gate ImageVolume); set it to auto or init-container"
+            )
+            raise InvalidInput("TUNEGATE_CLUSTER_ADAPTER_SOURCE", [problem])
+        return "init-container"
+
     def _remove(self, name: str) -> None:
         """Routers first: what they have begun is finished by engines that are still there."""
         routers = self._cluster.get("Deployment", router_name(name))
@@ -230,6 +267,9 @@ class KubernetesBackend(Backend):
     def _wait_gone(self, name: str, component: Any) -> None:
         deadline = time.monotonic() + self._settings.drain_s + 60
         while left := self._pods(name, component):
+            for pod in filter(never_ran, left):
+                # Nothing of it needs time to end, and a kubelet that waits for a volume gives it two minutes.
+                self._cluster.delete("Pod", pod["metadata"]["name"], grace_s=0)
             if time.monotonic() > deadline:
                 names = ", ".join(pod["metadata"]["name"] for pod in left)
                 raise TunegateError(
@@ -273,10 +313,9 @@ class KubernetesBackend(Backend):
             if found is None:
                 raise NotReady(f"deployment {name}: {part} was deleted while it started")
             if why := refused_pods(found):
-                hint = (
-                    "; kubectl apply -k manifests/base makes the accounts" if "serviceaccount" in why else ""
+                raise NotReady(
+                    f"deployment {name}: the API server refuses its pods: {why}{refusal_hint(why)}"
                 )
-                raise NotReady(f"deployment {name}: the API server refuses its pods: {why}{hint}")
         trouble = watch.hopeless(pods, events)
         if trouble is not None:
             log = ""
@@ -316,7 +355,7 @@ class KubernetesBackend(Backend):
     def _wait_known(self, model_name: str) -> None:
         """Give the cluster's DNS a moment to learn a new name; from outside the cluster it never does."""
         deadline = time.monotonic() + NAME_PATIENCE_S
-        while not probe.lists_adapter(self.live_endpoint(model_name), model_name):
+        while not probe.is_up(self.live_endpoint(model_name)):
             if time.monotonic() > deadline:
                 return
             time.sleep(0.1)

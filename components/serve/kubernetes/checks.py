@@ -3,6 +3,7 @@
 import socket
 from concurrent.futures import ThreadPoolExecutor
 
+from components.api_keys import KEY_VARIABLE, client_key
 from components.errors import InvalidInput, TunegateError
 from components.oci_registry import RegistryRepository
 from components.serve.kubernetes.cluster import Cluster
@@ -34,6 +35,16 @@ def missing_images(settings: ClusterSettings) -> list[str]:
         if why := _why_not_there(reference):
             problems.append(f"TUNEGATE_CLUSTER_{name.upper()} {reference}: {why}")
     return problems
+
+
+def missing_key(settings: ClusterSettings) -> list[str]:
+    """Return a problem if models will ask for a key and we have none to show."""
+    if not settings.api_keys_secret or client_key():
+        return []
+    return [
+        f"{KEY_VARIABLE}: is not set, but with TUNEGATE_CLUSTER_API_KEYS_SECRET models ask for a key; set it "
+        f"to one of those in the Secret {settings.api_keys_secret}"
+    ]
 
 
 def denied_rights(cluster: Cluster) -> list[str]:

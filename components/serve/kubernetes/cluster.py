@@ -18,6 +18,7 @@ API_VERSIONS = {
     "Endpoints": "v1",
     "Event": "v1",
     "Namespace": "v1",
+    "NetworkPolicy": "networking.k8s.io/v1",
     "Pod": "v1",
     "PodDisruptionBudget": "policy/v1",
     "SelfSubjectAccessReview": "authorization.k8s.io/v1",
@@ -30,6 +31,10 @@ T = TypeVar("T")
 
 class Conflict(TunegateError):
     """Somebody else manages a field that we would change."""
+
+
+class Rejected(TunegateError):
+    """The API server does not take an object as it is."""
 
 
 class Cluster:
@@ -84,6 +89,7 @@ class Cluster:
 
         Raises:
             Conflict: Somebody else manages a field to which we would give another value.
+            Rejected: The API server does not take it as it is.
             TunegateError: The API server refuses it, with its reason.
         """
         kind, name = manifest["kind"], manifest["metadata"]["name"]
@@ -214,7 +220,8 @@ class Cluster:
                 self._answered = True
                 return answer
             except DynamicApiError as error:
-                if error.status not in (429, 500, 502, 503, 504) or self._waited_long(started):
+                passes = error.status in (429, 500, 502, 503, 504) and not _unknown_field(error)
+                if not passes or self._waited_long(started):
                     raise _in_words(what, error) from error
             except (HTTPError, OSError) as error:
                 if self._waited_long(started):
@@ -249,4 +256,10 @@ def _in_words(what: str, error: Any) -> TunegateError:
         return TunegateError(f"can't {what}: the cluster does not know who you are ({said}); sign in again")
     if error.status == 403:
         return TunegateError(f"can't {what}: it is not allowed ({said}); ask for the right, see manifests/")
-    return TunegateError(f"can't {what}: {said}")
+    kind = Rejected if error.status in (400, 422, 500) else TunegateError
+    return kind(f"can't {what}: {said}")
+
+
+def _unknown_field(error: Any) -> bool:
+    """Say whether an object has a field that this API server does not know; older ones answer 500."""
+    return error.status == 500 and "field not declared in schema" in str(error.body)

@@ -2,14 +2,15 @@
 
 A deployment `pet-r1` is a Deployment `pet-r1` of engines, a Deployment `pet-r1-router` of vllm-routers
 that find the engines by their labels, a Service `pet-r1` in front of the routers, and a
-PodDisruptionBudget for each. The live Service of a model name is one more; its selector names the
-champion's routers.
+PodDisruptionBudget and a NetworkPolicy for each. The live Service of a model name is one more; its
+selector names the champion's routers.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-from components.serve.kubernetes.engine_pod import engine_pod
+from components.serve.kubernetes.cluster import API_VERSIONS
+from components.serve.kubernetes.engine_pod import AdapterSource, engine_pod
 from components.serve.kubernetes.labels import (
     MANAGED_BY,
     MODEL,
@@ -19,28 +20,26 @@ from components.serve.kubernetes.labels import (
     labels,
     selector,
 )
+from components.serve.kubernetes.network import engine_traffic, router_traffic
 from components.serve.kubernetes.router_pod import ROUTER_PORT_NAME, router_pod
 from components.serve.spec import ServingSpec
 from components.settings import ClusterSettings
 
 Manifest = dict[str, Any]
 
-API_VERSIONS = {
-    "Deployment": "apps/v1",
-    "Service": "v1",
-    "PodDisruptionBudget": "policy/v1",
-}
-
 
 def deployment_manifests(
-    spec: ServingSpec, settings: ClusterSettings, engine_command: Sequence[str]
+    spec: ServingSpec,
+    settings: ClusterSettings,
+    engine_command: Sequence[str],
+    source: AdapterSource = "init-container",
 ) -> list[Manifest]:
     """Return everything that a deployment is made of; the engines' Deployment, which tells the spec, first.
 
     The number of engines is not in it: that belongs to `scale_manifest` alone, so that an autoscaler can
     be handed it.
     """
-    pod = engine_pod(spec, settings, engine_command)
+    pod = engine_pod(spec, settings, engine_command, source)
     engines = _deployment(spec, "engine", settings, spec.name, {SPEC: spec.model_dump_json()}, pod)
     router = _deployment(
         spec,
@@ -54,6 +53,8 @@ def deployment_manifests(
     return [
         engines,
         router,
+        _policy(spec, "engine", settings, spec.name, engine_traffic(spec, settings)),
+        _policy(spec, "router", settings, router_name(spec.name), router_traffic(spec, settings)),
         _service(spec, settings),
         _budget(spec, "engine", settings, spec.name),
         _budget(spec, "router", settings, router_name(spec.name)),
@@ -131,4 +132,17 @@ def _budget(spec: ServingSpec, component: Component, settings: ClusterSettings, 
     """Allow a node to be drained, one replica at a time."""
     return _object("PodDisruptionBudget", name, settings.namespace, labels(spec, component)) | {
         "spec": {"maxUnavailable": 1, "selector": {"matchLabels": selector(spec.name, component)}}
+    }
+
+
+def _policy(
+    spec: ServingSpec, component: Component, settings: ClusterSettings, name: str, traffic: Manifest
+) -> Manifest:
+    """Refuse all traffic of some pods but what is named."""
+    return _object("NetworkPolicy", name, settings.namespace, labels(spec, component)) | {
+        "spec": {
+            "podSelector": {"matchLabels": selector(spec.name, component)},
+            "policyTypes": ["Ingress", "Egress"],
+            **traffic,
+        }
     }

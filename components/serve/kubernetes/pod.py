@@ -1,8 +1,12 @@
 """What the manifests and the program inside a pod have to agree on."""
 
 ENGINE_PORT = 8000
-ADAPTER_VOLUME, ADAPTER_FOLDER = "/adapter", "/adapter/files"
+ROUTER_PORT, METRICS_PORT = 8000, 29000
+ADAPTER_VOLUME = "/adapter"
+FETCHED_FOLDER, MOUNTED_FOLDER = "/adapter/files", "/adapter/data"  # /data: where the image has it
+ADAPTER_VARIABLE = "TUNEGATE_ADAPTER"
 SPEC_VARIABLE, DRAIN_VARIABLE = "TUNEGATE_SERVING_SPEC", "TUNEGATE_DRAIN_S"
 
 FAILED = 1
-WRONG_INPUT = 65  # EX_DATAERR of sysexits.h: it would fail again
+# As sysexits.h has them: EX_DATAERR and EX_NOPERM would come again, EX_TEMPFAIL may not.
+WRONG_INPUT, NO_ACCESS, TRY_AGAIN = 65, 77, 75

@@ -1,11 +1,12 @@
 """What an engine's pod runs, each a step of its life.
 
     python -m components.serve.kubernetes.replica fetch    # pull the adapter by digest and verify it
+    python -m components.serve.kubernetes.replica verify   # verify the one that is mounted
     python -m components.serve.kubernetes.replica serve    # become vLLM
     python -m components.serve.kubernetes.replica ready    # exit 0 if the adapter is listed and answers
     python -m components.serve.kubernetes.replica drain    # wait until the requests in flight are done
 
-The `ServingSpec` comes in the environment. Exit code 65: trying again will not help.
+The `ServingSpec` comes in the environment. The exit code says whether trying again will help, see `pod`.
 """
 
 import os
@@ -14,19 +15,21 @@ import sys
 import time
 from pathlib import Path
 
-from components.errors import DigestMismatch, InvalidInput, TunegateError
+from components.api_keys import DIRECTORY_VARIABLE, ApiKeys
+from components.errors import AccessRefused, DigestMismatch, InvalidInput, TunegateError, Unreachable
 from components.serve import probe
 from components.serve.kubernetes.pod import (
-    ADAPTER_FOLDER,
+    ADAPTER_VARIABLE,
     DRAIN_VARIABLE,
     ENGINE_PORT,
     FAILED,
+    NO_ACCESS,
     SPEC_VARIABLE,
+    TRY_AGAIN,
     WRONG_INPUT,
 )
 
 URL = f"http://127.0.0.1:{ENGINE_PORT}"
-ANSWERED = Path("/tmp/answered")
 NOTICED_S = 3.0  # until the routers have seen that this pod is ending
 POLL_S = 0.5
 
@@ -37,7 +40,24 @@ def fetch() -> None:
     from components.serve.spec import ServingSpec
 
     spec = ServingSpec.model_validate_json(os.environ[SPEC_VARIABLE])
-    pull_adapter(spec.image, spec.adapter_digest, Path(ADAPTER_FOLDER))
+    pull_adapter(spec.image, spec.adapter_digest, Path(os.environ[ADAPTER_VARIABLE]))
+    print(f"{spec.image}: adapter {spec.adapter_digest} verified", flush=True)
+
+
+def verify() -> None:
+    """Hold the adapter that the node has mounted against the spec.
+
+    Raises:
+        DigestMismatch: It is another one.
+        InvalidInput: It is no adapter's.
+    """
+    from components.adapters import adapter_digest
+    from components.serve.spec import ServingSpec
+
+    spec = ServingSpec.model_validate_json(os.environ[SPEC_VARIABLE])
+    found = adapter_digest(Path(os.environ[ADAPTER_VARIABLE]))
+    if found != spec.adapter_digest:
+        raise DigestMismatch(f"{spec.image}: holds adapter {found}, wanted {spec.adapter_digest}")
     print(f"{spec.image}: adapter {spec.adapter_digest} verified", flush=True)
 
 
@@ -50,7 +70,7 @@ def serve() -> None:
     spec = ServingSpec.model_validate_json(os.environ[SPEC_VARIABLE])
     engine = EngineConfig(
         base_path=prepare_base_model(spec.base_model).path,
-        adapter_path=Path(ADAPTER_FOLDER),
+        adapter_path=Path(os.environ[ADAPTER_VARIABLE]),
         model_name=spec.model_name,
         lora_r=spec.lora_r,
         max_model_len=spec.max_model_len,
@@ -59,21 +79,23 @@ def serve() -> None:
     os.execv(command[0], command)
 
 
-def ready(url: str = URL, answered: Path = ANSWERED) -> None:
-    """Refuse unless the adapter is listed and has answered a completion since the container started.
+def ready(url: str = URL) -> None:
+    """Refuse unless the server is healthy, lists the adapter and answers a completion with it.
 
     Raises:
         TunegateError: Not yet.
     """
-    import json  # the probe runs every few seconds: nothing heavier is imported for it
+    import json  # the probe runs every few seconds of a start: nothing heavier is imported for it
 
     model_name = json.loads(os.environ[SPEC_VARIABLE])["model_name"]
-    if not probe.lists_adapter(url, model_name, timeout_s=10):
+    keys = os.environ.get(DIRECTORY_VARIABLE)
+    key = ApiKeys(Path(keys)).any_key() if keys else ""
+    if not probe.is_up(url):
+        raise TunegateError("/health does not answer 200")
+    if not probe.lists_adapter(url, model_name, timeout_s=10, key=key):
         raise TunegateError(f"/v1/models does not list {model_name}")
-    if not answered.exists():
-        if not probe.completes(url, model_name, timeout_s=50):
-            raise TunegateError(f"{model_name} does not answer a completion")
-        answered.touch()
+    if not probe.completes(url, model_name, timeout_s=50, key=key):
+        raise TunegateError(f"{model_name} does not answer a completion")
 
 
 def drain(url: str = URL) -> None:
@@ -84,7 +106,13 @@ def drain(url: str = URL) -> None:
         time.sleep(POLL_S)
 
 
-STEPS = {"fetch": fetch, "serve": serve, "ready": ready, "drain": drain}
+ENDINGS = {
+    DigestMismatch: WRONG_INPUT,
+    InvalidInput: WRONG_INPUT,
+    AccessRefused: NO_ACCESS,
+    Unreachable: TRY_AGAIN,
+}
+STEPS = {"fetch": fetch, "verify": verify, "serve": serve, "ready": ready, "drain": drain}
 
 
 def main(arguments: list[str]) -> int:
@@ -92,13 +120,11 @@ def main(arguments: list[str]) -> int:
     # The first process of a container has no default for SIGTERM: it would be waited for in vain.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     step = STEPS[arguments[0]]
-    if step is serve:
-        ANSWERED.unlink(missing_ok=True)  # of the container before a restart
     try:
         step()
     except TunegateError as error:
         print(error, file=sys.stderr, flush=True)
-        return WRONG_INPUT if isinstance(error, DigestMismatch | InvalidInput) else FAILED
+        return next((code for kind, code in ENDINGS.items() if isinstance(error, kind)), FAILED)
     return 0
 
 

@@ -23,6 +23,7 @@ RELEASE_RIGHTS = (
     Right("apps", "deployments", OWN),
     Right("", "services", OWN),
     Right("policy", "poddisruptionbudgets", OWN),
+    Right("networking.k8s.io", "networkpolicies", OWN),
     Right("", "pods", ("get", "list", "delete")),  # delete: the stress stage kills a replica
     Right("", "pods/log", ("get", "list")),
     Right("", "events", ("get", "list")),

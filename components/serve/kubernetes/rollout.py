@@ -1,12 +1,13 @@
 """Why a pod is not ready, out of what the API server knows about it; and how long that may go on."""
 
+import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from components.errors import NotReady
-from components.serve.kubernetes.pod import WRONG_INPUT
+from components.serve.kubernetes.pod import NO_ACCESS, TRY_AGAIN, WRONG_INPUT
 
 Found = dict[str, Any]
 
@@ -25,7 +26,34 @@ _FINAL_PULL = (
     "couldn't parse",
     "http response to https",
 )
+# How our own programs end in a pod: what that means, and how long it may go on.
+_ENDINGS = {
+    WRONG_INPUT: ("refused its input", 0),
+    NO_ACCESS: (
+        "the registry refused it; check the Secret that TUNEGATE_CLUSTER_REGISTRY_SECRET names: adapters "
+        "are pulled with it",
+        0,
+    ),
+    TRY_AGAIN: ("got no answer from the registry", PASSING_PATIENCE_S),
+}
+_REACHED_NOBODY = re.compile(
+    r"can't be reached|connection (?:refused|timed out)|connect timeout|network is unreachable"
+    r"|no route to host|name resolution|name or service not known|max retries exceeded",
+    re.IGNORECASE,
+)
+_REACH_HINT = (
+    "; if the address is right, its range is missing in TUNEGATE_CLUSTER_EGRESS: the deployment's "
+    "NetworkPolicy lets engines, and what fetches their adapters, send nowhere else"
+)
+MISSING_PATIENCE_S = 5  # for what may be about to be made
+_MISSING = re.compile(r'(?:secret|persistentvolumeclaim) "[^"]*" not found|non-existent secret key')
+_VOLUME_SETTINGS = {
+    "api-keys": "TUNEGATE_CLUSTER_API_KEYS_SECRET",
+    "registry": "TUNEGATE_CLUSTER_REGISTRY_SECRET",
+    "cache": "TUNEGATE_CLUSTER_CACHE_CLAIM",
+}
 _NODES_COMING = ("TriggeredScaleUp", "Nominated")  # cluster-autoscaler, Karpenter
+_NO_PULL_SECRET = "FailedToRetrieveImagePullSecret"
 _MOUNT = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox")
 
 
@@ -84,6 +112,16 @@ def is_ending(pod: Found) -> bool:
     return bool(pod["metadata"].get("deletionTimestamp")) or _phase(pod) in ("Failed", "Succeeded")
 
 
+def never_ran(pod: Found) -> bool:
+    """Return whether no container of a pod, of those before the engine neither, was ever started."""
+    status = pod.get("status") or {}
+    own = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+    return _phase(pod) == "Pending" and not any(
+        set(found.get("state") or {}) - {"waiting"} or found.get("lastState") or found.get("restartCount")
+        for found in own
+    )
+
+
 def find_trouble(pod: Found, events: Sequence[Found], schedule_patience_s: float) -> Trouble | None:
     """Return what keeps a pod from being ready, or nothing while it is starting as it should."""
     if is_ready(pod) or is_ending(pod):
@@ -105,6 +143,13 @@ def refused_pods(deployment: Found) -> str:
     return ""
 
 
+def refusal_hint(why: str) -> str:
+    """Return what to do about a refusal of pods, where it is known."""
+    if "serviceaccount" in why:
+        return "; kubectl apply -k manifests/base makes the accounts"
+    return "; check TUNEGATE_CLUSTER_PRIORITY_CLASS" if "PriorityClass" in why else ""
+
+
 def last_probe(pod: Found, events: Sequence[Found]) -> str:
     """Return what the last failed probe of a pod said; empty if none failed."""
     said = [
@@ -121,7 +166,8 @@ def given_up(name: str, trouble: Trouble, log: str) -> NotReady:
     """Return the error that tells a trouble, with the end of the log where there is one."""
     place = f"{trouble.pod} ({trouble.container})" if trouble.container else trouble.pod
     shown = f". The end of its log:\n{log}" if log else ""
-    return NotReady(f"deployment {name}: {place}: {trouble.why}{shown}")
+    hint = _REACH_HINT if _REACHED_NOBODY.search(log) else ""
+    return NotReady(f"deployment {name}: {place}: {trouble.why}{hint}{shown}")
 
 
 def _unschedulable(pod: Found, events: Sequence[Found], patience_s: float) -> Trouble | None:
@@ -130,6 +176,10 @@ def _unschedulable(pod: Found, events: Sequence[Found], patience_s: float) -> Tr
         return None
     if any(event.get("reason") in _NODES_COMING for event in events):
         return None
+    message = str(condition.get("message", ""))
+    if _MISSING.search(message):
+        why = f"unschedulable: {message}; check {_VOLUME_SETTINGS['cache']}"
+        return Trouble(pod["metadata"]["name"], "", why, MISSING_PATIENCE_S)
     why = (
         f"unschedulable: {condition.get('message', condition.get('reason', ''))}; "
         "compare what it asks for (TUNEGATE_CLUSTER_GPUS, _GPU_TYPE, _CPU, _MEMORY, _NODE_SELECTOR) "
@@ -162,9 +212,11 @@ def _of_container(pod: Found, status: Found, events: Sequence[Found]) -> Trouble
         return Trouble(name, container, f"{killed[-1]['message']}: {said}", previous=not now)
     code = ended.get("exitCode")
     deaths = int(status.get("restartCount", 0)) + bool(now)
-    if code == WRONG_INPUT or deaths >= DEATHS_TO_GIVE_UP:
-        why = "refused its input" if code == WRONG_INPUT else f"keeps dying (exit code {code})"
-        return Trouble(name, container, why, previous=not now)
+    if code in _ENDINGS:
+        why, patience_s = _ENDINGS[code]
+        return Trouble(name, container, why, patience_s, previous=not now)
+    if deaths >= DEATHS_TO_GIVE_UP:
+        return Trouble(name, container, f"keeps dying (exit code {code})", previous=not now)
     return None
 
 
@@ -174,11 +226,13 @@ def _pull(pod: str, container: str, status: Found, message: str, events: Sequenc
         str(event["message"]) for event in events if "Failed to pull image" in str(event.get("message"))
     ]
     said = failures[-1] if failures else message
+    unread = [str(event["message"]) for event in events if event.get("reason") == _NO_PULL_SECRET]
     final = any(words in said.lower() for words in _FINAL_PULL) and "500 internal" not in said.lower()
     why = (
         f"image pull: {status.get('image', '')}: {said}; check the reference, the registry, "
         "and TUNEGATE_CLUSTER_IMAGE_PULL_SECRETS"
     )
+    why += f" ({unread[-1]})" if unread else ""
     return Trouble(pod, container, why, patience_s=0 if final else PASSING_PATIENCE_S)
 
 
@@ -186,7 +240,12 @@ def _mount(pod: str, events: Sequence[Found]) -> Trouble | None:
     failed = [event for event in events if event.get("reason") in _MOUNT]
     if not failed:
         return None
-    return Trouble(pod, "", f"{failed[-1]['reason']}: {failed[-1]['message']}", PASSING_PATIENCE_S)
+    missing = [event for event in failed if _MISSING.search(str(event["message"]))]
+    chosen = (missing or failed)[-1]
+    why = f"{chosen['reason']}: {chosen['message']}"
+    named = [setting for volume, setting in _VOLUME_SETTINGS.items() if f'volume "{volume}"' in why]
+    why += f"; check {named[0]}" if named else ""
+    return Trouble(pod, "", why, MISSING_PATIENCE_S if missing else PASSING_PATIENCE_S)
 
 
 def _memory_limit(pod: Found, container: str) -> str:

@@ -10,11 +10,12 @@ from components.serve.kubernetes.engine_pod import (
     without_empty,
 )
 from components.serve.kubernetes.labels import as_query, selector
-from components.serve.kubernetes.pod import ENGINE_PORT
+from components.serve.kubernetes.pod import ENGINE_PORT, METRICS_PORT, ROUTER_PORT
 from components.serve.spec import ServingSpec
 from components.settings import ClusterSettings
 
-ROUTER_PORT, ROUTER_PORT_NAME, METRICS_PORT = 8000, "http", 29000
+# Not the name of the engines' port: a PodMonitor picks ports of all our pods by their names.
+ROUTER_PORT_NAME, METRICS_PORT_NAME = "requests", "metrics"
 ROUTER = ("python", "-m", "components.serve.kubernetes.router")
 SERVICE_ACCOUNT = "tunegate-router"  # may list and watch the pods of its namespace
 NOTICED_S = 5  # until every node sends new connections elsewhere
@@ -29,6 +30,7 @@ def router_pod(spec: ServingSpec, settings: ClusterSettings) -> dict[str, Any]:
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": settings.drain_s,
         "topologySpreadConstraints": spread(spec.name, "router"),
+        "priorityClassName": settings.priority_class,
         "imagePullSecrets": [{"name": name} for name in settings.image_pull_secrets],
         "volumes": [{"name": "tmp", "emptyDir": {}}],
     }
@@ -53,7 +55,7 @@ def _router(spec: ServingSpec, settings: ClusterSettings) -> dict[str, Any]:
         "env": environment({"HOME": "/tmp"}),
         "ports": [
             {"name": ROUTER_PORT_NAME, "containerPort": ROUTER_PORT, "protocol": "TCP"},
-            {"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"},
+            {"name": METRICS_PORT_NAME, "containerPort": METRICS_PORT, "protocol": "TCP"},
         ],
         "resources": {
             "requests": {"cpu": settings.router_cpu, "memory": "128Mi"},

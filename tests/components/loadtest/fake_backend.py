@@ -72,6 +72,12 @@ class FakeBackend(Backend):
     def endpoint(self, name: str) -> str:
         return self.server.url
 
+    def check(self, model_name: str) -> None:
+        raise NotImplementedError
+
+    def restore(self, model_name: str, timeout_s: float) -> None:
+        raise NotImplementedError
+
     def apply(self, spec: ServingSpec) -> None:
         raise NotImplementedError
 

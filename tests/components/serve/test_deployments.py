@@ -33,3 +33,9 @@ def test_cores_are_dealt_out(cores: list[int], replicas: int, bound: list[str]) 
 def test_each_replica_has_its_own_cores_or_gpu(settings, replicas, expected):
     environments = replica_environments(Settings(**settings), [0, 1], replicas)
     assert all(wanted.items() <= found.items() for wanted, found in zip(expected, environments, strict=True))
+
+
+def test_replicas_know_where_the_keys_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    environments = replica_environments(Settings(api_keys="keys"), [0, 1], 2)
+    assert [found["TUNEGATE_API_KEYS"] for found in environments] == [str(tmp_path / "keys")] * 2

@@ -1,4 +1,4 @@
-"""The local back end with real vLLM, two replicas of a tiny model."""
+"""The local back end with real vLLM, two replicas of a tiny model that ask for a key."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +11,7 @@ from components.serve.spec import ServingSpec
 from tests.components.serve.clients import ask, processes_in
 
 READY_S = 240
+KEY = "sk-ann-1"
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,9 @@ def tiny_adapter(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 @pytest.fixture
-def real(home: Path) -> Iterator[LocalBackend]:
+def real(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalBackend]:
+    (tmp_path / "ann").write_text(KEY)
+    monkeypatch.setenv("TUNEGATE_API_KEYS", str(tmp_path))
     backend = LocalBackend()
     yield backend
     backend.shutdown()
@@ -69,10 +72,14 @@ def test_real_replicas_serve_recover_and_leave_nothing(
     real.promote(spec.name)
     live = real.live_endpoint("pet")
 
-    assert ask(live, "pet", stream=True)
-    assert ask(live, "base")
+    assert ask(live, "pet", stream=True, key=KEY)
+    assert ask(live, "base", key=KEY)
+    for stranger in ("", "sk-eve"):
+        with pytest.raises(OSError, match=r"^401: .*invalid_api_key"):
+            ask(live, "base", key=stranger)
+    assert KEY not in " ".join(processes_in(str(home)))
     killed = real.kill_replica(spec.name)
-    assert ask(live, "pet")  # by the other one
+    assert ask(live, "pet", key=KEY)  # by the other one
     real.wait_ready(spec.name, READY_S)
     assert {r.name: r.state for r in real.replicas(spec.name)}[killed] == "ready"
 

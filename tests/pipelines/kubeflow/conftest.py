@@ -10,6 +10,12 @@ from pipelines.kubeflow.settings import CompileSettings
 from tests.pipelines.kubeflow.back_end import BackEnd, running_back_end
 
 
+@pytest.fixture(autouse=True)
+def outside_of_any_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the tests the same in a pod."""
+    monkeypatch.setattr(connection, "ACCOUNT_FOLDER", tmp_path / "no-account")
+
+
 @pytest.fixture(scope="session")
 def packages() -> dict[bool, str]:
     """Both packages, compiled once a session."""

@@ -13,7 +13,7 @@ from pipelines.kubeflow.client import Client
 from pipelines.kubeflow.params import KubeflowParams
 from pipelines.kubeflow.settings import ClientSettings
 from pipelines.kubeflow.submit import preflight, submit
-from tests.pipelines.kubeflow.back_end import BackEnd
+from tests.pipelines.kubeflow.back_end import BackEnd, Refusal
 
 
 def settings(back_end: BackEnd, **named: Any) -> ClientSettings:
@@ -199,6 +199,19 @@ def test_the_way_through_the_kubeconfig(tmp_path: Path, monkeypatch: pytest.Monk
     assert "port-forward -n flow" in client.ui_hint
 
 
+def test_a_cluster_without_kubeflow_pipelines(back_end: BackEnd, monkeypatch: pytest.MonkeyPatch):
+    """What the API server of a cluster says for a Service that is not there."""
+
+    def nothing(*_: Any) -> None:
+        raise Refusal(404, 'services "ml-pipeline" not found')
+
+    monkeypatch.setattr(back_end, "list_experiments", nothing)
+    with pytest.raises(
+        TunegateError, match=r"no Kubeflow Pipelines in namespace 'kubeflow'.*SYSTEM_NAMESPACE"
+    ):
+        Client(settings(back_end)).experiment()
+
+
 def test_no_way_to_the_back_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "no"))
     with pytest.raises(InvalidInput, match="TUNEGATE_KUBEFLOW_HOST is not set"):
@@ -212,3 +225,5 @@ def test_inside_the_cluster_the_accounts_token_is_used(tmp_path: Path, monkeypat
     client = Client(ClientSettings()).connection
     assert client.host == "http://ml-pipeline.kubeflow.svc:8888"
     assert client._configuration.get_api_key_with_prefix("authorization") == "Bearer of-the-account"
+    elsewhere = Client(ClientSettings(host="https://kubeflow.example.com")).connection
+    assert elsewhere._configuration.get_api_key_with_prefix("authorization") is None

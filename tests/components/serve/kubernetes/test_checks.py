@@ -53,6 +53,21 @@ def test_only_a_plain_no_of_the_registry_counts(
     assert [image in problem and "no such image" in problem for problem in problems] == [True] * told
 
 
+@pytest.mark.parametrize(
+    ("secret", "key", "told"),
+    [("", "", False), ("keys", "sk-ann-1", False), ("keys", "", True)],
+    ids=["open", "with a key", "without"],
+)
+def test_models_that_want_a_key_need_one_of_ours(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, secret: str, key: str, told: bool
+) -> None:
+    monkeypatch.setenv("TUNEGATE_API_KEY", key)
+
+    problems = checks.missing_key(settings(api_keys_secret=secret))
+
+    assert ["TUNEGATE_API_KEY: is not set" in problem for problem in problems] == [True] * told
+
+
 def test_a_registry_that_is_away_does_not_count(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from components.errors import TunegateError
 

@@ -8,7 +8,7 @@ import pytest
 
 from components.errors import InvalidInput, TunegateError
 from components.serve.kubernetes import cluster as module
-from components.serve.kubernetes.cluster import Cluster, Conflict
+from components.serve.kubernetes.cluster import Cluster, Conflict, Rejected
 
 
 def refusal(status: int, message: str = "no", **details: Any) -> Exception:
@@ -34,7 +34,8 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
     [
         (refusal(403, "may not"), TunegateError, r"can't try: it is not allowed \(may not\); .*manifests/"),
         (refusal(401, "who"), TunegateError, "does not know who you are"),
-        (refusal(422, "replicas: Invalid value"), TunegateError, "can't try: replicas: Invalid value"),
+        (refusal(422, "replicas: Invalid value"), Rejected, "can't try: replicas: Invalid value"),
+        (refusal(500, ".spec.x: field not declared in schema"), Rejected, "x: field not declared in schema"),
         (
             refusal(
                 409,
@@ -50,7 +51,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
             r'which is left alone: \.spec\.replicas: conflict with "keda"',
         ),
     ],
-    ids=["no rights", "not signed in", "invalid", "conflict"],
+    ids=["no rights", "not signed in", "invalid", "unknown field", "conflict"],
 )
 def test_a_refusal_is_put_into_words(
     cluster: Cluster, error: Exception, kind: type[Exception], words: str
@@ -100,3 +101,19 @@ def test_no_cluster_at_all_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(InvalidInput, match=r"no cluster is named .*set KUBECONFIG"):
         Cluster("pets").get("Pod", "x")
+
+
+def test_a_cluster_that_is_too_old_is_told_what_it_lacks() -> None:
+    from kubernetes.dynamic.exceptions import ResourceNotFoundError
+
+    class Resources:
+        def get(self, api_version: str, kind: str) -> None:
+            raise ResourceNotFoundError(f"no {kind}")
+
+    cluster = Cluster("pets")
+    vars(cluster)["_client"] = SimpleNamespace(resources=Resources())
+
+    with pytest.raises(
+        InvalidInput, match=r"the cluster(?s:.*)has no policy/v1 PodDisruptionBudget: .*too old"
+    ):
+        cluster.get("PodDisruptionBudget", "pet")

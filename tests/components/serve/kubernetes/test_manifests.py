@@ -6,9 +6,9 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
-import yaml
 
 from components.errors import InvalidInput
+from components.serve.kubernetes.engine_pod import AdapterSource
 from components.serve.kubernetes.manifests import (
     deployment_manifests,
     live_name,
@@ -19,7 +19,6 @@ from components.serve.spec import ServingSpec
 from components.settings import ClusterSettings, load_cluster_settings
 
 VERSIONS = ["1.32", kubernetes_validate.latest_version()]
-MANIFESTS = Path(__file__).parents[4] / "manifests"
 COMMAND = ["python", "-m", "engine"]
 
 
@@ -42,9 +41,15 @@ def settings(**changes: Any) -> ClusterSettings:
 
 
 EVERYTHING = {
+    "api_keys_secret": "keys",
     "cache_claim": "models",
     "registry_secret": "pull",
     "image_pull_secrets": ["pull"],
+    "egress": ["203.0.113.0/24", "2001:db8::/32"],
+    "api_server": ["10.96.0.1/32"],
+    "client_namespaces": {"team": "support"},
+    "monitoring_namespaces": {"kubernetes.io/metadata.name": "monitoring"},
+    "priority_class": "serving",
     "gpu_type": "NVIDIA-L4",
     "node_selector": {"pool": "gpu"},
     "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
@@ -52,27 +57,19 @@ EVERYTHING = {
 
 
 @pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("source", ["init-container", "image-volume"])
 @pytest.mark.parametrize("changes", [{}, {"gpus": 0}, EVERYTHING], ids=["defaults", "cpu", "everything"])
-def test_what_is_applied_is_valid(spec: ServingSpec, version: str, changes: dict[str, Any]) -> None:
-    manifests = deployment_manifests(spec, settings(**changes), COMMAND)
+def test_what_is_applied_is_valid(
+    spec: ServingSpec, version: str, source: AdapterSource, changes: dict[str, Any]
+) -> None:
+    manifests = deployment_manifests(spec, settings(**changes), COMMAND, source)
 
     for manifest in [*manifests, live_service(spec, "tunegate")]:
         kubernetes_validate.validate(manifest, version, strict=True)
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("path", sorted(MANIFESTS.rglob("*.yaml")), ids=lambda path: path.name)
-def test_what_is_shipped_is_valid_and_says_what_it_is_for(path: Path, version: str) -> None:
-    text = path.read_text(encoding="utf-8")
-
-    assert text.startswith("# ")
-    for manifest in yaml.safe_load_all(text):
-        if manifest["kind"] != "Kustomization":
-            kubernetes_validate.validate(manifest, version, strict=True)
-
-
-def pods(spec: ServingSpec, **changes: Any) -> list[dict[str, Any]]:
-    manifests = deployment_manifests(spec, settings(**changes), COMMAND)
+def pods(spec: ServingSpec, source: AdapterSource = "init-container", **changes: Any) -> list[dict[str, Any]]:
+    manifests = deployment_manifests(spec, settings(**changes), COMMAND, source)
     return [m["spec"]["template"]["spec"] for m in manifests if m["kind"] == "Deployment"]
 
 
@@ -92,6 +89,55 @@ def test_nothing_runs_with_more_rights_than_it_needs(spec: ServingSpec) -> None:
     assert router["serviceAccountName"] == "tunegate-router"
 
 
+# The Pod Security standard "restricted": what a pod may mount.
+RESTRICTED_VOLUMES = {"configMap", "emptyDir", "image", "persistentVolumeClaim", "projected", "secret"}
+
+
+@pytest.mark.parametrize("source", ["init-container", "image-volume"])
+def test_pods_fit_the_restricted_security_standard(spec: ServingSpec, source: AdapterSource) -> None:
+    for pod in pods(spec, source, **EVERYTHING):
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
+        assert pod["securityContext"]["runAsNonRoot"]
+        assert pod["securityContext"]["runAsUser"] != 0
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert {kind for volume in pod["volumes"] for kind in set(volume) - {"name"}} <= RESTRICTED_VOLUMES
+        for container in [*pod.get("initContainers", []), *pod["containers"]]:
+            security = container["securityContext"]
+            assert not security["allowPrivilegeEscalation"]
+            assert security["capabilities"] == {"drop": ["ALL"]}
+            assert "privileged" not in security
+            assert all("hostPort" not in port for port in container.get("ports", []))
+
+
+def test_an_image_volume_is_mounted_by_digest_and_verified(spec: ServingSpec) -> None:
+    engine = pods(spec, "image-volume", registry_secret="pull", image_pull_secrets=["pull"])[0]
+    (adapter,) = [volume for volume in engine["volumes"] if volume["name"] == "adapter"]
+
+    assert adapter["image"]["reference"] == spec.image
+    (check,) = engine["initContainers"]
+    assert check["command"][-1] == "verify"
+    for container in (check, *engine["containers"]):
+        (mount,) = [mount for mount in container["volumeMounts"] if mount["name"] == "adapter"]
+        variables = {v["name"]: v["value"] for v in container["env"]}
+        assert mount["readOnly"]
+        assert variables["TUNEGATE_ADAPTER"] == f"{mount['mountPath']}/data"
+    # The node pulls it: credentials for that are the pod's, and nothing in it sees them.
+    assert engine["imagePullSecrets"] == [{"name": "pull"}]
+    assert "registry" not in {volume["name"] for volume in engine["volumes"]}
+
+
+def test_a_fetched_adapter_is_where_the_engine_looks_for_it(spec: ServingSpec) -> None:
+    engine = pods(spec, "init-container", registry_secret="pull")[0]
+    (fetch,) = engine["initContainers"]
+    (server,) = engine["containers"]
+    places = [{v["name"]: v["value"] for v in c["env"]}["TUNEGATE_ADAPTER"] for c in (fetch, server)]
+
+    assert fetch["command"][-1] == "fetch"
+    assert places == ["/adapter/files"] * 2
+    (mount,) = [mount for mount in fetch["volumeMounts"] if mount["name"] == "registry"]
+    assert mount["readOnly"]
+
+
 def test_gpus_are_asked_for_where_replicas_have_some(spec: ServingSpec) -> None:
     with_gpus, without = (pods(spec, gpus=gpus)[0]["containers"][0] for gpus in (2, 0))
 
@@ -106,6 +152,42 @@ def test_a_kind_of_gpu_is_a_label_of_its_nodes(spec: ServingSpec) -> None:
 
     assert engine["nodeSelector"] == {"pool": "gpu", "nvidia.com/gpu.product": "NVIDIA-L4"}
     assert engine["tolerations"] == EVERYTHING["tolerations"]
+
+
+def test_keys_come_from_a_secret_that_only_engines_see(spec: ServingSpec) -> None:
+    engine, router = pods(spec, api_keys_secret="keys")
+    (container,) = engine["containers"]
+    variables = {v["name"]: v["value"] for v in container["env"]}
+
+    assert {"name": "api-keys", "secret": {"secretName": "keys"}} in engine["volumes"]
+    (mount,) = [mount for mount in container["volumeMounts"] if mount["name"] == "api-keys"]
+    assert mount == {"name": "api-keys", "mountPath": variables["TUNEGATE_API_KEYS"], "readOnly": True}
+    assert "api-keys" not in json.dumps([engine["initContainers"], router])
+    assert "TUNEGATE_API_KEYS" not in json.dumps(pods(spec))
+
+
+def test_one_monitor_finds_the_metrics_of_every_pod(spec: ServingSpec) -> None:
+    """By labels and names of ports alone; a name leads to metrics wherever it is found."""
+    found = set()
+    for manifest in deployment_manifests(spec, settings(), COMMAND):
+        if manifest["kind"] != "Deployment":
+            continue
+        template = manifest["spec"]["template"]
+        carried = template["metadata"]["labels"]
+        assert carried["app.kubernetes.io/managed-by"] == "tunegate"
+        assert (carried["app.kubernetes.io/instance"], carried["tunegate.io/model"]) == ("pet-r1", "pet")
+        for container in template["spec"]["containers"]:
+            found |= {
+                (carried["app.kubernetes.io/component"], p["name"], p["containerPort"])
+                for p in container["ports"]
+            }
+
+    assert found == {("engine", "http", 8000), ("router", "requests", 8000), ("router", "metrics", 29000)}
+
+
+def test_a_priority_is_that_of_every_pod(spec: ServingSpec) -> None:
+    assert [pod["priorityClassName"] for pod in pods(spec, priority_class="serving")] == ["serving"] * 2
+    assert all("priorityClassName" not in pod for pod in pods(spec))
 
 
 def test_a_pod_has_time_to_finish_what_it_has_begun(spec: ServingSpec) -> None:
@@ -123,7 +205,7 @@ def test_two_releases_share_no_name_and_no_pod(spec: ServingSpec) -> None:
     names = [{(m["kind"], m["metadata"]["name"]) for m in manifests} for manifests in (first, second)]
     assert len(names[0]) == len(first)
     assert not names[0] & names[1]
-    selectors = [json.dumps(m["spec"]["selector"]) for m in (*first, *second)]
+    selectors = [json.dumps(m["spec"].get("selector") or m["spec"]["podSelector"]) for m in (*first, *second)]
     assert all("pet-r1" in chosen for chosen in selectors[: len(first)])
     assert all("pet-r2" in chosen for chosen in selectors[len(first) :])
 
@@ -158,8 +240,9 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, sta
         ("GPUS", "-1", "TUNEGATE_CLUSTER_GPUS: got '-1'"),
         ("MEMORY", "16 GB", "TUNEGATE_CLUSTER_MEMORY: got '16 GB'"),
         ("TOLERATIONS", "none", "wanted JSON"),
+        ("EGRESS", '["registry.example"]', "TUNEGATE_CLUSTER_EGRESS.0: got 'registry.example'.*network"),
     ],
-    ids=["GPUs", "memory", "JSON"],
+    ids=["GPUs", "memory", "JSON", "address range"],
 )
 def test_wrong_settings_are_named(
     name: str, value: str, words: str, monkeypatch: pytest.MonkeyPatch, state: Path

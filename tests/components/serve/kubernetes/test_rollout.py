@@ -11,6 +11,8 @@ from components.serve.kubernetes.rollout import (
     given_up,
     is_ready,
     last_probe,
+    never_ran,
+    refusal_hint,
     refused_pods,
 )
 
@@ -120,10 +122,69 @@ RUNNING = {"running": {}}
         ),
         pytest.param(
             pod(container(waiting={"reason": "ContainerCreating"})),
-            [event("FailedMount", 'persistentvolumeclaim "cache" not found')],
-            'FailedMount: persistentvolumeclaim "cache" not found',
+            [event("FailedMount", "Unable to attach or mount volumes: timed out")],
+            "FailedMount: Unable to attach or mount volumes",
             60,
             id="volume",
+        ),
+        pytest.param(
+            pod(container(waiting={"reason": "ContainerCreating"})),
+            [
+                event("FailedMount", 'MountVolume.SetUp failed for volume "api-keys" : secret "k" not found'),
+                event("FailedMount", "Unable to attach or mount volumes: timed out"),
+            ],
+            'secret "k" not found; check TUNEGATE_CLUSTER_API_KEYS_SECRET',
+            5,
+            id="no such Secret of keys",
+        ),
+        pytest.param(
+            pod(container(waiting={"reason": "ContainerCreating"})),
+            [
+                event(
+                    "FailedMount",
+                    'MountVolume.SetUp failed for volume "registry" : references non-existent secret key: '
+                    ".dockerconfigjson",
+                )
+            ],
+            "dockerconfigjson; check TUNEGATE_CLUSTER_REGISTRY_SECRET",
+            5,
+            id="a Secret of another kind",
+        ),
+        pytest.param(
+            pod(
+                conditions=[
+                    UNSCHEDULABLE
+                    | {"message": '0/1 nodes are available: persistentvolumeclaim "models" not found.'}
+                ]
+            ),
+            [],
+            'persistentvolumeclaim "models" not found.; check TUNEGATE_CLUSTER_CACHE_CLAIM',
+            5,
+            id="no such claim",
+        ),
+        pytest.param(
+            pod(BACK_OFF),
+            [
+                event("Failed", 'Failed to pull image "reg/serve": 401 unauthorized'),
+                event("FailedToRetrieveImagePullSecret", "Unable to retrieve some image pull secrets (k)"),
+            ],
+            r"401 unauthorized; .*TUNEGATE_CLUSTER_IMAGE_PULL_SECRETS \(Unable .* secrets \(k\)\)",
+            0,
+            id="no such pull secret",
+        ),
+        pytest.param(
+            pod(container(0, None, terminated={"exitCode": 77})),
+            [],
+            "check the Secret that TUNEGATE_CLUSTER_REGISTRY_SECRET names",
+            0,
+            id="wrong credentials",
+        ),
+        pytest.param(
+            pod(container(3, {"exitCode": 75}, waiting={"reason": "CrashLoopBackOff"})),
+            [],
+            "got no answer from the registry",
+            60,
+            id="a registry that is away",
         ),
     ],
 )
@@ -188,6 +249,27 @@ def test_the_log_is_shown_under_the_trouble() -> None:
     assert not trouble.previous
 
 
+@pytest.mark.parametrize(
+    ("log", "hinted"),
+    [
+        ("registry reg: can't be reached, tried 4 times ([Errno 111] Connection refused)", True),
+        ("OSError: [Errno 101] Network is unreachable", True),
+        ("ConnectTimeoutError: Connection to hub timed out. (connect timeout=10)", True),
+        ("socket.gaierror: [Errno -3] Temporary failure in name resolution", True),
+        ("TimeoutError: Timed out waiting for engine core processes to start", False),
+        ("", False),
+    ],
+    ids=["refused", "unreachable", "timed out", "no name", "of the engine itself", "no log"],
+)
+def test_whoever_reached_nobody_is_told_what_lets_them(log: str, hinted: bool) -> None:
+    trouble = find_trouble(pod(container(1, None, terminated={"exitCode": 1})), [], 15)
+    assert trouble is not None
+
+    said = str(given_up("pet", trouble, log))
+
+    assert ("its range is missing in TUNEGATE_CLUSTER_EGRESS" in said) == hinted
+
+
 def test_the_last_probe_is_the_newest() -> None:
     events = [
         event("Unhealthy", "newer", at="2026-01-01T00:00:09Z"),
@@ -204,6 +286,37 @@ def test_a_pod_that_is_ending_is_not_ready() -> None:
 
     assert is_ready(pod(conditions=ready))
     assert not is_ready(pod(conditions=ready, deletionTimestamp="now"))
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (pod(), True),
+        (pod(container(waiting={"reason": "ContainerCreating"})), True),
+        (pod(container(**RUNNING)), False),
+        (pod(container(0, None, terminated={"exitCode": 1})), False),
+        (pod(container(1, {"exitCode": 1}, waiting={"reason": "CrashLoopBackOff"})), False),
+    ],
+    ids=["no node yet", "waits for a volume", "runs", "ended", "ran before"],
+)
+def test_a_pod_of_which_nothing_ever_ran_is_known(found: Found, expected: bool) -> None:
+    assert never_ran(found) == expected
+
+
+@pytest.mark.parametrize(
+    ("why", "hint"),
+    [
+        ('serviceaccount "tunegate-router" not found', "kubectl apply -k manifests/base"),
+        ("no PriorityClass with name serving was found", "TUNEGATE_CLUSTER_PRIORITY_CLASS"),
+        ("exceeded quota", ""),
+    ],
+    ids=["account", "priority class", "quota"],
+)
+def test_a_refusal_of_pods_says_what_to_do_where_that_is_known(why: str, hint: str) -> None:
+    said = refusal_hint(why)
+
+    assert hint in said
+    assert bool(hint) == bool(said)
 
 
 def test_pods_that_are_not_allowed_are_told() -> None:
