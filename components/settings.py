@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationError
+from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from components.errors import InvalidInput
@@ -105,11 +106,35 @@ class ClusterSettings(BaseSettings):
     priority_class: str = Field("", description="PriorityClass of engines and routers; it has to be there.")
     router_cpu: str = Field("100m", pattern=QUANTITY, description="Cores that a router is promised.")
     router_replicas: int = Field(2, ge=1, le=16, description="Copies of each deployment's router.")
+    autoscale_max_replicas: int = Field(
+        0,
+        ge=0,
+        description="Most replicas that KEDA may give a champion; its own number is the fewest. A candidate "
+        "is never scaled. 0: no autoscaling.",
+    )
+    autoscale_prometheus: str = Field(
+        "",
+        pattern="^(https?://.+)?$",
+        description="Prometheus that KEDA asks, as a URL; it scrapes the engines, see manifests/monitoring.",
+    )
+    autoscale_waiting: int = Field(
+        4, ge=1, description="Requests waiting for each replica that are put up with before there are more."
+    )
     max_start_s: int = Field(1800, ge=10, description="Longest start of a replica, model download included.")
     drain_s: int = Field(120, ge=10, description="Longest wait for requests in flight when a pod ends.")
     schedule_patience_s: int = Field(
         15, ge=0, description="How long a pod may find no node before the roll-out is given up."
     )
+
+    @field_validator("autoscale_prometheus")
+    @classmethod
+    def _is_set_where_it_is_asked(cls, value: str, info: ValidationInfo) -> str:
+        if info.data.get("autoscale_max_replicas") and not value:
+            raise PydanticCustomError(
+                "unset",
+                "wanted the url of a prometheus, which autoscaling needs, or no autoscale_max_replicas",
+            )
+        return value
 
 
 def load_cluster_settings() -> ClusterSettings:

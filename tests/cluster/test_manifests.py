@@ -66,7 +66,7 @@ def test_the_api_server_takes_what_it_knows(
 ) -> None:
     manifests = moved(tmp_path.resolve(), kustomization, own_namespace)
     known = [m for m in manifests if (m["apiVersion"], m["kind"]) in known_kinds]
-    needs_operators = {"monitoring", "autoscaling", "overlays/gpu"}
+    needs_operators = {"monitoring", "overlays/gpu"}
     assert len(known) == len(manifests) or kustomization in needs_operators
 
     for manifest in known:

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from components.serve.kubernetes.manifests import deployment_manifests, live_service
+from components.serve.kubernetes.scaler import scaled_object
 from components.serve.spec import ServingSpec
 from components.settings import ClusterSettings
 
@@ -79,6 +80,12 @@ def served(settings: ClusterSettings | None = None) -> list[Manifest]:
     """Return what the back end applies for a deployment that is the champion."""
     known = settings or ClusterSettings(control_image="reg.example/control", serve_image="reg.example/serve")
     return [*deployment_manifests(SPEC, known, ["engine"]), live_service(SPEC, known.namespace)]
+
+
+def scaled() -> Manifest:
+    """Return what the back end applies to have a champion scaled."""
+    settings = ClusterSettings(autoscale_max_replicas=8, autoscale_prometheus="http://prometheus:9090")
+    return scaled_object(SPEC, settings)
 
 
 def matches(selector: Manifest, labels: dict[str, str]) -> bool:

@@ -17,8 +17,8 @@ from tests.manifests.rendering import (
     everything,
     find,
     pod_of,
-    render,
     rendered,
+    scaled,
 )
 from tests.manifests.validation import VERSIONS, validate
 
@@ -103,8 +103,6 @@ BROKEN = [
     ("overlays/gpu", "NodePool", "tunegate-serving", "spec.disruption.consolidationPolicy", "WhenFree"),
     ("overlays/gpu", "NodePool", "tunegate-serving", "spec.template.spec.taint", []),
     ("overlays/gpu", "EC2NodeClass", "tunegate-gpu", "spec.amiSelectorTerms", [{"alias": "al2023@latest"}]),
-    ("autoscaling", "ScaledObject", "tunegate-champion", "spec.triggers.0.metricTypes", "Value"),
-    ("autoscaling", "ScaledObject", "tunegate-champion", "spec.maxReplicas", 3),
     ("monitoring", "PodMonitor", "tunegate-engines", "spec.podMetricsEndpoints.0.intervall", "15s"),
     ("monitoring", "ServiceMonitor", "tunegate-routers", "spec.endpoints.0.relabelings.0.target", "x"),
     ("monitoring", "PrometheusRule", "tunegate-alerts", "spec.groups.0.rules.0.alerts", "x"),
@@ -122,14 +120,7 @@ def test_a_wrong_field_would_be_seen(kustomization: str, kind: str, name: str, p
         validate(manifest, VERSIONS[0])
 
 
-def test_the_champion_is_named_in_one_place(tmp_path: Path) -> None:
-    for path in (MANIFESTS / "autoscaling").iterdir():
-        (tmp_path / path.name).write_text(path.read_text())
-    (tmp_path / "champion.env").write_text("DEPLOYMENT=cat-r9\n")
-    text = render(tmp_path)
-    (scaled,) = yaml.safe_load_all(text)
-
-    assert scaled["spec"]["scaleTargetRef"]["name"] == "cat-r9"
-    for trigger in scaled["spec"]["triggers"]:
-        assert trigger["metadata"]["query"].endswith('{namespace="tunegate", deployment="cat-r9"})')
-    assert "pet-r1" not in text and "DEPLOYMENT" not in text
+@pytest.mark.parametrize("path", ["spec.triggers.0.metricTypes", "spec.maxReplicas"])
+def test_a_wrong_field_of_the_autoscaler_would_be_seen(path: str) -> None:
+    with pytest.raises(pytest.fail.Exception, match=f"ScaledObject.{path.split('.')[0]}"):
+        validate(broken(scaled(), path, 3), VERSIONS[0])

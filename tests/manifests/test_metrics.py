@@ -18,7 +18,7 @@ from tenacity import retry, stop_after_delay, wait_fixed
 
 from components.serve.router import RouterConfig, supervised_command
 from pipelines.params import load_params
-from tests.manifests.rendering import find, rendered
+from tests.manifests.rendering import find, rendered, scaled
 
 SUFFIXES = {"gauge": [""], "counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"]}
 NAME = re.compile(r"\b(?:vllm|tunegate)[_:][a-zA-Z0-9_:]+")
@@ -29,8 +29,7 @@ def expressions() -> list[str]:
     dashboard = json.loads(find("monitoring", "ConfigMap", "tunegate-dashboard")["data"]["dashboard.json"])
     shown = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
     ruled = [rule["expr"] for rule in rules()]
-    (scaled,) = rendered("autoscaling")
-    scaling = [trigger["metadata"]["query"] for trigger in scaled["spec"]["triggers"]]
+    scaling = [trigger["metadata"]["query"] for trigger in scaled()["spec"]["triggers"]]
     return [*shown, *ruled, *scaling]
 
 

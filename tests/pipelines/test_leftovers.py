@@ -5,8 +5,8 @@ from typing import ClassVar
 
 import pytest
 
-from components.serve import backend
 from components.serve.spec import ServingSpec
+from pipelines import local
 from pipelines.local import retire_leftovers
 
 
@@ -46,7 +46,7 @@ def test_on_a_cluster_only_what_is_ours_is_retired(
 ) -> None:
     for release in ("mine", "champion"):
         (state / "releases" / release).mkdir(parents=True)
-    monkeypatch.setattr(backend, "serving_backend", lambda target: Standing())
+    monkeypatch.setattr(local, "serving_backend", lambda target: Standing())
     Standing.retired.clear()
 
     retire_leftovers(target)

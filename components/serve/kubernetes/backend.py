@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from components.errors import InvalidInput, NotReady, TunegateError
-from components.serve import probe
 from components.serve.backend import Backend, Replica, ReplicaState, WaitProgress
+from components.serve.kubernetes.adapter_source import adapter_source
 from components.serve.kubernetes.checks import (
     denied_rights,
     missing_images,
@@ -14,26 +14,20 @@ from components.serve.kubernetes.checks import (
     unreachable_services,
     unset_images,
 )
-from components.serve.kubernetes.cluster import MANAGER, Cluster, Rejected
-from components.serve.kubernetes.engine_pod import REPLICA, AdapterSource, mounts_image
+from components.serve.kubernetes.cluster import SCALE_MANAGER, Cluster
+from components.serve.kubernetes.engine_pod import REPLICA, AdapterSource
 from components.serve.kubernetes.labels import (
     COMPONENT,
     INSTANCE,
     MANAGED_BY,
-    MODEL,
     OWNED,
     SPEC,
     as_query,
     label,
     selector,
 )
-from components.serve.kubernetes.manifests import (
-    deployment_manifests,
-    live_name,
-    live_service,
-    router_name,
-    scale_manifest,
-)
+from components.serve.kubernetes.live import find_live, live_model, live_url, switch_live
+from components.serve.kubernetes.manifests import deployment_manifests, router_name, scale_manifest
 from components.serve.kubernetes.pod import ENGINE_PORT
 from components.serve.kubernetes.rollout import (
     RolloutWatch,
@@ -41,19 +35,17 @@ from components.serve.kubernetes.rollout import (
     given_up,
     is_ending,
     is_ready,
+    is_rolled_out,
     last_probe,
     never_ran,
     refusal_hint,
     refused_pods,
 )
+from components.serve.kubernetes.scaler import Scaler
 from components.serve.spec import ServingSpec
 from components.settings import load_cluster_settings
 
-# Who sets the number of engines; an autoscaler can take that over without touching the rest.
-SCALE_MANAGER = f"{MANAGER}-scale"
 POLL_S = 0.5
-SWITCH_TIMEOUT_S = 30
-NAME_PATIENCE_S = 5
 KINDS = ("Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy")
 
 EngineCommand = Callable[[ServingSpec], Sequence[str]]
@@ -74,6 +66,7 @@ class KubernetesBackend(Backend):
     def __init__(self, command: EngineCommand = engine_command) -> None:
         self._settings = load_cluster_settings()
         self._cluster = Cluster(self._settings.namespace)
+        self._scaler = Scaler(self._cluster, self._settings)
         self._command = command
 
     def check(self, model_name: str) -> None:
@@ -83,10 +76,11 @@ class KubernetesBackend(Backend):
             *missing_images(self._settings),
             *missing_key(self._settings),
             *denied_rights(self._cluster),
+            *self._scaler.problems(model_name),
             *unreachable_services(),
         ]
         try:
-            self._live(model_name)
+            find_live(self._cluster, model_name)
         except InvalidInput as error:
             problems += error.problems
         if problems:
@@ -95,27 +89,33 @@ class KubernetesBackend(Backend):
     def apply(self, spec: ServingSpec) -> None:
         """Start what the spec describes beside whatever serves already; a second call changes nothing.
 
-        That the image holds the right adapter is checked in the pods, and said by `wait_ready`.
+        That the image holds the right adapter is checked in the pods, and said by `wait_ready`. Replicas
+        that an autoscaler has added are not taken away: what is to be champion again may need them.
         """
         _refuse_local_image(spec)
         if problems := unset_images(self._settings):
             raise InvalidInput("settings of the cluster", problems)
         self._cluster.require()
+        self._refuse_unscalable(spec)
         known = self._refuse_foreign(spec, self._manifests(spec, "init-container"))
-        manifests = self._manifests(spec, self._adapter_source(spec))
+        source = adapter_source(spec, self._settings, self._cluster, self._manifests)
+        manifests = self._manifests(spec, source)
         for manifest in manifests:  # whatever would be refused is refused before anything is there
             self._cluster.apply(manifest, dry_run=True)
         try:
             for manifest in manifests:
                 self._cluster.apply(manifest)
-            self._set_replicas(spec.name, spec.replicas)
+            self._start(spec)
         except BaseException:
             if not known:
                 self._remove(spec.name)
             raise
 
     def wait_ready(self, name: str, timeout_s: float, progress: WaitProgress | None = None) -> float:
-        """Wait until every replica lists the adapter and has answered, and the routers know one."""
+        """Wait until every replica lists the adapter and has answered, and the routers know one.
+
+        Replicas that an autoscaler adds to those of the spec are not waited for.
+        """
         started = time.monotonic()
         if self._wanted(self._deployment(name)) == 0:
             raise NotReady(f"deployment {name}: is stopped; scale it up first")
@@ -137,7 +137,7 @@ class KubernetesBackend(Backend):
 
     def live_endpoint(self, model_name: str) -> str:
         """Return the base URL (without `/v1`) that stays the same from champion to champion."""
-        return f"http://{live_name(model_name)}.{self._settings.namespace}.svc"
+        return live_url(model_name, self._settings.namespace)
 
     def deployments(self) -> list[ServingSpec]:
         """Return what is deployed, running or stopped."""
@@ -170,16 +170,24 @@ class KubernetesBackend(Backend):
         return ready[0]
 
     def scale(self, name: str, replicas: int) -> None:
-        """Set the number of running replicas; 0 stops them all and keeps the deployment."""
-        most = _spec_of(self._deployment(name)).replicas
+        """Set the number of running replicas; 0 stops them all and keeps the deployment.
+
+        A champion that is scaled stays at a number below its spec's, and goes on being scaled from others.
+        """
+        least = _spec_of(self._deployment(name)).replicas
+        most = max(least, self._scaler.most_replicas(name))
         if not 0 <= replicas <= most:
             problem = f"got {replicas}, wanted 0 to {most}; for more, deploy it with more"
             raise InvalidInput(f"replicas of deployment {name}", [problem])
+        if replicas < least:
+            self._scaler.hold(name, replicas)
+        else:
+            self._scaler.let_go(name)
         self._set_replicas(name, replicas)
 
     def champion(self, model_name: str) -> ServingSpec | None:
         """Return the deployment that takes the live traffic."""
-        service = self._live(model_name)
+        service = find_live(self._cluster, model_name)
         if service is None:
             return None
         found = self._cluster.get("Deployment", service["spec"]["selector"].get(INSTANCE, ""))
@@ -189,17 +197,17 @@ class KubernetesBackend(Backend):
         """Send the live traffic of the deployment's model name to it; requests in flight are finished.
 
         New connections go to the new routers; those that are open stay with the old ones until these
-        are retired, which lets them finish.
+        are retired, which lets them finish. The autoscaler, where one is wanted, comes after the traffic.
         """
         spec = _spec_of(self._deployment(name))
-        not_ready = [f"{r.name} is {r.state}" for r in self.replicas(name) if r.state != "ready"]
-        if not_ready:
+        replicas = self.replicas(name)
+        not_ready = [f"{r.name} is {r.state}" for r in replicas if r.state != "ready"]
+        if len(replicas) - len(not_ready) < spec.replicas:
             raise NotReady(f"deployment {name}: can't take live traffic: {', '.join(not_ready)}")
-        is_new = self._live(spec.model_name) is None  # refuses one that is not ours
-        self._cluster.apply(live_service(spec, self._settings.namespace))
-        self._wait_switched(spec)
-        if is_new:
-            self._wait_known(spec.model_name)
+        self._refuse_unscalable(spec)
+        self._scaler.try_follow(spec)
+        switch_live(self._cluster, spec)
+        self._scaler.follow(spec)
 
     def restore(self, model_name: str, timeout_s: float) -> None:
         """Start the engines of a champion that was scaled to nothing."""
@@ -208,7 +216,7 @@ class KubernetesBackend(Backend):
             raise TunegateError(
                 f"model {model_name}: nothing takes its live traffic in {self._settings.namespace}"
             )
-        self.scale(spec.name, spec.replicas)
+        self._start(spec)
         self.wait_ready(spec.name, timeout_s)
 
     def retire(self, name: str) -> None:
@@ -216,45 +224,18 @@ class KubernetesBackend(Backend):
 
         Requests that it still works on are finished first.
         """
-        for service in self._cluster.list("Service", as_query({MANAGED_BY: OWNED, COMPONENT: "live"})):
-            if service["spec"]["selector"].get(INSTANCE) == name:
-                raise TunegateError(
-                    f"deployment {name}: takes the live traffic of {label(service, MODEL)}; "
-                    "promote another one first"
-                )
+        if model_name := live_model(self._cluster, name):
+            raise TunegateError(
+                f"deployment {name}: takes the live traffic of {model_name}; promote another one first"
+            )
         self._remove(name)
 
     def _manifests(self, spec: ServingSpec, source: AdapterSource) -> list[dict[str, Any]]:
         return deployment_manifests(spec, self._settings, self._command(spec), source)
 
-    def _adapter_source(self, spec: ServingSpec) -> AdapterSource:
-        """Return how adapters get into the pods: what stands here already stays as it is.
-
-        Raises:
-            InvalidInput: As the settings want it, this cluster can't do it.
-        """
-        wanted = self._settings.adapter_source
-        standing = self._cluster.get("Deployment", spec.name) if wanted == "auto" else None
-        if standing is not None:
-            return "image-volume" if mounts_image(standing) else "init-container"
-        if wanted == "init-container":
-            return wanted
-        try:
-            tried = self._cluster.apply(self._manifests(spec, "image-volume")[0], dry_run=True)
-        except Rejected:  # what else it may be refused for comes to light without the volume, too
-            tried = {}
-        if tried and mounts_image(tried):
-            return "image-volume"
-        if wanted == "image-volume":
-            problem = (
-                "this cluster has no image volumes (Kubernetes 1.35 has, 1.31 to 1.34 behind the feature "
-                "gate ImageVolume); set it to auto or init-container"
-            )
-            raise InvalidInput("TUNEGATE_CLUSTER_ADAPTER_SOURCE", [problem])
-        return "init-container"
-
     def _remove(self, name: str) -> None:
-        """Routers first: what they have begun is finished by engines that are still there."""
+        """Routers before engines: what they have begun is finished by engines that are still there."""
+        self._scaler.forget(name)
         routers = self._cluster.get("Deployment", router_name(name))
         if routers is not None and _is_ours(routers, name):
             self._cluster.delete("Deployment", router_name(name))
@@ -297,12 +278,27 @@ class KubernetesBackend(Backend):
             raise InvalidInput(f"deployment {spec.name}", problems)
         return known
 
+    def _refuse_unscalable(self, spec: ServingSpec) -> None:
+        """Refuse what could not be scaled as champion, before anything is changed."""
+        if problems := self._scaler.problems(spec.model_name):
+            raise InvalidInput(f"autoscaling of {spec.model_name}", problems)
+
+    def _start(self, spec: ServingSpec) -> None:
+        """Run as many engines as the spec says, or as many more as there are."""
+        self._scaler.let_go(spec.name)
+        if self._wanted(self._deployment(spec.name)) < spec.replicas:
+            self._set_replicas(spec.name, spec.replicas)
+
     def _set_replicas(self, name: str, replicas: int) -> None:
-        self._cluster.apply(scale_manifest(name, self._settings.namespace, replicas), SCALE_MANAGER)
+        """Set the number of engines, whoever set it last: an autoscaler does, and keeps it as its own."""
+        manifest = scale_manifest(name, self._settings.namespace, replicas)
+        self._cluster.apply(manifest, SCALE_MANAGER, force=True)
 
     def _rolled_out(self, name: str) -> bool:
-        return all(
-            _is_rolled_out(self._cluster.get("Deployment", part)) for part in (name, router_name(name))
+        engines = self._cluster.get("Deployment", name)
+        enough = _spec_of(engines).replicas if engines else None
+        return is_rolled_out(engines, enough) and is_rolled_out(
+            self._cluster.get("Deployment", router_name(name))
         )
 
     def _refuse_hopeless(
@@ -334,40 +330,6 @@ class KubernetesBackend(Backend):
             text += f". {said}" if said else ""
             text += f". The end of the log of {pod['metadata']['name']}:\n{log}" if log else ""
         return NotReady(text)
-
-    def _wait_switched(self, spec: ServingSpec) -> None:
-        """Wait until the live Service names the routers of a deployment and no others."""
-        deadline = time.monotonic() + SWITCH_TIMEOUT_S
-        while True:
-            routers = {_ip(pod) for pod in self._pods(spec.name, "router") if is_ready(pod)}
-            found = self._cluster.get("Endpoints", live_name(spec.model_name)) or {}
-            subsets = found.get("subsets") or []
-            serving = {address["ip"] for subset in subsets for address in subset.get("addresses") or []}
-            if serving and serving <= routers:
-                return
-            if time.monotonic() > deadline:
-                raise NotReady(
-                    f"deployment {spec.name}: the live Service {live_name(spec.model_name)} has not switched "
-                    f"to it within {SWITCH_TIMEOUT_S} s; it sends to {', '.join(sorted(serving)) or 'nobody'}"
-                )
-            time.sleep(0.1)
-
-    def _wait_known(self, model_name: str) -> None:
-        """Give the cluster's DNS a moment to learn a new name; from outside the cluster it never does."""
-        deadline = time.monotonic() + NAME_PATIENCE_S
-        while not probe.is_up(self.live_endpoint(model_name)):
-            if time.monotonic() > deadline:
-                return
-            time.sleep(0.1)
-
-    def _live(self, model_name: str) -> dict[str, Any] | None:
-        name = live_name(model_name)
-        found = self._cluster.get("Service", name)
-        if found is not None and (label(found, MANAGED_BY) != OWNED or label(found, MODEL) != model_name):
-            owner = label(found, MANAGED_BY) or "somebody else"
-            problem = f"Service {name}: belongs to {owner} and is left alone; rename or delete it"
-            raise InvalidInput(f"live endpoint of {model_name}", [problem])
-        return found
 
     def _deployment(self, name: str) -> dict[str, Any]:
         found = self._cluster.get("Deployment", name)
@@ -406,15 +368,6 @@ def _is_ours(found: dict[str, Any], name: str) -> bool:
 
 def _spec_of(deployment: dict[str, Any]) -> ServingSpec:
     return ServingSpec.model_validate_json(deployment["metadata"]["annotations"][SPEC])
-
-
-def _is_rolled_out(deployment: dict[str, Any] | None) -> bool:
-    if deployment is None:
-        return False
-    status, wanted = deployment.get("status") or {}, int(deployment["spec"].get("replicas", 1))
-    counted = [status.get(kind, 0) for kind in ("replicas", "updatedReplicas", "readyReplicas")]
-    seen = int(status.get("observedGeneration", 0))
-    return seen >= int(deployment["metadata"]["generation"]) and counted == [wanted] * 3
 
 
 def _ip(pod: dict[str, Any]) -> str:

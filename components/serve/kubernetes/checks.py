@@ -7,7 +7,7 @@ from components.api_keys import KEY_VARIABLE, client_key
 from components.errors import InvalidInput, TunegateError
 from components.oci_registry import RegistryRepository
 from components.serve.kubernetes.cluster import Cluster
-from components.serve.kubernetes.rights import RELEASE_RIGHTS
+from components.serve.kubernetes.rights import AUTOSCALER_RIGHTS, RELEASE_RIGHTS
 from components.settings import ClusterSettings
 
 API_SERVICE = ("kubernetes.default.svc", 443)  # every cluster has it
@@ -49,7 +49,8 @@ def missing_key(settings: ClusterSettings) -> list[str]:
 
 def denied_rights(cluster: Cluster) -> list[str]:
     """Return a problem for each right that a release needs in the namespace and does not have."""
-    asked = [(right, verb) for right in RELEASE_RIGHTS for verb in right.verbs]
+    rights = RELEASE_RIGHTS + (AUTOSCALER_RIGHTS if cluster.knows("ScaledObject") else ())
+    asked = [(right, verb) for right in rights for verb in right.verbs]
     with ThreadPoolExecutor(8) as pool:
         allowed = pool.map(lambda one: cluster.allows(one[1], one[0].resource, one[0].group), asked)
     denied: dict[str, list[str]] = {}

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 from components.errors import InvalidInput, TunegateError
 
 MANAGER = "tunegate"
+# Who sets the number of engines, and holds an autoscaler at one: apart from all else of a deployment.
+SCALE_MANAGER = f"{MANAGER}-scale"
 REQUEST_TIMEOUT_S = 30
 FIRST_PATIENCE_S, PATIENCE_S, RETRY_S = 4.0, 90.0, 1.0
 API_VERSIONS = {
@@ -21,6 +23,7 @@ API_VERSIONS = {
     "NetworkPolicy": "networking.k8s.io/v1",
     "Pod": "v1",
     "PodDisruptionBudget": "policy/v1",
+    "ScaledObject": "keda.sh/v1alpha1",
     "SelfSubjectAccessReview": "authorization.k8s.io/v1",
     "Service": "v1",
 }
@@ -66,6 +69,22 @@ class Cluster:
             problem = f"there is no namespace {self.namespace}; kubectl create namespace {self.namespace}"
             raise InvalidInput("TUNEGATE_CLUSTER_NAMESPACE", [problem])
 
+    def knows(self, kind: str) -> bool:
+        """Return whether the API server has a kind; asked each time, since operators come and go."""
+
+        def ask() -> bool:
+            from kubernetes.dynamic.exceptions import NotFoundError
+
+            try:
+                found = self._client.request(
+                    "get", f"/apis/{API_VERSIONS[kind]}", _request_timeout=REQUEST_TIMEOUT_S
+                )
+            except NotFoundError:
+                return False
+            return any(resource["kind"] == kind for resource in found.to_dict()["resources"])
+
+        return self._call(f"ask for the kind {kind}", ask)
+
     def get(self, kind: str, name: str) -> Found | None:
         """Return an object, or nothing where there is none."""
         return self._read(kind, name, self.namespace)
@@ -84,8 +103,16 @@ class Cluster:
         items: list[Found] = found.to_dict()["items"]
         return items
 
-    def apply(self, manifest: Found, manager: str = MANAGER, dry_run: bool = False) -> Found:
+    def apply(
+        self, manifest: Found, manager: str = MANAGER, dry_run: bool = False, force: bool = False
+    ) -> Found:
         """Apply an object on the server's side; fields that somebody else manages are not taken over.
+
+        Args:
+            manifest: The object, or the part of it that the manager wants.
+            manager: Whose the fields are.
+            dry_run: Only see whether it would be taken.
+            force: Take fields over, too.
 
         Raises:
             Conflict: Somebody else manages a field to which we would give another value.
@@ -100,7 +127,7 @@ class Cluster:
                 name=name,
                 namespace=self.namespace,
                 field_manager=manager,
-                force_conflicts=False,
+                force_conflicts=force,
                 dry_run="All" if dry_run else None,
                 _request_timeout=REQUEST_TIMEOUT_S,
             ),
@@ -254,7 +281,7 @@ def _in_words(what: str, error: Any) -> TunegateError:
         )
     if error.status == 401:
         return TunegateError(f"can't {what}: the cluster does not know who you are ({said}); sign in again")
-    if error.status == 403:
+    if error.status == 403 and "admission webhook" not in said:  # which refuses objects, not people
         return TunegateError(f"can't {what}: it is not allowed ({said}); ask for the right, see manifests/")
     kind = Rejected if error.status in (400, 422, 500) else TunegateError
     return kind(f"can't {what}: {said}")

@@ -29,3 +29,6 @@ RELEASE_RIGHTS = (
     Right("", "events", ("get", "list")),
     Right("", "endpoints", ("get", "list")),
 )
+
+# Where the cluster has KEDA: a champion's autoscaler moves with the traffic, and is looked for before a stop.
+AUTOSCALER_RIGHTS = (Right("keda.sh", "scaledobjects", OWN),)

@@ -112,6 +112,26 @@ def is_ending(pod: Found) -> bool:
     return bool(pod["metadata"].get("deletionTimestamp")) or _phase(pod) in ("Failed", "Succeeded")
 
 
+def is_rolled_out(deployment: Found | None, enough: int | None = None) -> bool:
+    """Return whether the pods of a Deployment are the newest, and ready.
+
+    Args:
+        deployment: As the API server has it.
+        enough: So many that are ready will do, where an autoscaler wants more; nothing: all have to be.
+    """
+    if deployment is None:
+        return False
+    status, wanted = deployment.get("status") or {}, int(deployment["spec"].get("replicas", 1))
+    if int(status.get("observedGeneration", 0)) < int(deployment["metadata"]["generation"]):
+        return False
+    there, newest, ready = (
+        int(status.get(kind, 0)) for kind in ("replicas", "updatedReplicas", "readyReplicas")
+    )
+    if enough is not None and wanted > enough:
+        return there == newest and ready >= enough
+    return there == newest == ready == wanted
+
+
 def never_ran(pod: Found) -> bool:
     """Return whether no container of a pod, of those before the engine neither, was ever started."""
     status = pod.get("status") or {}

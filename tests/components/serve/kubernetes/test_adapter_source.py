@@ -58,7 +58,10 @@ class FakeCluster:
     def get(self, kind: str, name: str) -> Found | None:
         return self.objects.get((kind, name))
 
-    def apply(self, manifest: Found, manager: str = "", dry_run: bool = False) -> Found:
+    def knows(self, kind: str) -> bool:
+        return False
+
+    def apply(self, manifest: Found, manager: str = "", dry_run: bool = False, force: bool = False) -> Found:
         is_scale = manifest["kind"] == "Deployment" and "template" not in manifest["spec"]
         taken = (
             manifest if is_scale else self.treat(manifest) if manifest["kind"] == "Deployment" else manifest
@@ -74,7 +77,7 @@ def backend_of(state: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Kub
         for name, value in {"CONTROL_IMAGE": "c", "SERVE_IMAGE": "s", "ADAPTER_SOURCE": wanted}.items():
             monkeypatch.setenv(f"TUNEGATE_CLUSTER_{name}", value)
         backend = KubernetesBackend()
-        backend._cluster = FakeCluster(treat)  # type: ignore[assignment]
+        backend._cluster = backend._scaler._cluster = FakeCluster(treat)  # type: ignore[assignment]
         return backend
 
     return make

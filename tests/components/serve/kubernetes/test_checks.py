@@ -7,7 +7,7 @@ import yaml
 
 from components.oci_registry import RegistryRepository
 from components.serve.kubernetes import checks
-from components.serve.kubernetes.rights import RELEASE_RIGHTS
+from components.serve.kubernetes.rights import AUTOSCALER_RIGHTS, RELEASE_RIGHTS
 from components.settings import load_cluster_settings
 from tests.components.oci_registries import running_front
 
@@ -83,12 +83,24 @@ def test_every_right_that_is_missing_is_named() -> None:
     def allows(verb: str, resource: str, group: str) -> bool:
         return (group, resource) != ("apps", "deployments") or verb in ("get", "list")
 
-    cluster: Any = SimpleNamespace(namespace="serving", allows=allows)
+    cluster: Any = SimpleNamespace(namespace="serving", allows=allows, knows=lambda kind: False)
 
     (problem,) = checks.denied_rights(cluster)
     assert problem.startswith(
         "may not create, patch, delete deployments in serving; the role tunegate-release"
     )
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["with KEDA", "without"])
+def test_the_rights_to_an_autoscaler_are_needed_where_there_may_be_one(known: bool) -> None:
+    cluster: Any = SimpleNamespace(
+        namespace="serving",
+        allows=lambda verb, resource, group: group != "keda.sh",
+        knows=lambda kind: known and kind == "ScaledObject",
+    )
+
+    told = ["may not get, list, create, patch, delete scaledobjects in serving"] * known
+    assert [problem.partition(";")[0] for problem in checks.denied_rights(cluster)] == told
 
 
 def test_the_role_that_is_shipped_allows_what_is_checked_and_nothing_else() -> None:
@@ -102,7 +114,9 @@ def test_the_role_that_is_shipped_allows_what_is_checked_and_nothing_else() -> N
     }
 
     assert shipped == {
-        (right.group, right.resource, verb) for right in RELEASE_RIGHTS for verb in right.verbs
+        (right.group, right.resource, verb)
+        for right in (*RELEASE_RIGHTS, *AUTOSCALER_RIGHTS)
+        for verb in right.verbs
     }
 
 

@@ -33,6 +33,11 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
     ("error", "kind", "words"),
     [
         (refusal(403, "may not"), TunegateError, r"can't try: it is not allowed \(may not\); .*manifests/"),
+        (
+            refusal(403, 'admission webhook "x" denied the request: scaled already'),
+            TunegateError,
+            'can.t try: admission webhook "x" denied the request: scaled already$',
+        ),
         (refusal(401, "who"), TunegateError, "does not know who you are"),
         (refusal(422, "replicas: Invalid value"), Rejected, "can't try: replicas: Invalid value"),
         (refusal(500, ".spec.x: field not declared in schema"), Rejected, "x: field not declared in schema"),
@@ -51,7 +56,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
             r'which is left alone: \.spec\.replicas: conflict with "keda"',
         ),
     ],
-    ids=["no rights", "not signed in", "invalid", "unknown field", "conflict"],
+    ids=["no rights", "refused by a webhook", "not signed in", "invalid", "unknown field", "conflict"],
 )
 def test_a_refusal_is_put_into_words(
     cluster: Cluster, error: Exception, kind: type[Exception], words: str

@@ -10,6 +10,7 @@ from components.serve.kubernetes.rollout import (
     find_trouble,
     given_up,
     is_ready,
+    is_rolled_out,
     last_probe,
     never_ran,
     refusal_hint,
@@ -326,3 +327,38 @@ def test_pods_that_are_not_allowed_are_told() -> None:
     assert refused_pods({"status": {"conditions": [failing]}}) == message
     assert refused_pods({"status": {"conditions": [failing | {"status": "False"}]}}) == ""
     assert refused_pods({}) == ""
+
+
+@pytest.mark.parametrize(
+    ("wanted", "there", "newest", "ready", "seen", "is_done"),
+    [
+        pytest.param(2, 2, 2, 2, 3, True, id="all"),
+        pytest.param(2, 2, 2, 1, 3, False, id="one is not ready"),
+        pytest.param(2, 3, 2, 2, 3, False, id="an old one is left"),
+        pytest.param(2, 2, 2, 2, 2, False, id="a change that nobody has seen"),
+        pytest.param(1, 1, 1, 1, 3, True, id="fewer than the spec's, by hand"),
+        pytest.param(5, 5, 5, 2, 3, True, id="an autoscaler wants more"),
+        pytest.param(5, 5, 5, 1, 3, False, id="an autoscaler wants more, and too few are ready"),
+        pytest.param(5, 5, 4, 4, 3, False, id="an autoscaler wants more, and an old one is left"),
+    ],
+)
+def test_a_roll_out_is_done_when_the_replicas_of_the_spec_are_ready(
+    wanted: int, there: int, newest: int, ready: int, seen: int, is_done: bool
+) -> None:
+    deployment = {
+        "metadata": {"generation": 3},
+        "spec": {"replicas": wanted},
+        "status": {
+            "observedGeneration": seen,
+            "replicas": there,
+            "updatedReplicas": newest,
+            "readyReplicas": ready,
+        },
+    }
+
+    assert is_rolled_out(deployment, enough=2) == is_done
+
+
+def test_no_deployment_is_not_rolled_out() -> None:
+    assert not is_rolled_out(None)
+    assert not is_rolled_out({"metadata": {"generation": 1}, "spec": {}})
