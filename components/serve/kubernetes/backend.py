@@ -26,7 +26,7 @@ from components.serve.kubernetes.labels import (
     label,
     selector,
 )
-from components.serve.kubernetes.live import find_live, live_model, live_url, switch_live
+from components.serve.kubernetes.live import find_live, live_model, live_url, switch_live, wait_reachable
 from components.serve.kubernetes.manifests import deployment_manifests, router_name, scale_manifest
 from components.serve.kubernetes.pod import ENGINE_PORT
 from components.serve.kubernetes.rollout import (
@@ -128,6 +128,7 @@ class KubernetesBackend(Backend):
             if time.monotonic() - started > timeout_s:
                 raise self._too_late(name, timeout_s, pods, events)
             time.sleep(POLL_S)
+        wait_reachable(self.endpoint(name))
         return time.monotonic() - started
 
     def endpoint(self, name: str) -> str:

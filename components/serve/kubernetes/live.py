@@ -21,7 +21,7 @@ from components.serve.kubernetes.rollout import is_ready
 from components.serve.spec import ServingSpec
 
 SWITCH_TIMEOUT_S = 30
-NAME_PATIENCE_S = 5
+WAY_PATIENCE_S = 5
 
 
 def live_url(model_name: str, namespace: str) -> str:
@@ -63,7 +63,7 @@ def switch_live(cluster: Cluster, spec: ServingSpec) -> None:
     cluster.apply(live_service(spec, cluster.namespace))
     _wait_switched(cluster, spec)
     if is_new:
-        _wait_known(live_url(spec.model_name, cluster.namespace))
+        wait_reachable(live_url(spec.model_name, cluster.namespace))
 
 
 def _wait_switched(cluster: Cluster, spec: ServingSpec) -> None:
@@ -86,9 +86,9 @@ def _wait_switched(cluster: Cluster, spec: ServingSpec) -> None:
         time.sleep(0.1)
 
 
-def _wait_known(url: str) -> None:
-    """Give the cluster's DNS a moment to learn a new name; from outside the cluster it never does."""
-    deadline = time.monotonic() + NAME_PATIENCE_S
+def wait_reachable(url: str) -> None:
+    """Give the cluster's DNS and nodes a moment to learn the way; from outside the cluster there is none."""
+    deadline = time.monotonic() + WAY_PATIENCE_S
     while not probe.is_up(url):
         if time.monotonic() > deadline:
             return

@@ -50,6 +50,7 @@ class BackEnd:
         self.experiments: dict[str, api.V2beta1Experiment] = {}
         self.runs: dict[str, api.V2beta1Run] = {}
         self.frames: dict[str, list[Frame]] = {}
+        self.usual: list[Frame] = []  # what a run that is started plays
         self.recurring: dict[str, api.V2beta1RecurringRun] = {}
         self.host = ""
         self._ids = count(1)
@@ -129,6 +130,8 @@ class BackEnd:
         made.run_id = self.new_id("run")
         made.created_at, made.state = NOW, "PENDING"
         self.runs[made.run_id] = made
+        if self.usual:
+            self.play(made.run_id, *self.usual)
         return made
 
     def get_run(self, _: dict[str, str], __: Any, run_id: str) -> Any:
