@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from kfp import dsl
+
 from components.dataset.component import validate_dataset
 from components.finetune.component import finetune
-from components.release.component import find_champion
+from components.release.component import UNCHANGED, find_champion
 from pipelines.graph import cached, fresh, release_pipeline
 from pipelines.params import ReleaseParams
 from pipelines.release import measure
@@ -17,7 +19,8 @@ def wire(p: Any) -> None:
     """Dataset to quality gate, wired as in the release, so that a release finds these stages in the cache."""
     data = cached(validate_dataset, p).outputs
     champion = fresh(find_champion, p, train_set=data["train_set"]).outputs["Output"]
-    measure(p, data["train_set"], data["eval_set"], champion)
+    with dsl.If(champion != UNCHANGED, name="something-new"):
+        measure(p, data["train_set"], data["eval_set"], champion)
 
 
 trial = release_pipeline(wire, ReleaseParams, name="tunegate-trial")
