@@ -10,7 +10,7 @@ UV_PIN := $(BIN)/uv pip compile --python-version 3.11 \
 UV_COMPILE := $(UV_PIN) pyproject.toml --extra dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint bench lock clean
+.PHONY: help setup run test lint strip bench lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -33,6 +33,9 @@ lint: setup  ## style and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/hadolint containers/*/Dockerfile tests/cluster/Dockerfile
+
+strip: setup  ## take what a run left in the notebooks out of them, before a commit
+	@$(BIN)/nbstripout --keep-id --extra-keys "metadata.language_info metadata.papermill cell.metadata.papermill" notebooks/*.ipynb
 
 bench: setup  ## speed, as ratios measured side by side
 	@for bench in tests/bench/bench_*.py; do $(BIN)/python $$bench || exit 1; done

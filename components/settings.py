@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
@@ -18,13 +18,18 @@ def home() -> Path:
     return Path(os.environ.get("TUNEGATE_HOME", ".tunegate")).resolve()
 
 
+Model = TypeVar("Model", bound=BaseSettings)
+
+
 class Settings(BaseSettings):
     """What the set-up wrote down about this machine, in `settings.env` of the state directory.
 
     An environment variable of the same name, with the prefix `TUNEGATE_`, wins over the file.
     """
 
-    model_config = SettingsConfigDict(env_prefix="TUNEGATE_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="TUNEGATE_", title="settings of this machine", frozen=True, extra="ignore"
+    )
 
     device: Literal["cpu", "cuda"] = Field("cpu", description="What models are trained and served on.")
     gpus: int = Field(1, ge=1, description="How many GPUs a machine with `cuda` has.")
@@ -43,9 +48,35 @@ class Settings(BaseSettings):
     )
 
 
+def read_settings(model: type[Model]) -> Model:
+    """Read settings from the environment and from `settings.env` of the state directory.
+
+    Args:
+        model: Their class; its title is what they are called in an error.
+
+    Raises:
+        InvalidInput: Every setting that is wrong.
+    """
+    prefix, what = str(model.model_config["env_prefix"]), str(model.model_config["title"])
+    try:
+        return model(_env_file=home() / "settings.env")
+    except ValidationError as error:
+        problems = [
+            f"{prefix}{'.'.join(map(str, e['loc'])).upper()}: got {e['input']!r}, {e['msg'].lower()}"
+            for e in error.errors()
+        ]
+        raise InvalidInput(what, problems) from error
+    except SettingsError as error:
+        raise InvalidInput(what, [f"{error}; wanted JSON"]) from error
+
+
 def load_settings() -> Settings:
-    """Read the settings of this machine."""
-    return Settings(_env_file=home() / "settings.env")  # type: ignore[call-arg]  # mypy sees no such keyword
+    """Read the settings of this machine.
+
+    Raises:
+        InvalidInput: Every setting that is wrong.
+    """
+    return read_settings(Settings)
 
 
 class ClusterSettings(BaseSettings):
@@ -54,7 +85,9 @@ class ClusterSettings(BaseSettings):
     Mappings and lists are given as JSON.
     """
 
-    model_config = SettingsConfigDict(env_prefix="TUNEGATE_CLUSTER_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="TUNEGATE_CLUSTER_", title="settings of the cluster", frozen=True, extra="ignore"
+    )
 
     namespace: str = Field("tunegate", description="Where everything is applied; it has to be there.")
     control_image: str = Field("", description="Our image without an engine: fetches adapters, routes.")
@@ -141,17 +174,6 @@ def load_cluster_settings() -> ClusterSettings:
     """Read the settings of the cluster.
 
     Raises:
-        InvalidInput: Every setting that is missing or wrong.
+        InvalidInput: Every setting that is wrong.
     """
-    prefix = str(ClusterSettings.model_config["env_prefix"])
-    try:
-        settings = ClusterSettings(_env_file=home() / "settings.env")  # type: ignore[call-arg]
-    except ValidationError as error:
-        problems = [
-            f"{prefix}{'.'.join(map(str, e['loc'])).upper()}: got {e['input']!r}, {e['msg'].lower()}"
-            for e in error.errors()
-        ]
-        raise InvalidInput("settings of the cluster", problems) from error
-    except SettingsError as error:
-        raise InvalidInput("settings of the cluster", [f"{error}; wanted JSON"]) from error
-    return settings
+    return read_settings(ClusterSettings)

@@ -255,8 +255,9 @@ def compile_(
     ),
 ) -> None:
     """Write the package for Kubeflow Pipelines, to upload in its UI."""
+    from components.settings import read_settings
     from pipelines.kubeflow.compile import compile_release
-    from pipelines.kubeflow.settings import CompileSettings, read_settings
+    from pipelines.kubeflow.settings import CompileSettings
 
     with _errors():
         compile_release(output, read_settings(CompileSettings))

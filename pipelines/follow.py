@@ -1,4 +1,4 @@
-"""What a person sees while a release runs: a live table in a terminal, plain lines elsewhere."""
+"""What a person sees while a release runs: a live view in a terminal or notebook, plain lines elsewhere."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +20,7 @@ MARKS: dict[Kind, tuple[str, str]] = {
     "failed": ("✗", "red"),
 }
 REFRESH_S = 1.0
+NOTEBOOK_WIDTH = 96  # characters of what a stage says
 
 
 @dataclass
@@ -62,6 +63,51 @@ def following(console: Console) -> Iterator[Callable[[Progress], None]]:
     view = ReleaseView()
     with Live(view, console=console, refresh_per_second=4):
         yield view.show
+
+
+def in_notebook() -> Callable[[Progress], None]:
+    """Show progress below the cell that runs; call what this returns with every line of it."""
+    from IPython.display import display
+
+    view = NotebookView()
+    shown = display({"text/plain": ""}, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+
+    def follow(line: Progress) -> None:
+        view.show(line)
+        shown.update({"text/plain": str(view)}, raw=True)
+
+    return follow
+
+
+class NotebookView:
+    """One row for each stage that was started or skipped, with the last it said; also of several runs."""
+
+    def __init__(self) -> None:
+        self.rows: list[StageView] = []
+        self.names: list[str] = []
+        self.times: list[str] = []
+
+    def show(self, line: Progress) -> None:
+        """Take in one line of progress."""
+        if line.kind in ("started", "cached") or line.stage not in self.names:
+            self.rows.append(StageView(line.kind, line.text))
+            self.names.append(line.stage)
+            self.times.append(time.strftime("%H:%M:%S"))
+            return
+        newest = len(self.names) - 1 - self.names[::-1].index(line.stage)
+        row = self.rows[newest]
+        row.kind = line.kind
+        row.text = f"{line.text}   {row.text}" if line.kind == "finished" else line.text
+
+    def __str__(self) -> str:
+        """Draw the rows; what is too long for a line is cut, except why something failed."""
+        drawn = []
+        for clock, name, row in zip(self.times, self.names, self.rows, strict=True):
+            mark = MARKS.get(row.kind or "started", ("·", ""))[0]
+            cut = row.kind != "failed" and len(row.text) > NOTEBOOK_WIDTH
+            text = f"{row.text[:NOTEBOOK_WIDTH]}…" if cut else row.text
+            drawn.append(f"{clock} {mark} {name:<13} {text}".rstrip())
+        return "\n".join(drawn)
 
 
 class ReleaseView:

@@ -18,7 +18,10 @@ Finish = Callable[[dsl.PipelineTask, str, Any], None]
 
 
 def release_pipeline(
-    function: Callable[[Any], None], model: type[ReleaseParams], finish: Finish = lambda task, stage, p: None
+    function: Callable[[Any], None],
+    model: type[ReleaseParams],
+    finish: Finish = lambda task, stage, p: None,
+    name: str = NAME,
 ) -> Any:
     """Make a KFP pipeline of a function that takes one namespace; its form is read from a model's fields.
 
@@ -26,6 +29,7 @@ def release_pipeline(
         function: Wires the stages with `cached` and `fresh`.
         model: The parameters, in the order of the form.
         finish: Called with every task, its stage and the parameters: what the platform adds to it.
+        name: Of the pipeline.
     """
     fields = model.model_fields
 
@@ -37,18 +41,18 @@ def release_pipeline(
     pipeline.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [
             inspect.Parameter(
-                name,
+                key,
                 inspect.Parameter.KEYWORD_ONLY,  # a required one may stand behind one with a default
                 annotation=_kfp_type(field.annotation),
                 default=inspect.Parameter.empty if field.is_required() else field.default,
             )
-            for name, field in fields.items()
+            for key, field in fields.items()
         ]
     )
-    pipeline.__annotations__ = {name: _kfp_type(field.annotation) for name, field in fields.items()}
-    lines = "\n".join(f"    {name}: {field.description}" for name, field in fields.items())
+    pipeline.__annotations__ = {key: _kfp_type(field.annotation) for key, field in fields.items()}
+    lines = "\n".join(f"    {key}: {field.description}" for key, field in fields.items())
     pipeline.__doc__ = f"{inspect.getdoc(function)}\n\nArgs:\n{lines}\n"
-    return dsl.pipeline(pipeline, name=NAME, display_name="Tunegate release")
+    return dsl.pipeline(pipeline, name=name, display_name=name.replace("-", " ").capitalize())
 
 
 def _kfp_type(annotation: Any) -> type:

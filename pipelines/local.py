@@ -26,6 +26,7 @@ from pipelines.lock import exclusive, holder
 from pipelines.params import ReleaseParams
 
 Ending = Literal["promoted", "refused", "skipped", "failed", "interrupted"]
+LOG = "run.log"
 POLL_S = 0.2
 GRACE_S = 10.0
 # Threads that spin while they wait make each other many times slower as soon as anything else runs.
@@ -56,19 +57,47 @@ def run_release(
         InvalidInput: Every problem with the parameters that can be known before anything is started.
         Busy: Another command is changing the same state directory.
     """
-    release_id = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    release_id = new_id()
     with exclusive(f"release {release_id}"):
         params = preflight(params)
         retire_leftovers(params.serving_target)
         folder = home() / "releases" / release_id
-        folder.mkdir(parents=True)
-        params_file, log = folder / "params.json", folder / "run.log"
-        params_file.write_text(params.model_dump_json(indent=2), encoding="utf-8")
-        command = [sys.executable, "-m", "pipelines.local_graph", str(params_file)]
-        environment = {**QUIET, **os.environ, "RELEASE_ID": release_id, "TUNEGATE_HOME": str(home())}
-        with _interruptible():
-            interrupted = _run(command + ["--no-cache"] * (not use_cache), environment, log, follow)
-        return _result(params, release_id, folder / "card.html", log, interrupted)
+        options = [] if use_cache else ["--no-cache"]
+        interrupted = run_process(params, release_id, folder, follow, *options)
+        return _result(params, release_id, folder / "card.html", folder / LOG, interrupted)
+
+
+def new_id() -> str:
+    """Return an id that sorts by the time when it was made."""
+    return f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def run_process(
+    params: ReleaseParams,
+    release_id: str,
+    folder: Path,
+    follow: Callable[[progress.Progress], None] | None,
+    *options: str,
+) -> bool:
+    """Run the graph in a process of its own, to its end or until Ctrl-C, which leaves no process behind.
+
+    Args:
+        params: Its parameters, as `preflight` returns them.
+        release_id: What its stages record themselves under.
+        folder: A folder to make; it will hold the parameters and the log.
+        follow: Called with every line of progress.
+        options: Of `pipelines.local_graph`.
+
+    Returns:
+        Whether it was interrupted.
+    """
+    folder.mkdir(parents=True)
+    params_file = folder / "params.json"
+    params_file.write_text(params.model_dump_json(indent=2), encoding="utf-8")
+    command = [sys.executable, "-m", "pipelines.local_graph", str(params_file), *options]
+    environment = {**QUIET, **os.environ, "RELEASE_ID": release_id, "TUNEGATE_HOME": str(home())}
+    with _interruptible():
+        return _run(command, environment, folder / LOG, follow)
 
 
 def running_release() -> str:

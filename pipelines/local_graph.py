@@ -1,6 +1,6 @@
-"""The release graph under `kfp.local`, in a process of its own: what `pipelines.local` starts.
+"""The release graph, or a trial's, under `kfp.local` in a process of its own: what `pipelines.local` starts.
 
-python -m pipelines.local_graph PARAMS_JSON [--no-cache]
+python -m pipelines.local_graph PARAMS_JSON [--trial] [--no-cache]
 """
 
 import argparse
@@ -18,8 +18,8 @@ from pipelines.params import ReleaseParams
 PARENT_CHECK_S = 0.5
 
 
-def run_graph(params: ReleaseParams, use_cache: bool) -> None:
-    """Run the graph to its end in this process and its children.
+def run_graph(params: ReleaseParams, use_cache: bool, only_trial: bool = False) -> None:
+    """Run the graph, all of it or a trial's part, to its end in this process and its children.
 
     Raises:
         RuntimeError: A task failed; what and why is in the release's records.
@@ -27,6 +27,7 @@ def run_graph(params: ReleaseParams, use_cache: bool) -> None:
     from kfp import local
 
     from pipelines.release import release
+    from pipelines.trial_graph import trial
 
     # kfp warns of images whose name has no "python" in it, and of resources that one machine has no use for.
     warnings.filterwarnings("ignore", module="kfp")
@@ -36,7 +37,8 @@ def run_graph(params: ReleaseParams, use_cache: bool) -> None:
         enable_caching=use_cache,
         cache_root=str(home() / "cache"),
     )
-    release(**params.model_dump())
+    graph = trial if only_trial else release
+    graph(**params.model_dump())
 
 
 def end_with_parent() -> None:
@@ -55,12 +57,13 @@ def main() -> int:
     """Run the graph for parameters in a file; 1 if a task failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("params", type=Path)
+    parser.add_argument("--trial", action="store_true")
     parser.add_argument("--no-cache", action="store_true")
     arguments = parser.parse_args()
     end_with_parent()
     params = ReleaseParams.model_validate_json(arguments.params.read_text(encoding="utf-8"))
     try:
-        run_graph(params, use_cache=not arguments.no_cache)
+        run_graph(params, use_cache=not arguments.no_cache, only_trial=arguments.trial)
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return 1

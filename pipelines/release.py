@@ -27,15 +27,20 @@ def wire(p: Any) -> None:
 
 def train_and_judge(p: Any, train_set: Any, eval_set: Any, champion: Any) -> None:
     """Fine-tune and evaluate; what passes the quality gate is served on trial."""
-    adapter = cached(finetune, p, train_set=train_set).outputs["adapter"]
-    contenders = {"adapter": adapter, "champion_version": champion}
-    scores = cached(evaluate, p, eval_set=eval_set, **contenders).outputs["scores"]
-    quality = fresh(quality_gate, p, scores=scores).outputs
+    adapter, scores, quality = measure(p, train_set, eval_set, champion)
     with dsl.If(quality["Output"] == True, name="quality-passed"):  # noqa: E712
         image = cached(push_image, p, adapter=adapter, scores=scores, train_set=train_set).outputs["image"]
         serve_and_judge(p, image, eval_set, scores, quality["verdict"])
     with dsl.Else(name="quality-refused"):
         fresh(refuse, p, verdict=quality["verdict"])
+
+
+def measure(p: Any, train_set: Any, eval_set: Any, champion: Any) -> tuple[Any, Any, Any]:
+    """Fine-tune, evaluate and judge the quality; return the adapter, its scores and what the gate says."""
+    adapter = cached(finetune, p, train_set=train_set).outputs["adapter"]
+    contenders = {"adapter": adapter, "champion_version": champion}
+    scores = cached(evaluate, p, eval_set=eval_set, **contenders).outputs["scores"]
+    return adapter, scores, fresh(quality_gate, p, scores=scores).outputs
 
 
 def serve_and_judge(p: Any, image: Any, eval_set: Any, scores: Any, quality_verdict: Any) -> None:

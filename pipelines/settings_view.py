@@ -4,8 +4,8 @@ from pydantic_settings import BaseSettings
 from rich.console import RenderableType
 from rich.table import Table
 
-from components.settings import home, load_cluster_settings, load_settings
-from pipelines.kubeflow.settings import ClientSettings, CompileSettings, read_settings
+from components.settings import home, load_cluster_settings, load_settings, read_settings
+from pipelines.kubeflow.settings import ClientSettings, CompileSettings
 
 
 def settings_view() -> RenderableType:

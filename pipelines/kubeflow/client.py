@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import InvalidInput, TunegateError
+from components.settings import read_settings
 from pipelines.kubeflow.connection import Connection, NotThere
-from pipelines.kubeflow.settings import EXPERIMENT, PIPELINE, PREFIX, ClientSettings, read_settings
+from pipelines.kubeflow.settings import EXPERIMENT, PIPELINE, PREFIX, ClientSettings
 
 PAGE = 100
 

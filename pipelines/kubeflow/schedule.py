@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.errors import InvalidInput
+from components.settings import read_settings
 from pipelines.kubeflow.client import PAGE, Client, reference
 from pipelines.kubeflow.compile import package_text
 from pipelines.kubeflow.connection import NotThere
 from pipelines.kubeflow.cron import Cron, read_cron
 from pipelines.kubeflow.params import KubeflowParams
-from pipelines.kubeflow.settings import ClientSettings, CompileSettings, read_settings
+from pipelines.kubeflow.settings import ClientSettings, CompileSettings
 from pipelines.kubeflow.submit import preflight
 
 SCHEDULED = ("skip_unchanged", "compare_with_champion")

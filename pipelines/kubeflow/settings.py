@@ -1,13 +1,12 @@
 """What is settled outside the form: when the package is compiled, and how the back end is reached."""
 
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from components.errors import InvalidInput
-from components.settings import QUANTITY, home
+from components.settings import QUANTITY
 
 PREFIX = "TUNEGATE_KUBEFLOW_"
 HOUR_S = 3600
@@ -20,7 +19,9 @@ class CompileSettings(BaseSettings):
     Mappings are given as JSON.
     """
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, title="settings of Kubeflow", frozen=True, extra="ignore"
+    )
 
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field(
         "IfNotPresent", description="When the nodes pull our images."
@@ -63,7 +64,9 @@ class ClientSettings(BaseSettings):
     from outside through the API server of the kubeconfig.
     """
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, title="settings of Kubeflow", frozen=True, extra="ignore"
+    )
 
     host: str = Field(
         "",
@@ -88,24 +91,3 @@ class ClientSettings(BaseSettings):
         "tunegate-release",
         description="Account of the pods; it deploys, stresses and promotes. Empty: the installation's.",
     )
-
-
-Model = TypeVar("Model", bound=BaseSettings)
-
-
-def read_settings(model: type[Model]) -> Model:
-    """Read settings from the environment and from `settings.env` of the state directory.
-
-    Raises:
-        InvalidInput: Every setting that is wrong.
-    """
-    try:
-        return model(_env_file=home() / "settings.env")
-    except ValidationError as error:
-        problems = [
-            f"{PREFIX}{'.'.join(map(str, e['loc'])).upper()}: got {e['input']!r}, {e['msg'].lower()}"
-            for e in error.errors()
-        ]
-        raise InvalidInput("settings of Kubeflow", problems) from error
-    except SettingsError as error:
-        raise InvalidInput("settings of Kubeflow", [f"{error}; wanted JSON"]) from error

@@ -5,12 +5,13 @@ from datetime import datetime
 from pathlib import PurePosixPath
 
 from components.errors import InvalidInput
+from components.settings import read_settings
 from components.storage import content_digest
 from pipelines.kubeflow.client import Client
 from pipelines.kubeflow.compile import package_text
 from pipelines.kubeflow.params import KubeflowParams
 from pipelines.kubeflow.pods import CACHE_MOUNT
-from pipelines.kubeflow.settings import ClientSettings, CompileSettings, read_settings
+from pipelines.kubeflow.settings import ClientSettings, CompileSettings
 
 
 @dataclass(frozen=True)

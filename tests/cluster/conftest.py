@@ -37,7 +37,8 @@ def kubectl(*arguments: str, stdin: str = "") -> str:
 @pytest.fixture(scope="session")
 def images() -> tuple[str, str]:
     """The control image and the stand-in's; skips where there is no cluster to run them on."""
-    return cluster_images()[:2]
+    control, stand_in = cluster_images("control", "stand-in")
+    return control, stand_in
 
 
 @contextmanager

@@ -1,18 +1,35 @@
-"""The images that the tests run on the cluster, named by the environment."""
+"""The images that the tests run on the cluster: TUNEGATE_TEST_{CONTROL,STAND_IN,SERVE,...}_IMAGE name them.
+
+A value `@FILE` stands for what the file will hold once the image has been built; `FILE.failed` says that it
+could not be.
+"""
 
 import os
+import time
+from pathlib import Path
 
 import pytest
 
-NAMES = ("TUNEGATE_TEST_CONTROL_IMAGE", "TUNEGATE_TEST_STAND_IN_IMAGE", "TUNEGATE_TEST_SERVE_IMAGE")
+BUILD_TIMEOUT_S = 1200
 
 
-def cluster_images() -> tuple[str, str, str]:
-    """Return the control image, the stand-in's and the real engine's; skip where there is no cluster."""
+def cluster_images(*names: str) -> tuple[str, ...]:
+    """Return images as the nodes pull them; skip where there is no cluster, or one of them is not named."""
     if not os.environ.get("KUBECONFIG"):
         pytest.skip("KUBECONFIG names no cluster")
-    missing = [name for name in NAMES if not os.environ.get(name)]
+    variables = [f"TUNEGATE_TEST_{name.upper().replace('-', '_')}_IMAGE" for name in names]
+    missing = [variable for variable in variables if not os.environ.get(variable)]
     if missing:
         pytest.skip(f"{' and '.join(missing)}: not set, so there is nothing to run on the cluster")
-    control, stand_in, serve = (os.environ[name] for name in NAMES)
-    return control, stand_in, serve
+    return tuple(_built(os.environ[variable]) for variable in variables)
+
+
+def _built(value: str) -> str:
+    if not value.startswith("@"):
+        return value
+    file, deadline = Path(value[1:]), time.monotonic() + BUILD_TIMEOUT_S
+    while not file.exists():
+        if Path(f"{file}.failed").exists() or time.monotonic() > deadline:
+            pytest.fail(f"{file.name}: the image was not built")
+        time.sleep(1)
+    return file.read_text(encoding="utf-8").strip()

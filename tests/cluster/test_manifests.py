@@ -18,13 +18,14 @@ import yaml
 from tenacity import retry, stop_after_delay, wait_fixed
 
 from tests.cluster.conftest import kubectl
+from tests.cluster.images import cluster_images
 from tests.manifests.rendering import KUSTOMIZATIONS, MANIFESTS, render
 
 STORES = Path(__file__).parent / "stores"
 IMAGES = {
-    "tunegate/mlflow": "TUNEGATE_TEST_MLFLOW_IMAGE",
-    "docker.io/library/postgres": "TUNEGATE_TEST_POSTGRES_IMAGE",
-    "tunegate-test/s3": "TUNEGATE_TEST_S3_IMAGE",
+    "tunegate/mlflow": "mlflow",
+    "docker.io/library/postgres": "postgres",
+    "tunegate-test/s3": "s3",
 }
 READY = "--timeout=240s"
 
@@ -86,9 +87,7 @@ def test_the_api_server_takes_what_it_knows(
 @pytest.fixture(scope="module")
 def mlflow(own_namespace: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """MLflow with its database and a store, in a namespace of its own; gives the namespace."""
-    missing = [variable for variable in IMAGES.values() if not os.environ.get(variable)]
-    if missing:
-        pytest.skip(f"{' and '.join(missing)}: not set, so there is nothing to run")
+    cluster_images(*IMAGES.values())
     name = f"{own_namespace}-mlflow"
     kubectl("create", "namespace", name)
     volume = None
@@ -124,8 +123,8 @@ def with_test_stores(folder: Path, namespace: str) -> list[dict[str, Any]]:
     """Return manifests/mlflow with the test's images and its S3 store."""
     shutil.copy(STORES / "s3.yaml", folder)
     images = []
-    for image, variable in IMAGES.items():
-        name, _, digest = os.environ[variable].partition("@")
+    for image, built in zip(IMAGES, cluster_images(*IMAGES.values()), strict=True):
+        name, _, digest = built.partition("@")
         images.append({"name": image, "newName": name, "digest": digest})
     images[0]["name"] = "registry.example.com/tunegate/mlflow"
     settings = {
@@ -192,7 +191,7 @@ def on_node(namespace: str, command: str) -> None:
             "containers": [
                 {
                     "name": "command",
-                    "image": os.environ[IMAGES["tunegate/mlflow"]],
+                    "image": cluster_images("mlflow")[0],
                     "command": ["sh", "-c", command],
                     "securityContext": {"runAsUser": 0},
                     "volumeMounts": [{"name": "data", "mountPath": "/data"}],
@@ -238,7 +237,7 @@ def client(namespace: str, name: str, *arguments: str) -> dict[str, Any]:
     }
     container = {
         "name": "client",
-        "image": os.environ[IMAGES["tunegate/mlflow"]],
+        "image": cluster_images("mlflow")[0],
         "command": ["python", "-c", (STORES / "client.py").read_text(), *arguments],
         "env": [{"name": key, "value": value} for key, value in env.items()],
         "securityContext": confined,

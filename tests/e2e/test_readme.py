@@ -108,7 +108,7 @@ def test_a_second_release_skips_what_did_not_change_and_can_be_rolled_back(shell
 @pytest.fixture(scope="module")
 def on_cluster(shell: Shell):
     """The settings of small replicas, real ones at first, in the namespace of `manifests/base`."""
-    control, stand_in, serve = cluster_images()
+    control, stand_in, serve = cluster_images("control", "stand-in", "serve")
     settings = {
         "CONTROL_IMAGE": control,
         "SERVE_IMAGE": serve,

@@ -3,7 +3,7 @@ import io
 from rich.console import Console
 
 from components.progress import STAGES, Progress
-from pipelines.follow import ReleaseView, following
+from pipelines.follow import NotebookView, ReleaseView, following
 
 LINES = [
     Progress("dataset", "cached", "unchanged since release r1"),
@@ -46,3 +46,17 @@ def test_a_terminal_is_redrawn_in_place():
         for line in LINES:
             follow(line)
     assert "\x1b[" in out.getvalue() and "promote" in out.getvalue()
+
+
+def test_a_notebook_gets_one_row_a_stage_of_each_run():
+    view = NotebookView()
+    for line in [*LINES, Progress("finetune", "started", ""), Progress("finetune", "failed", "why " * 50)]:
+        view.show(line)
+    rows = [row.split(maxsplit=1)[1] for row in str(view).splitlines()]
+    assert rows[0] == "○ dataset       unchanged since release r1"
+    assert rows[1] == "· finetune      step 3/62 loss 1.2 [x] 500 tokens/s 0:40 left"
+    assert rows[2] == "✓ evaluate      59 s   exact match: base 0.00, fine-tuned 0.90"
+    assert rows[3] == "✗ quality-gate  gain too small"
+    assert rows[4].startswith("✗ finetune") and rows[4].count("why") == 50  # a reason is never cut
+    view.show(Progress("stress", "step", "x" * 200))
+    assert len(str(view).splitlines()[-1]) < 140 and str(view).endswith("x…")
