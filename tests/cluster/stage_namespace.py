@@ -1,23 +1,15 @@
-"""A namespace in which the compiled package can run: its claim, its config map, MLflow and a dataset.
+"""A namespace in which the compiled package can run: its claim, its config map, MLflow and a dataset."""
 
-TUNEGATE_TEST_TRAIN_IMAGE and TUNEGATE_TEST_MLFLOW_IMAGE name the images of `containers/train` and
-`containers/mlflow`, as the nodes pull them; for the others see conftest.py.
-"""
-
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import pytest
 import yaml
 
 from tests.cluster.conftest import kubectl, new_namespace
 from tests.cluster.images import cluster_images
 from tests.cluster.package import Json
 from tests.cluster.stage_pods import NODE_FOLDER, STORE, in_store
-
-VARIABLES = ("TUNEGATE_TEST_TRAIN_IMAGE", "TUNEGATE_TEST_MLFLOW_IMAGE")
 
 
 @dataclass(frozen=True)
@@ -36,11 +28,7 @@ class StageImages:
 
 def stage_images() -> StageImages:
     """Return the images; skip where there is no cluster to run them on."""
-    control, stand_in, _ = cluster_images()
-    missing = [name for name in VARIABLES if not os.environ.get(name)]
-    if missing:
-        pytest.skip(f"{' and '.join(missing)}: not set, so there is nothing to run on the cluster")
-    return StageImages(control, stand_in, *(os.environ[name] for name in VARIABLES))
+    return StageImages(*cluster_images("control", "stand-in", "train", "mlflow"))
 
 
 @contextmanager
