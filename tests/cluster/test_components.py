@@ -126,9 +126,13 @@ def test_the_whole_graph_runs_in_pods_in_its_order_to_an_endpoint_that_answers(p
 
 def test_metrics_are_read_back_from_the_executors_output(promoted: Release) -> None:
     trained, evaluated = promoted.metrics("finetune"), promoted.metrics("evaluate")
-    assert trained["steps"] == 3 and 0 < trained["train_loss"] < 10 and trained["tokens_per_s"] > 0
-    shares = {name: value for name, value in evaluated.items() if "token_f1" in name or "exact_match" in name}
-    assert len(shares) >= 4 and all(-1 <= share <= 1 for share in shares.values()), evaluated
+    assert trained["steps"] >= 1 and trained["train_tokens"] > 100 and trained["tokens_per_s"] > 0
+    assert 0 < trained["train_loss"] < 10
+    assert evaluated["eval_rows"] == SMALL["max_eval_rows"]
+    for metric in ("exact_match", "token_f1"):
+        base, tuned = evaluated[f"base_{metric}"], evaluated[f"tuned_{metric}"]
+        assert 0 <= base <= 1 and 0 <= tuned <= 1
+        assert evaluated[f"gain_{metric}"] == pytest.approx(tuned - base)
     matrix = promoted.run.outputs["evaluate"].artifacts["confusion"]["metadata"]["confusionMatrix"]
     assert sum(sum(row["row"]) for row in matrix["rows"]) == SMALL["max_eval_rows"]
     assert promoted.metrics("stress")
