@@ -27,9 +27,10 @@ BackendOf = Callable[..., KubernetesBackend]
 MakeSpec = Callable[..., ServingSpec]
 
 
-def kubectl(*arguments: str, stdin: str = "") -> str:
+def kubectl(*arguments: str, stdin: str = "", timeout_s: int = 120) -> str:
     """Run kubectl as the test's own, which may do everything."""
-    done = subprocess.run(["kubectl", *arguments], input=stdin, capture_output=True, text=True, timeout=120)
+    command = ["kubectl", *arguments]
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=timeout_s)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -11,6 +11,8 @@ from tests.cluster.images import cluster_images
 from tests.cluster.package import Json
 from tests.cluster.stage_pods import NODE_FOLDER, STORE, in_store
 
+PULLED_S = 400
+
 
 @dataclass(frozen=True)
 class StageImages:
@@ -44,7 +46,8 @@ def stage_namespace(images: StageImages) -> Iterator[str]:
         try:
             kubectl("apply", "-n", name, "-f", "-", stdin=yaml.safe_dump_all(objects))
             pods = (f"pod/{STORE}", "pod/mlflow")
-            kubectl("wait", "-n", name, "--for=condition=Ready", *pods, "--timeout=100s")
+            ready = ("--for=condition=Ready", f"--timeout={PULLED_S}s")  # the nodes pull large images
+            kubectl("wait", "-n", name, *ready, *pods, timeout_s=PULLED_S + 10)
             find = "import components.dataset.petstore as petstore; print(petstore.__path__[0])"
             in_store(name, "cp", "-r", in_store(name, "python", "-c", find).strip(), "/cache/petstore")
             yield name

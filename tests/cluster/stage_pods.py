@@ -32,7 +32,6 @@ class StagePods:
 
     def __init__(self, namespace: str, run_id: str) -> None:
         self.namespace, self.run_id = namespace, run_id
-        self.logs: dict[str, str] = {}
 
     def execute(self, task: Task) -> Json:
         """Run a task to its end and return its executor output.
@@ -44,10 +43,9 @@ class StagePods:
         pod = pod_of(task, name, self.run_id, self.namespace)
         kubectl("apply", "-n", self.namespace, "-f", "-", stdin=json.dumps(pod))
         ended = phase(self.namespace, name)
-        self.logs[task.name] = log = kubectl("logs", "-n", self.namespace, name)
         if ended != "Succeeded":
-            told = log or kubectl("describe", "pod", "-n", self.namespace, name)
-            raise StageFailed(f"{task.name}: {ended}\n{told}")
+            told = ("logs",) if ended in ENDED else ("describe", "pod")
+            raise StageFailed(f"{task.name}: {ended}\n{kubectl(*told, name, '-n', self.namespace)}")
         wrote: Json = json.loads(read(self.namespace, task.executor_input["outputs"]["outputFile"]))
         return wrote
 
