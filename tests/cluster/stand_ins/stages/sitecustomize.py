@@ -70,4 +70,5 @@ def judge_quality(config, scores_path, stage):
 module("components.dataset.validate", DatasetConfig=Config, validate=validate)
 module("components.finetune.train", FinetuneConfig=Config, train=train)
 module("components.evaluate.compare", EvaluateConfig=Config, compare=compare)
+module("components.evaluate.agreement", CATEGORIES=["a", "b"], agreement=lambda scores: [[1, 2], [3, 4]])
 module("components.evaluate.gate", QualityGateConfig=Config, judge_quality=judge_quality)
