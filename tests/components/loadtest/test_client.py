@@ -27,6 +27,7 @@ def test_a_complete_answer():
     assert (body["stream"], body["ignore_eos"], body["temperature"]) == (True, True, 0)
 
 
+@pytest.mark.quiet
 @pytest.mark.parametrize("chunked", [True, False], ids=["chunked", "ends with its connection"])
 def test_every_token_is_seen_when_it_comes(chunked: bool):
     with stream_server(ttft_s=0.2, itl_s=0.025) as server:

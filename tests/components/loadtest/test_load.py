@@ -36,6 +36,7 @@ def run_to_the_end(load: Load) -> None:
         load.end()
 
 
+@pytest.mark.quiet
 def test_locust_measures_what_the_server_sent(tmp_path: Path):
     with stream_server(ttft_s=0.2, itl_s=0.025) as server:
         load = Load(plan_for(server.url, tmp_path, 4, max_tokens=16, long_users=1), tmp_path)
