@@ -26,8 +26,8 @@ run: setup  ## the whole release from the pet store's dataset to its promoted en
 	@$(BIN)/tunegate run --preset $(PRESET)
 
 test: setup lint  ## lint, types and every test, the real thing on a smaller preset included
-	@$(BIN)/python -m pytest -m quiet
 	@$(BIN)/python -m pytest -m "not quiet" -n $(TEST_WORKERS) --no-loadscope-reorder
+	@$(BIN)/python -m pytest -m quiet
 
 lint: setup  ## style and types
 	@$(BIN)/ruff check .
