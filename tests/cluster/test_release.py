@@ -176,7 +176,7 @@ def test_status_follows_a_replica_that_is_killed_by_hand(model: Tunegate, namesp
         watching.send_signal(signal.SIGINT)
         watching.wait(timeout=30)
         watching.stdout.close()
-    assert killed not in kubectl("get", "pods", "--namespace", namespace, "--selector", engines, "-o", pods)
+    kubectl("wait", "--for=delete", f"pod/{killed}", "--namespace", namespace, "--timeout=100s")
 
 
 def test_a_model_is_stopped_and_served_again(model: Tunegate, namespace: str) -> None:
