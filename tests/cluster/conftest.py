@@ -55,14 +55,14 @@ def new_namespace() -> Iterator[str]:
         kubectl("delete", "namespace", name, "--wait=true", "--timeout=100s")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def namespace(images: tuple[str, str]) -> Iterator[str]:
     """A namespace of the tests' own."""
     with new_namespace() as name:
         yield name
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def serving(
     images: tuple[str, str], namespace: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[pytest.MonkeyPatch]:
@@ -90,13 +90,13 @@ def serving(
         yield patch
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster(serving: pytest.MonkeyPatch, namespace: str) -> Cluster:
     """The API server, as the back end sees it."""
     return Cluster(namespace)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def image(
     images: tuple[str, str], serving: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> PushedImage:
@@ -108,7 +108,7 @@ def image(
     return push_adapter(adapter, f"{registry}/tunegate-test/adapter", {}, "pet")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def make_spec(image: PushedImage) -> MakeSpec:
     """Make a spec of the image under a name."""
 
@@ -128,7 +128,7 @@ def make_spec(image: PushedImage) -> MakeSpec:
     return make
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def backend_of(serving: pytest.MonkeyPatch) -> BackendOf:
     """Make a back end whose replicas are stand-ins that are started with some flags."""
 
@@ -142,7 +142,7 @@ def backend_of(serving: pytest.MonkeyPatch) -> BackendOf:
     return make
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def backend(backend_of: BackendOf) -> KubernetesBackend:
     """The back end over stand-ins that answer at once."""
     return backend_of()

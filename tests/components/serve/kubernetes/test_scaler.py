@@ -248,8 +248,11 @@ def test_somebody_elses_scaler_is_left_alone_and_no_traffic_switched(
     backend_of: BackendOf, cluster: FakeCluster, labels: dict[str, str], owner: str
 ) -> None:
     put(cluster, spec_of(), 2)
-    target = {"scaleTargetRef": {"name": "pet-r1"}}
-    cluster.objects[KIND, "pet"] = {"metadata": {"name": "pet", "labels": labels}, "spec": target}
+    cluster.objects[KIND, "pet"] = {
+        "kind": KIND,
+        "metadata": {"name": "pet", "labels": labels},
+        "spec": {"scaleTargetRef": {"name": "pet-r1"}},
+    }
 
     for refused in (lambda: backend_of().promote("pet-r1"), lambda: backend_of().apply(spec_of("pet-r2"))):
         with pytest.raises(InvalidInput, match=f"ScaledObject pet: belongs to {owner} and is left alone"):
