@@ -5,6 +5,7 @@ The digest is the sha256 of the uncompressed layer that KAITO's images hold: a t
 equal bytes. It is therefore also the `diff_id` of the adapter's image.
 """
 
+import json
 import tarfile
 from pathlib import Path
 from typing import IO
@@ -49,3 +50,22 @@ def adapter_digest(adapter_dir: Path) -> str:
     layer = HashingWriter()
     write_layer(adapter_dir, layer)
     return layer.digest
+
+
+def adapter_rank(adapter_path: Path) -> int:
+    """Return the highest rank that an adapter has in any layer: an engine is started with room for it.
+
+    Raises:
+        InvalidInput: Its config is no JSON, or holds no sound rank.
+    """
+    what = f"adapter {adapter_path}"
+    try:
+        config = json.loads((adapter_path / "adapter_config.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InvalidInput(what, [f"adapter_config.json: not JSON ({error}); save it again"]) from error
+    ranks = [config.get("r"), *(config.get("rank_pattern") or {}).values()]
+    if not all(isinstance(rank, int) and rank > 0 for rank in ranks):
+        raise InvalidInput(
+            what, [f"adapter_config.json: r and rank_pattern give {ranks}, wanted whole numbers above 0"]
+        )
+    return int(max(ranks))

@@ -6,9 +6,7 @@ from typing import Annotated
 import typer
 
 from pipelines import schedule_cli
-from pipelines.cli_options import EXIT_CODES, Preset, Set
-from pipelines.cli_options import assignments as _assignments
-from pipelines.cli_options import shown_errors as _errors
+from pipelines.cli_options import EXIT_CODES, Preset, Set, overrides, shown_errors
 
 app = typer.Typer(
     help="Dataset to promoted endpoint: fine-tune, evaluate, deploy, stress; then promote, or refuse.",
@@ -36,11 +34,10 @@ def run(
     from pipelines.params import load_params
     from pipelines.status import result_view
 
-    named = {"dataset": dataset, "eval_dataset": eval_dataset, "base_model": base_model}
     console = Console(highlight=False)
-    with _errors():
-        overrides = {**_assignments(set_ or []), **{k: v for k, v in named.items() if v is not None}}
-        params = load_params(preset, overrides)
+    with shown_errors():
+        own = overrides(set_, dataset=dataset, eval_dataset=eval_dataset, base_model=base_model)
+        params = load_params(preset, own)
         with following(console) as follow:
             result = run_release(params, use_cache=cache, follow=follow)
         for line in result_view(result, params):
@@ -77,7 +74,7 @@ def settings() -> None:
 
     from pipelines.settings_view import settings_view
 
-    with _errors():
+    with shown_errors():
         Console(highlight=False).print(settings_view())
 
 
@@ -92,7 +89,7 @@ def status(
     from pipelines.status import status_view
 
     console = Console(highlight=False)
-    with _errors():
+    with shown_errors():
         if watch:
             refreshing(console, status_view)
         else:
@@ -107,7 +104,7 @@ def card(
     """Print where a release card is."""
     from pipelines.status import card_path
 
-    with _errors():
+    with shown_errors():
         path = card_path(release)
     typer.echo(path)
     if show:
@@ -123,7 +120,7 @@ def chat(
     from pipelines.chat import converse
     from pipelines.status import served_model
 
-    with _errors():
+    with shown_errors():
         converse(*served_model(model), question)
 
 
@@ -137,7 +134,7 @@ def rollback(
     from pipelines.lock import exclusive
     from pipelines.status import only_model
 
-    with _errors(), exclusive("tunegate rollback"):
+    with shown_errors(), exclusive("tunegate rollback"):
         roll_back(only_model(model), ready_timeout_s, typer.echo)
 
 
@@ -150,7 +147,7 @@ def up(
     from pipelines.lock import exclusive
     from pipelines.status import champions_backend, only_model
 
-    with _errors(), exclusive("tunegate up"):
+    with shown_errors(), exclusive("tunegate up"):
         name = only_model(model)
         backend = champions_backend(name)
         backend.restore(name, ready_timeout_s)
@@ -168,7 +165,7 @@ def down(
     from pipelines.lock import exclusive
     from pipelines.status import stop_model
 
-    with _errors(), exclusive("tunegate down"):
+    with shown_errors(), exclusive("tunegate down"):
         if model is not None:
             stop_model(model)
             typer.echo(f"{model} is stopped; `tunegate up --model {model}` serves it again.")
@@ -191,7 +188,7 @@ def mlflow() -> None:
     from components.tracking import tracking_uri
 
     port = load_settings().mlflow_port
-    with _errors():
+    with shown_errors():
         if not ports.is_free(port):
             taken = f"is taken by {ports.holder(port)}; TUNEGATE_MLFLOW_PORT names another"
             raise InvalidInput(f"port {port}", [taken])
@@ -216,10 +213,9 @@ def submit(
     from pipelines.kubeflow.submit import submit as start
     from pipelines.params import read_params
 
-    named = {"dataset": dataset, "eval_dataset": eval_dataset, "base_model": base_model}
-    with _errors():
-        overrides = {**_assignments(set_ or []), **{k: v for k, v in named.items() if v is not None}}
-        started = start(read_params(KubeflowParams, preset, overrides), cache, check)
+    with shown_errors():
+        own = overrides(set_, dataset=dataset, eval_dataset=eval_dataset, base_model=base_model)
+        started = start(read_params(KubeflowParams, preset, own), cache, check)
         typer.echo(f"run     {started.run_id}")
         typer.echo(f"page    {started.url}")
         if started.hint:
@@ -240,7 +236,7 @@ def watch(
     from pipelines.kubeflow.watch import watch as follow_run
 
     console = Console(highlight=False)
-    with _errors():
+    with shown_errors():
         with following(console) as show:
             ended = follow_run(run, show)
         for line in ("", *ended.lines, "", f"page    {ended.url}"):
@@ -259,7 +255,7 @@ def compile_(
     from pipelines.kubeflow.compile import compile_release
     from pipelines.kubeflow.settings import CompileSettings
 
-    with _errors():
+    with shown_errors():
         compile_release(output, read_settings(CompileSettings))
     typer.echo(f"{output}: upload it in the Kubeflow Pipelines UI, or let `tunegate submit` do it")
 

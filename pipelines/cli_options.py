@@ -23,15 +23,23 @@ Set = Annotated[
 ]
 
 
-def assignments(pairs: list[str]) -> dict[str, Any]:
-    """Split NAME=VALUE; the values stay text, which pydantic reads by the parameter's type."""
+def overrides(pairs: list[str] | None, **named: str | None) -> dict[str, Any]:
+    """Return what was given by `--set NAME=VALUE` and, which wins, by options of their own.
+
+    The values stay text, which pydantic reads by the parameter's type.
+
+    Raises:
+        InvalidInput: A pair is none.
+    """
     from components.errors import InvalidInput
 
+    pairs = pairs or []
     wrong = [pair for pair in pairs if "=" not in pair]
     if wrong:
         raise InvalidInput("--set", [f"got {pair!r}, wanted NAME=VALUE" for pair in wrong])
     split = (pair.partition("=") for pair in pairs)
-    return {name.strip(): value for name, _, value in split}
+    given = {name.strip(): value for name, _, value in split}
+    return given | {name: value for name, value in named.items() if value is not None}
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli_options import Preset, Set, assignments, shown_errors
+from pipelines.cli_options import Preset, Set, overrides, shown_errors
 
 app = typer.Typer(no_args_is_help=True)
 Id = Annotated[str, typer.Argument(help="Schedule id, from `tunegate schedule list`.")]
@@ -39,8 +39,8 @@ def make(
             typer.echo(
                 f"  next  {time:%a %Y-%m-%d %H:%M:%S}, in the time zone of the installation (mostly UTC)"
             )
-        own = {**assignments(set_ or []), **({"dataset": dataset} if dataset else {})}
-        made = schedule(read_params(KubeflowParams, preset, own), when, check)
+        params = read_params(KubeflowParams, preset, overrides(set_, dataset=dataset))
+        made = schedule(params, when, check)
     typer.echo(f"id      {made.id}\npage    {made.url}")
 
 

@@ -28,6 +28,7 @@ def validate_dataset(
 
     from components import stage_page, tracking
     from components.dataset.validate import DatasetConfig, validate
+    from components.stage_metrics import log_metrics
 
     config = DatasetConfig(
         dataset=dataset,
@@ -47,7 +48,4 @@ def validate_dataset(
     stage_page.write_page(stage, Path(page.path))
     for artifact in (train_set, eval_set):
         artifact.metadata.update({tracking.RUN_KEY: stage.run_id, "fingerprint": fingerprint})
-    for name, value in stage.record.metrics.items():
-        metrics.log_metric(name, value)
-    # KFP keeps metrics as metadata alone; its local cache takes an output without a file for a lost one.
-    Path(metrics.path).write_text(stage.record.model_dump_json(), encoding="utf-8")
+    log_metrics(stage.record, metrics)

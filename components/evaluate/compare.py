@@ -1,6 +1,5 @@
 """Let base and fine-tuned answer the same prompts in one engine and score both."""
 
-import json
 import random
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -9,7 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from components.adapter_images import pull_adapter
-from components.adapters import adapter_digest
+from components.adapters import adapter_digest, adapter_rank
 from components.conversations import Conversation, read_conversations
 from components.engine import Contender, EngineConfig, answer
 from components.errors import InvalidInput
@@ -61,7 +60,7 @@ def compare(
     base = prepare_base_model(config.base_model)
     with tempfile.TemporaryDirectory() as folder:
         champion = _champion(config, Path(folder) / "champion", stage)
-        ranks = [_adapter_rank(path) for path in (adapter_path, champion) if path]
+        ranks = [adapter_rank(path) for path in (adapter_path, champion) if path]
         who = "base, fine-tuned and champion" if champion else "base and fine-tuned"
         stage.say(f"{who} answer {len(rows)} held-out and {len(guard)} guard prompts")
         engine = EngineConfig(
@@ -140,18 +139,3 @@ def score_rows(
         )
         for index, row in enumerate(rows)
     )
-
-
-def _adapter_rank(adapter_path: Path) -> int:
-    """Read the highest rank that the adapter has in any layer."""
-    what = f"adapter {adapter_path}"
-    try:
-        config = json.loads((adapter_path / "adapter_config.json").read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InvalidInput(what, [f"adapter_config.json: not JSON ({error}); save it again"]) from error
-    ranks = [config.get("r"), *(config.get("rank_pattern") or {}).values()]
-    if not all(isinstance(rank, int) and rank > 0 for rank in ranks):
-        raise InvalidInput(
-            what, [f"adapter_config.json: r and rank_pattern give {ranks}, wanted whole numbers above 0"]
-        )
-    return int(max(ranks))

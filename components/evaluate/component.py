@@ -25,6 +25,7 @@ def evaluate(
     from components import stage_page, tracking
     from components.evaluate.agreement import CATEGORIES, agreement
     from components.evaluate.compare import EvaluateConfig, compare
+    from components.stage_metrics import log_metrics
 
     config = EvaluateConfig(
         base_model=base_model,
@@ -41,12 +42,8 @@ def evaluate(
     stage_page.write_page(stage, Path(page.path))
     evaluated = {"adapter_digest": compared.adapter_digest, "base_revision": compared.base_revision}
     scores.metadata.update({tracking.RUN_KEY: stage.run_id, **evaluated})
-    for name, value in stage.record.metrics.items():
-        metrics.log_metric(name, value)
     confusion.log_confusion_matrix(CATEGORIES, agreement(Path(scores.path)))
-    # KFP keeps metrics as metadata alone; its local cache takes an output without a file for a lost one.
-    for output in (metrics, confusion):
-        Path(output.path).write_text(stage.record.model_dump_json(), encoding="utf-8")
+    log_metrics(stage.record, metrics, confusion)
 
 
 @dsl.component(base_image="python:3.11-slim", install_kfp_package=False)

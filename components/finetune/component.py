@@ -26,6 +26,7 @@ def finetune(
 
     from components import stage_page, tracking
     from components.finetune.train import FinetuneConfig, train
+    from components.stage_metrics import log_metrics
 
     config = FinetuneConfig(
         base_model=base_model,
@@ -44,7 +45,4 @@ def finetune(
         digest = train(config, Path(train_set.path), Path(adapter.path), stage)
     stage_page.write_page(stage, Path(page.path))
     adapter.metadata.update({tracking.RUN_KEY: stage.run_id, "adapter_digest": digest})
-    for name, value in stage.record.metrics.items():
-        metrics.log_metric(name, value)
-    # KFP keeps metrics as metadata alone; its local cache takes an output without a file for a lost one.
-    Path(metrics.path).write_text(stage.record.model_dump_json(), encoding="utf-8")
+    log_metrics(stage.record, metrics)

@@ -28,6 +28,7 @@ def stress(
     from components import stage_page, tracking
     from components.loadtest.config import StressConfig
     from components.loadtest.stress import run_stress
+    from components.stage_metrics import log_metrics
 
     config = StressConfig(
         serving_target=serving_target,
@@ -47,10 +48,7 @@ def stress(
         run_stress(config, Path(deployment.path), Path(eval_set.path), Path(results.path), stage)
     stage_page.write_page(stage, Path(page.path))
     results.metadata[tracking.RUN_KEY] = stage.run_id
-    for name, value in stage.record.metrics.items():
-        metrics.log_metric(name, value)
-    # KFP keeps metrics as metadata alone; its local cache takes an output without a file for a lost one.
-    Path(metrics.path).write_text(stage.record.model_dump_json(), encoding="utf-8")
+    log_metrics(stage.record, metrics)
 
 
 @dsl.component(base_image="python:3.11-slim", install_kfp_package=False)

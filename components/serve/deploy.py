@@ -1,6 +1,5 @@
 """Deploy the candidate of a release and wait until it answers."""
 
-import json
 import tempfile
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from components import tracking
 from components.adapter_images import PushedImage, pull_adapter
+from components.adapters import adapter_rank
 from components.serve.backend import serving_backend
 from components.serve.narration import narrator
 from components.serve.spec import ServingSpec, deployment_name
@@ -45,7 +45,7 @@ def deploy_candidate(config: DeployConfig, image_path: Path, stage: tracking.Sta
         base_model=config.base_model,
         image=image.reference,
         adapter_digest=image.adapter_digest,
-        lora_r=_adapter_rank(image.reference, image.adapter_digest),
+        lora_r=_rank_in_image(image.reference, image.adapter_digest),
         replicas=config.replicas,
         max_model_len=config.max_model_len,
     )
@@ -66,10 +66,8 @@ def deploy_candidate(config: DeployConfig, image_path: Path, stage: tracking.Sta
     return spec
 
 
-def _adapter_rank(reference: str, adapter_digest: str) -> int:
+def _rank_in_image(reference: str, adapter_digest: str) -> int:
     """Return the largest rank in an adapter's image: the server has to be started with room for it."""
     with tempfile.TemporaryDirectory() as folder:
         adapter = pull_adapter(reference, adapter_digest, Path(folder) / "adapter")
-        settings = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
-    ranks: list[int] = [settings["r"], *(settings.get("rank_pattern") or {}).values()]
-    return max(ranks)
+        return adapter_rank(adapter)

@@ -24,6 +24,7 @@ from components.serve.kubernetes.labels import (
     SPEC,
     as_query,
     label,
+    left_alone,
     selector,
 )
 from components.serve.kubernetes.live import find_live, live_model, live_url, switch_live, wait_reachable
@@ -263,14 +264,12 @@ class KubernetesBackend(Backend):
         """Refuse what is not ours or was deployed otherwise; return whether it stands here already."""
         problems, known = [], False
         for manifest in manifests:
-            kind, name = manifest["kind"], manifest["metadata"]["name"]
-            found = self._cluster.get(kind, name)
+            found = self._cluster.get(manifest["kind"], manifest["metadata"]["name"])
             if found is None:
                 continue
             known = True
             if not _is_ours(found, spec.name):
-                owner = label(found, MANAGED_BY) or "somebody else"
-                problems.append(f"{kind} {name}: belongs to {owner} and is left alone; rename or delete it")
+                problems.append(left_alone(found))
             elif found["metadata"].get("annotations", {}).get(SPEC, spec.model_dump_json()) != (
                 spec.model_dump_json()
             ):

@@ -35,6 +35,20 @@ def as_query(wanted: dict[str, str]) -> str:
     return ",".join(f"{key}={value}" for key, value in wanted.items())
 
 
+def left_alone(found: dict[str, Any]) -> str:
+    """Return the problem with an object that is not ours and stands where ours would."""
+    owner = label(found, MANAGED_BY) or "somebody else"
+    return (
+        f"{found['kind']} {found['metadata']['name']}: belongs to {owner} and is left alone; "
+        "rename or delete it"
+    )
+
+
+def is_of_model(found: dict[str, Any], model_name: str) -> bool:
+    """Return whether an object is ours and belongs to a model name, whichever deployment is behind it."""
+    return (label(found, MANAGED_BY), label(found, MODEL)) == (OWNED, model_name)
+
+
 def label(found: dict[str, Any], key: str) -> str:
     """Return one label of an object; empty where it has none."""
     return str((found["metadata"].get("labels") or {}).get(key, ""))

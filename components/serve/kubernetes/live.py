@@ -13,7 +13,9 @@ from components.serve.kubernetes.labels import (
     MODEL,
     OWNED,
     as_query,
+    is_of_model,
     label,
+    left_alone,
     selector,
 )
 from components.serve.kubernetes.manifests import live_name, live_service
@@ -35,12 +37,9 @@ def find_live(cluster: Cluster, model_name: str) -> dict[str, Any] | None:
     Raises:
         InvalidInput: Somebody else has one of that name.
     """
-    name = live_name(model_name)
-    found = cluster.get("Service", name)
-    if found is not None and (label(found, MANAGED_BY), label(found, MODEL)) != (OWNED, model_name):
-        owner = label(found, MANAGED_BY) or "somebody else"
-        problem = f"Service {name}: belongs to {owner} and is left alone; rename or delete it"
-        raise InvalidInput(f"live endpoint of {model_name}", [problem])
+    found = cluster.get("Service", live_name(model_name))
+    if found is not None and not is_of_model(found, model_name):
+        raise InvalidInput(f"live endpoint of {model_name}", [left_alone(found)])
     return found
 
 

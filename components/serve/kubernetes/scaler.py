@@ -7,7 +7,15 @@ from typing import Any
 
 from components.errors import TunegateError
 from components.serve.kubernetes.cluster import API_VERSIONS, SCALE_MANAGER, Cluster
-from components.serve.kubernetes.labels import COMPONENT, MANAGED_BY, MODEL, OWNED, as_query, label
+from components.serve.kubernetes.labels import (
+    COMPONENT,
+    MANAGED_BY,
+    MODEL,
+    OWNED,
+    as_query,
+    is_of_model,
+    left_alone,
+)
 from components.serve.kubernetes.manifests import live_name
 from components.serve.spec import ServingSpec
 from components.settings import ClusterSettings
@@ -56,12 +64,8 @@ class Scaler:
                 f"{API_VERSIONS[KIND]} {KIND}; install KEDA (https://keda.sh/docs/latest/deploy), or set it "
                 "to 0"
             ]
-        name = live_name(model_name)
-        found = self._cluster.get(KIND, name)
-        if found is None or (label(found, MANAGED_BY), label(found, MODEL)) == (OWNED, model_name):
-            return []
-        owner = label(found, MANAGED_BY) or "somebody else"
-        return [f"{KIND} {name}: belongs to {owner} and is left alone; rename or delete it"]
+        found = self._cluster.get(KIND, live_name(model_name))
+        return [] if found is None or is_of_model(found, model_name) else [left_alone(found)]
 
     def try_follow(self, spec: ServingSpec) -> None:
         """Raise what `follow` would, and change nothing."""
