@@ -38,15 +38,16 @@ from components.serve.kubernetes.rollout import (
     is_ready,
     is_rolled_out,
     last_probe,
-    never_ran,
     refusal_hint,
     refused_pods,
+    runs_nothing,
 )
 from components.serve.kubernetes.scaler import Scaler
 from components.serve.spec import ServingSpec
 from components.settings import load_cluster_settings
 
-POLL_S = 0.5
+POLL_S = 0.25
+MISSED_S = 120  # until a kubelet that missed a deletion finds it: it looks at each pod every minute or so
 KINDS = ("Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy")
 
 EngineCommand = Callable[[ServingSpec], Sequence[str]]
@@ -248,10 +249,11 @@ class KubernetesBackend(Backend):
         self._wait_gone(name, "engine")
 
     def _wait_gone(self, name: str, component: Any) -> None:
-        deadline = time.monotonic() + self._settings.drain_s + 60
+        deadline = time.monotonic() + self._settings.drain_s + MISSED_S
         while left := self._pods(name, component):
-            for pod in filter(never_ran, left):
-                # Nothing of it needs time to end, and a kubelet that waits for a volume gives it two minutes.
+            for pod in filter(runs_nothing, left):
+                # A kubelet that waits for a volume gives it two minutes; one that has ended a pod without
+                # saying so says it a minute later.
                 self._cluster.delete("Pod", pod["metadata"]["name"], grace_s=0)
             if time.monotonic() > deadline:
                 names = ", ".join(pod["metadata"]["name"] for pod in left)

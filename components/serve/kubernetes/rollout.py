@@ -132,14 +132,21 @@ def is_rolled_out(deployment: Found | None, enough: int | None = None) -> bool:
     return there == newest == ready == wanted
 
 
-def never_ran(pod: Found) -> bool:
-    """Return whether no container of a pod, of those before the engine neither, was ever started."""
+def runs_nothing(pod: Found) -> bool:
+    """Return whether nothing of a pod needs time to end.
+
+    No container of it, of those before the engine neither, was ever started; or it was deleted, and they have
+    all ended.
+    """
     status = pod.get("status") or {}
     own = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
-    return _phase(pod) == "Pending" and not any(
-        set(found.get("state") or {}) - {"waiting"} or found.get("lastState") or found.get("restartCount")
+    if any("running" in (found.get("state") or {}) for found in own):
+        return False
+    never_ran = _phase(pod) == "Pending" and not any(
+        "terminated" in (found.get("state") or {}) or found.get("lastState") or found.get("restartCount")
         for found in own
     )
+    return never_ran or bool(pod["metadata"].get("deletionTimestamp"))
 
 
 def find_trouble(pod: Found, events: Sequence[Found], schedule_patience_s: float) -> Trouble | None:

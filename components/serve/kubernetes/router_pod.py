@@ -63,10 +63,10 @@ def _router(spec: ServingSpec, settings: ClusterSettings) -> dict[str, Any]:
         },
         "securityContext": CONTAINER_SECURITY,
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "startupProbe": asks("/liveness", periodSeconds=1, failureThreshold=60),
         # Ready when it knows an engine that is.
         "readinessProbe": asks("/readiness", periodSeconds=1, failureThreshold=2),
-        "livenessProbe": asks("/liveness", periodSeconds=5, failureThreshold=6),
+        # Late instead of a start-up probe: it is up in a second or two, and one state less is told by a node.
+        "livenessProbe": asks("/liveness", initialDelaySeconds=60, periodSeconds=5, failureThreshold=6),
         # It then ends gracefully by itself: no new connections, those it has are finished.
         "lifecycle": {"preStop": {"exec": {"command": ["sleep", str(NOTICED_S)]}}},
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
