@@ -23,12 +23,14 @@ from components.adapter_images import PushedImage, push_adapter
 from components.checks import Check, at_most
 from components.serve.kubernetes.backend import KubernetesBackend
 from components.serve.kubernetes.cluster import Cluster
+from components.serve.kubernetes.router_pod import ROUTER_PORT_NAME
 from components.serve.spec import ServingSpec
 
 NEEDED = ("KUBECONFIG", "TUNEGATE_TEST_CONTROL_IMAGE", "TUNEGATE_TEST_STAND_IN_IMAGE")
 MANIFESTS = Path(__file__).parents[2] / "manifests" / "base"
-DEPLOYMENTS, SWITCHES, REPLICAS = 4, 10, 2
+DEPLOYMENTS, SWITCHES, REPLICAS = 5, 10, 2
 TIMEOUT_S = 120
+SETTLE_S = 5  # a node's agent may be held to a few requests a second, and has just ended pods
 ENGINE = ["python", "/opt/replica_server.py", "--host", "0.0.0.0", "--port", "8000", "--base", "base"]
 
 
@@ -63,16 +65,19 @@ def deploying(backend: KubernetesBackend, cluster: Cluster, image: PushedImage) 
     """Deploy with and without us."""
     seconds: dict[str, list[float]] = {"Tunegate": [], "plain Deployment": []}
     for turn in range(DEPLOYMENTS):
+        time.sleep(SETTLE_S)
         spec, started = spec_of(f"bench-{turn}", image), time.monotonic()
         backend.apply(spec)
         backend.wait_ready(spec.name, TIMEOUT_S)
         seconds["Tunegate"].append(time.monotonic() - started)
         backend.retire(spec.name)
+        time.sleep(SETTLE_S)
         manifest, started = plain(f"plain-{turn}"), time.monotonic()
         cluster.apply(manifest)
         wait(lambda: ready(cluster, f"plain-{turn}"))  # noqa: B023  # called in this turn only
         seconds["plain Deployment"].append(time.monotonic() - started)
-        cluster.delete("Deployment", f"plain-{turn}", grace_s=0)
+        cluster.delete("Deployment", f"plain-{turn}")
+        wait(lambda: not cluster.list("Pod", f"app=plain-{turn}"))  # noqa: B023
     ours, theirs = report(f"{REPLICAS} replicas, applied to ready", seconds)
     why = "what is not the cluster's own work must not be noticed beside an engine's start"
     return at_most("deployment_share_s", ours - theirs, 3.0, "s", why)
@@ -153,11 +158,12 @@ def plain(name: str) -> dict[str, object]:
 def service(name: str) -> dict[str, object]:
     """Return a plain Service that sends to a deployment's routers."""
     selector = {"app.kubernetes.io/instance": name, "app.kubernetes.io/component": "router"}
+    port = {"name": "http", "port": 80, "targetPort": ROUTER_PORT_NAME}
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": "plain"},
-        "spec": {"selector": selector, "ports": [{"name": "http", "port": 80, "targetPort": "http"}]},
+        "spec": {"selector": selector, "ports": [port]},
     }
 
 
