@@ -52,7 +52,7 @@ def new_namespace() -> Iterator[str]:
             kubectl("apply", "--namespace", name, "-f", str(BASE / file))
         yield name
     finally:
-        kubectl("delete", "namespace", name, "--wait=true", "--timeout=100s")
+        kubectl("delete", "namespace", name, "--wait=false")
 
 
 @pytest.fixture(scope="package")

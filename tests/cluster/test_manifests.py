@@ -40,7 +40,7 @@ def own_namespace() -> Iterator[str]:
     try:
         yield name
     finally:
-        kubectl("delete", "namespace", name, "--wait=true", "--timeout=100s")
+        kubectl("delete", "namespace", name, "--wait=false")
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def mlflow(own_namespace: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
         wait_rolled_out(name)
         yield name
     finally:
-        kubectl("delete", "namespace", name, "--wait=true", "--timeout=100s")
+        kubectl("delete", "namespace", name, "--timeout=240s", timeout_s=250)
         if volume:
             kubectl("delete", "persistentvolume", volume)
             on_node(own_namespace, f"rm -rf /data/{name}")

@@ -12,9 +12,9 @@ from components.serve.kubernetes.rollout import (
     is_ready,
     is_rolled_out,
     last_probe,
-    never_ran,
     refusal_hint,
     refused_pods,
+    runs_nothing,
 )
 
 Found = dict[str, Any]
@@ -297,11 +297,23 @@ def test_a_pod_that_is_ending_is_not_ready() -> None:
         (pod(container(**RUNNING)), False),
         (pod(container(0, None, terminated={"exitCode": 1})), False),
         (pod(container(1, {"exitCode": 1}, waiting={"reason": "CrashLoopBackOff"})), False),
+        (pod(container(**RUNNING), deletionTimestamp="now"), False),
+        (pod(container(0, None, terminated={"exitCode": 0}), deletionTimestamp="now"), True),
+        (pod(container(waiting={"reason": "ContainerCreating"}), deletionTimestamp="now"), True),
     ],
-    ids=["no node yet", "waits for a volume", "runs", "ended", "ran before"],
+    ids=[
+        "no node yet",
+        "waits for a volume",
+        "runs",
+        "ended",
+        "ran before",
+        "deleted, still runs",
+        "deleted, has ended",
+        "deleted, forgotten by its kubelet",
+    ],
 )
-def test_a_pod_of_which_nothing_ever_ran_is_known(found: Found, expected: bool) -> None:
-    assert never_ran(found) == expected
+def test_a_pod_of_which_nothing_needs_time_to_end_is_known(found: Found, expected: bool) -> None:
+    assert runs_nothing(found) == expected
 
 
 @pytest.mark.parametrize(
