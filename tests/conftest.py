@@ -13,17 +13,12 @@ from components import tracking
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Keep a file's tests in one worker of pytest-xdist.
-
-    The files that start real engines share another, but for the README's releases, which take longer than all
-    others together.
-    """
+    """Keep a file's tests in one worker of pytest-xdist, and all files that start real engines in another."""
     from xdist.scheduler import LoadFileScheduling
 
     @functools.cache
     def scope_of(file: str) -> str:
-        starts_engines = "mark.e2e" in (config.rootpath / file).read_text(encoding="utf-8")
-        return "engines" if starts_engines and "e2e" not in Path(file).parts else file
+        return "engines" if "mark.e2e" in (config.rootpath / file).read_text(encoding="utf-8") else file
 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
@@ -38,15 +33,15 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest: the README's releases, other real engines, then the cluster.
+    """Begin with what takes longest: real engines, then the cluster.
 
     Real engines in pods come after those on this machine: their images are built meanwhile.
     """
     first = {item.path for item in items if item.get_closest_marker("e2e")}
 
-    def place(item: pytest.Item) -> tuple[bool, bool, bool]:
+    def place(item: pytest.Item) -> tuple[bool, bool]:
         on_cluster = "cluster" in item.path.parts
-        return item.path not in first, "e2e" not in item.path.parts, on_cluster == (item.path in first)
+        return item.path not in first, on_cluster == (item.path in first)
 
     items.sort(key=place)
 

@@ -170,9 +170,3 @@ def test_nothing_else_is_granted() -> None:
             for verb in rule["verbs"]
         }
         assert granted == {(resource, verb) for resource, verbs in resources.items() for verb in verbs}
-
-
-def test_the_base_is_taken_by_the_api_server(namespace: str) -> None:
-    said = kubectl("apply", "-k", str(BASE), "--dry-run=client")
-
-    assert "role.rbac.authorization.k8s.io/tunegate-release created" in said
