@@ -28,7 +28,7 @@ from components.serve.spec import ServingSpec
 
 NEEDED = ("KUBECONFIG", "TUNEGATE_TEST_CONTROL_IMAGE", "TUNEGATE_TEST_STAND_IN_IMAGE")
 MANIFESTS = Path(__file__).parents[2] / "manifests" / "base"
-DEPLOYMENTS, SWITCHES, REPLICAS = 5, 10, 2
+DEPLOYMENTS, SWITCHES, REPLICAS = 8, 10, 2
 TIMEOUT_S = 120
 SETTLE_S = 5  # a node's agent may be held to a few requests a second, and has just ended pods
 ENGINE = ["python", "/opt/replica_server.py", "--host", "0.0.0.0", "--port", "8000", "--base", "base"]
@@ -142,7 +142,7 @@ def plain(name: str) -> dict[str, object]:
         "readinessProbe": {"httpGet": {"path": "/health", "port": 8000}, "periodSeconds": 1},
         "resources": {"requests": {"cpu": "20m"}},
     }
-    labels = {"app": name}
+    labels, pod = {"app": name}, {"containers": [container], "terminationGracePeriodSeconds": 1}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -150,7 +150,7 @@ def plain(name: str) -> dict[str, object]:
         "spec": {
             "replicas": REPLICAS,
             "selector": {"matchLabels": labels},
-            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
+            "template": {"metadata": {"labels": labels}, "spec": pod},
         },
     }
 
