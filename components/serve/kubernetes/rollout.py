@@ -138,14 +138,9 @@ def runs_nothing(pod: Found) -> bool:
     No container of it, of those before the engine neither, was ever started; or it was deleted, and they have
     all ended.
     """
-    status = pod.get("status") or {}
-    own = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
-    if any("running" in (found.get("state") or {}) for found in own):
+    if any("running" in (status.get("state") or {}) for status in _all_statuses(pod)):
         return False
-    never_ran = _phase(pod) == "Pending" and not any(
-        "terminated" in (found.get("state") or {}) or found.get("lastState") or found.get("restartCount")
-        for found in own
-    )
+    never_ran = _phase(pod) == "Pending" and not _has_started(pod)
     return never_ran or bool(pod["metadata"].get("deletionTimestamp"))
 
 
@@ -158,7 +153,7 @@ def find_trouble(pod: Found, events: Sequence[Found], schedule_patience_s: float
     return (
         _unschedulable(pod, own, schedule_patience_s)
         or next(filter(None, (_of_container(pod, status, own) for status in _statuses(pod))), None)
-        or _mount(name, own)
+        or (None if _has_started(pod) else _mount(name, own))  # the event stays when the volume has come
     )
 
 
@@ -286,6 +281,21 @@ def _statuses(pod: Found) -> list[Found]:
     status = pod.get("status") or {}
     first = [s for s in status.get("initContainerStatuses") or [] if not s.get("ready")]  # ready: it is done
     return [*first, *(status.get("containerStatuses") or [])]
+
+
+def _all_statuses(pod: Found) -> list[Found]:
+    status = pod.get("status") or {}
+    return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+
+
+def _has_started(pod: Found) -> bool:
+    """Return whether a container of a pod was ever started: its volumes and its network are there."""
+    return any(
+        {"running", "terminated"} & set(status.get("state") or {})
+        or status.get("lastState")
+        or status.get("restartCount")
+        for status in _all_statuses(pod)
+    )
 
 
 def _condition(pod: Found, kind: str) -> Found:

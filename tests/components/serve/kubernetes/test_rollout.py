@@ -219,6 +219,11 @@ def test_a_trouble_is_said(found: Found, events: list[Found], words: str, patien
             [event("FailedMount", "not found", name="another")],
             id="the trouble of another",
         ),
+        pytest.param(
+            pod(container(**RUNNING)),
+            [event("FailedMount", "failed to sync secret cache: timed out waiting for the condition")],
+            id="a volume that came late",
+        ),
     ],
 )
 def test_what_is_starting_as_it_should_is_no_trouble(found: Found, events: list[Found]) -> None:
