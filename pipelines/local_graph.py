@@ -60,6 +60,8 @@ def main() -> int:
     parser.add_argument("--trial", action="store_true")
     parser.add_argument("--no-cache", action="store_true")
     arguments = parser.parse_args()
+    # kfp prints what stages say without flushing; in blocks it would come when they are over.
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # it is no StringIO
     end_with_parent()
     params = ReleaseParams.model_validate_json(arguments.params.read_text(encoding="utf-8"))
     try:

@@ -29,6 +29,9 @@ class Stage(types.SimpleNamespace):
 
 @contextlib.contextmanager
 def stage(name, params, upstream=()):
+    from components.progress import report
+
+    report(name, "started", "")
     with open(os.environ["STAND_IN_LOG"], "a") as log:
         log.write(name + "\n")
     if "STAND_IN_PARAMS" in os.environ:
