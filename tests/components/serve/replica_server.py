@@ -115,6 +115,7 @@ def main() -> None:
     parser.add_argument("--answer-s", type=float, default=0.0)
     parser.add_argument("--hide-adapter", action="store_true")
     parser.add_argument("--die", action="store_true")
+    parser.add_argument("--start-s", type=float, default=0.0)
     parser.add_argument("--never-healthy", action="store_true")
     parser.add_argument("--take-mib", type=int, default=0)
     Handler.options = parser.parse_args()
@@ -125,6 +126,7 @@ def main() -> None:
         Handler.keys = ApiKeys(Path(os.environ[DIRECTORY_VARIABLE]))
     # The first process of a container has no default for SIGTERM.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    time.sleep(Handler.options.start_s)
     taken = bytearray(Handler.options.take_mib << 20)
     taken[::4096] = b"1" * len(taken[::4096])
     ThreadingHTTPServer.request_queue_size = 128
