@@ -13,6 +13,7 @@ from components.serve.kubernetes.pod import (
     ENGINE_PORT,
     FETCHED_FOLDER,
     MOUNTED_FOLDER,
+    READY_PATIENCE_S,
     SPEC_VARIABLE,
 )
 from components.serve.spec import ServingSpec
@@ -24,12 +25,6 @@ REPLICA = ("python", "-m", "components.serve.kubernetes.replica")
 AdapterSource = Literal["image-volume", "init-container"]
 ADAPTER_FOLDERS = {"image-volume": MOUNTED_FOLDER, "init-container": FETCHED_FOLDER}
 USER_ID = 10001
-START_CHECK_S = 1
-# Asked every second of a start: while the port is closed, no interpreter takes the engine's time.
-START_CHECK = (
-    f"(: </dev/tcp/127.0.0.1/{ENGINE_PORT}) 2>/dev/null && exec {' '.join(REPLICA)} ready; "
-    f"echo 'nothing listens on port {ENGINE_PORT}'; exit 1"
-)
 GPU_PRODUCT = "nvidia.com/gpu.product"  # set by NVIDIA's GPU feature discovery
 
 CONTAINER_SECURITY = {
@@ -168,12 +163,12 @@ def _engine(
         "securityContext": CONTAINER_SECURITY,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         # Lists the adapter and has answered a completion, asked once a start: a process for each probe of a
-        # whole life would cost a replica a tenth of a core.
+        # whole life would cost a replica a tenth of a core. It waits by itself, for a period is a second long.
         "startupProbe": {
-            "exec": {"command": ["bash", "-c", START_CHECK]},
-            "periodSeconds": START_CHECK_S,
-            "timeoutSeconds": 60,
-            "failureThreshold": max(1, settings.max_start_s // START_CHECK_S),
+            "exec": {"command": [*REPLICA, "ready"]},
+            "periodSeconds": 1,
+            "timeoutSeconds": READY_PATIENCE_S + 60,
+            "failureThreshold": max(1, settings.max_start_s // READY_PATIENCE_S),
         },
         "readinessProbe": alive | {"periodSeconds": 1, "failureThreshold": 2},
         "livenessProbe": alive | {"periodSeconds": 10, "failureThreshold": 6},

@@ -6,6 +6,7 @@ ADAPTER_VOLUME = "/adapter"
 FETCHED_FOLDER, MOUNTED_FOLDER = "/adapter/files", "/adapter/data"  # /data: where the image has it
 ADAPTER_VARIABLE = "TUNEGATE_ADAPTER"
 SPEC_VARIABLE, DRAIN_VARIABLE = "TUNEGATE_SERVING_SPEC", "TUNEGATE_DRAIN_S"
+READY_PATIENCE_S = 5  # one start-up probe waits so long for the engine
 
 FAILED = 1
 # As sysexits.h has them: EX_DATAERR and EX_NOPERM would come again, EX_TEMPFAIL may not.

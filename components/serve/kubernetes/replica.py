@@ -3,7 +3,7 @@
     python -m components.serve.kubernetes.replica fetch    # pull the adapter by digest and verify it
     python -m components.serve.kubernetes.replica verify   # verify the one that is mounted
     python -m components.serve.kubernetes.replica serve    # become vLLM
-    python -m components.serve.kubernetes.replica ready    # exit 0 if the adapter is listed and answers
+    python -m components.serve.kubernetes.replica ready    # wait until the adapter is listed and answers
     python -m components.serve.kubernetes.replica drain    # wait until the requests in flight are done
 
 The `ServingSpec` comes in the environment. The exit code says whether trying again will help, see `pod`.
@@ -24,6 +24,7 @@ from components.serve.kubernetes.pod import (
     ENGINE_PORT,
     FAILED,
     NO_ACCESS,
+    READY_PATIENCE_S,
     SPEC_VARIABLE,
     TRY_AGAIN,
     WRONG_INPUT,
@@ -32,6 +33,7 @@ from components.serve.kubernetes.pod import (
 URL = f"http://127.0.0.1:{ENGINE_PORT}"
 NOTICED_S = 3.0  # until the routers have seen that this pod is ending
 POLL_S = 0.5
+READY_POLL_S = 0.2
 
 
 def fetch() -> None:
@@ -79,23 +81,32 @@ def serve() -> None:
     os.execv(command[0], command)
 
 
-def ready(url: str = URL) -> None:
-    """Refuse unless the server is healthy, lists the adapter and answers a completion with it.
+def ready(url: str = URL, patience_s: float = READY_PATIENCE_S) -> None:
+    """Wait until the server is healthy, lists the adapter and answers a completion with it.
 
     Raises:
-        TunegateError: Not yet.
+        TunegateError: It does not in that time.
     """
-    import json  # the probe runs every few seconds of a start: nothing heavier is imported for it
+    import json  # nothing heavier is imported for a probe: it runs beside an engine that loads
 
     model_name = json.loads(os.environ[SPEC_VARIABLE])["model_name"]
     keys = os.environ.get(DIRECTORY_VARIABLE)
     key = ApiKeys(Path(keys)).any_key() if keys else ""
+    deadline = time.monotonic() + patience_s
+    while why := _not_ready(url, model_name, key):
+        if time.monotonic() > deadline:
+            raise TunegateError(why)
+        time.sleep(READY_POLL_S)
+
+
+def _not_ready(url: str, model_name: str, key: str) -> str:
     if not probe.is_up(url):
-        raise TunegateError("/health does not answer 200")
-    if not probe.lists_adapter(url, model_name, timeout_s=10, key=key):
-        raise TunegateError(f"/v1/models does not list {model_name}")
-    if not probe.completes(url, model_name, timeout_s=50, key=key):
-        raise TunegateError(f"{model_name} does not answer a completion")
+        return "/health does not answer 200"
+    if not probe.lists_adapter(url, model_name, timeout_s=5, key=key):
+        return f"/v1/models does not list {model_name}"
+    if not probe.completes(url, model_name, timeout_s=45, key=key):
+        return f"{model_name} does not answer a completion"
+    return ""
 
 
 def drain(url: str = URL) -> None:

@@ -46,16 +46,23 @@ def test_a_replica_is_ready_when_the_adapter_answers(server: str) -> None:
     replica.ready(server)
 
 
+def test_a_replica_that_is_starting_is_waited_for(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ups = iter([False, False, True])
+    monkeypatch.setattr(replica.probe, "is_up", lambda url: next(ups))
+    replica.ready(server)
+    assert list(ups) == []
+
+
 @pytest.mark.parametrize("server", [["--never-healthy"]], indirect=True)
 def test_a_replica_that_is_not_healthy_is_not_ready(server: str) -> None:
     with pytest.raises(TunegateError, match="/health does not answer 200"):
-        replica.ready(server)
+        replica.ready(server, patience_s=0)
 
 
 @pytest.mark.parametrize("server", [["--hide-adapter"]], indirect=True)
 def test_a_replica_without_the_adapter_is_not_ready(server: str) -> None:
     with pytest.raises(TunegateError, match="/v1/models does not list pet"):
-        replica.ready(server)
+        replica.ready(server, patience_s=0)
 
 
 def test_a_replica_that_wants_keys_is_asked_with_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +82,7 @@ def test_a_replica_that_lets_nobody_in_says_so(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("TUNEGATE_API_KEYS", str(tmp_path))
 
     with pytest.raises(InvalidInput, match="holds no key, so nobody is let in"):
-        replica.ready("http://replica")
+        replica.ready("http://replica", patience_s=0)
 
 
 def test_draining_ends_when_nothing_is_in_flight(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
