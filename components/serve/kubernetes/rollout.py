@@ -25,6 +25,8 @@ _FINAL_PULL = (
     "invalid",
     "couldn't parse",
     "http response to https",
+    "no such host",
+    "x509",
 )
 # How our own programs end in a pod: what that means, and how long it may go on.
 _ENDINGS = {
@@ -249,9 +251,12 @@ def _pull(pod: str, container: str, status: Found, message: str, events: Sequenc
     ]
     said = failures[-1] if failures else message
     unread = [str(event["message"]) for event in events if event.get("reason") == _NO_PULL_SECRET]
-    final = any(words in said.lower() for words in _FINAL_PULL) and "500 internal" not in said.lower()
+    image = str(status.get("image", ""))
+    # What was asked for may hold any of the words.
+    answered = said.replace(image, "").replace(image.partition("/")[0], "").lower()
+    final = any(words in answered for words in _FINAL_PULL) and "500 internal" not in answered
     why = (
-        f"image pull: {status.get('image', '')}: {said}; check the reference, the registry, "
+        f"image pull: {image}: {said}; check the reference, the registry, "
         "and TUNEGATE_CLUSTER_IMAGE_PULL_SECRETS"
     )
     why += f" ({unread[-1]})" if unread else ""

@@ -75,6 +75,25 @@ RUNNING = {"running": {}}
             id="registry that may recover",
         ),
         pytest.param(
+            pod(BACK_OFF | {"image": "not-found.denied/serve:1"}),
+            [
+                event(
+                    "Failed",
+                    'Failed to pull image "not-found.denied/serve:1": i/o timeout of not-found.denied',
+                )
+            ],
+            "i/o timeout",
+            60,
+            id="registry that does not answer, named like a refusal",
+        ),
+        pytest.param(
+            pod(BACK_OFF),
+            [event("Failed", 'Failed to pull image "reg/serve": dial tcp: lookup reg: no such host')],
+            "no such host",
+            0,
+            id="registry that is not there",
+        ),
+        pytest.param(
             pod(
                 container(waiting={"reason": "CreateContainerConfigError", "message": 'secret "k" not found'})
             ),
