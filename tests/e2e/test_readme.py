@@ -109,6 +109,8 @@ def test_a_second_release_skips_what_did_not_change_and_can_be_rolled_back(shell
 def on_cluster(shell: Shell):
     """The settings of small replicas, real ones at first, in the namespace of `manifests/base`."""
     control, stand_in, serve = cluster_images("control", "stand-in", "serve")
+    if kubectl("get", "namespace", "tunegate", "--ignore-not-found"):
+        pytest.fail("namespace tunegate: is there already, and this test deletes it; use another cluster")
     settings = {
         "CONTROL_IMAGE": control,
         "SERVE_IMAGE": serve,

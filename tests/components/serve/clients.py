@@ -62,7 +62,9 @@ def continuous_requests(
         while not stop.is_set():
             try:
                 body = ask(url, model, stream=stream)
-                found = next(name for name in deployments if name in body)
+                found = next((name for name in deployments if name in body), None)
+                if found is None:
+                    raise OSError(f"answered by none of {', '.join(deployments)}: {body[-200:]}")
             except (OSError, http.client.HTTPException) as error:
                 with asked.changed:
                     asked.failures.append(f"{type(error).__name__}: {error}")
