@@ -4,6 +4,8 @@ PYTHON ?= python3.11
 TEST_WORKERS ?= 3
 PRESET ?= pipelines/presets/petstore.yaml
 BIN := .venv/bin
+# Images of Python often set it. Without bytecode, every process reads the sources of torch and vLLM anew.
+unexport PYTHONDONTWRITEBYTECODE
 UV_PIN := $(BIN)/uv pip compile --python-version 3.11 \
   --overrides containers/local/overrides.txt --no-emit-index-url --no-emit-find-links \
   --no-annotate --no-header --quiet --upgrade

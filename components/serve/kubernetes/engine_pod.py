@@ -163,7 +163,7 @@ def _engine(
         "securityContext": CONTAINER_SECURITY,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         # Lists the adapter and has answered a completion, asked once a start: a process for each probe of a
-        # whole life would cost a replica a tenth of a core. It waits by itself, for a period is a second long.
+        # whole life would cost a replica a tenth of a core. It waits by itself; a period is a second long.
         "startupProbe": {
             "exec": {"command": [*REPLICA, "ready"]},
             "periodSeconds": 1,
