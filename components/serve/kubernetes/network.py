@@ -1,7 +1,8 @@
 """Whom engines and routers may talk to: what a NetworkPolicy of each lets through, all else refused.
 
 Prompts, answers and adapters stay in the namespace: an engine hears its own routers, and sends to nobody
-but DNS and the address ranges of the setting `egress`.
+but DNS and the address ranges of the setting `egress`. A router has to reach the API server, whose addresses
+only the setting `api_server` can tell: without it, it may reach anybody at that port.
 """
 
 from collections.abc import Iterable
