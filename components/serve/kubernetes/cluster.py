@@ -43,7 +43,8 @@ class Rejected(TunegateError):
 class Cluster:
     """One namespace of a cluster, found as kubectl finds it: KUBECONFIG, ~/.kube/config, else our own pod's.
 
-    An API server that is away for a while, an upgrade say, is waited for once it has answered.
+    An API server that is away for a while, an upgrade say, is waited for: by the stages of a release from
+    their first request on, for others once it has answered, since a person waits for that answer.
 
     Args:
         namespace: Where everything is read and written.
@@ -51,7 +52,8 @@ class Cluster:
 
     def __init__(self, namespace: str) -> None:
         self.namespace = namespace
-        self._answered = False
+        is_stage = bool(os.environ.get("RELEASE_ID"))
+        self._patience_s = PATIENCE_S if is_stage else FIRST_PATIENCE_S
 
     def require(self) -> None:
         """Refuse a cluster that can't be used.
@@ -244,7 +246,7 @@ class Cluster:
         while True:
             try:
                 answer = send()
-                self._answered = True
+                self._patience_s = PATIENCE_S
                 return answer
             except DynamicApiError as error:
                 passes = error.status in (429, 500, 502, 503, 504) and not _unknown_field(error)
@@ -259,7 +261,7 @@ class Cluster:
             time.sleep(RETRY_S)
 
     def _waited_long(self, started: float) -> bool:
-        return time.monotonic() - started > (PATIENCE_S if self._answered else FIRST_PATIENCE_S)
+        return time.monotonic() - started > self._patience_s
 
 
 def _in_words(what: str, error: Any) -> TunegateError:

@@ -1,6 +1,12 @@
 """What the API server says, in words a user can act on; and how long it is waited for."""
 
 import json
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +15,17 @@ import pytest
 from components.errors import InvalidInput, TunegateError
 from components.serve.kubernetes import cluster as module
 from components.serve.kubernetes.cluster import Cluster, Conflict, Rejected
+
+POD = {"kind": "Pod", "metadata": {"name": "pet", "namespace": "pets"}}
+ANSWERS: dict[str, Any] = {
+    "/version": {"gitVersion": "v1.30.0"},
+    "/apis": {"kind": "APIGroupList", "groups": []},
+    "/api/v1": {
+        "kind": "APIResourceList",
+        "resources": [{"name": "pods", "kind": "Pod", "namespaced": True, "verbs": ["get"]}],
+    },
+    "/api/v1/namespaces/pets/pods/pet": POD,
+}
 
 
 def refusal(status: int, message: str = "no", **details: Any) -> Exception:
@@ -22,11 +39,86 @@ def refusal(status: int, message: str = "no", **details: Any) -> Exception:
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
-    """One whose waiting takes no time."""
+    """One whose waiting takes no time; a person waits for it."""
+    monkeypatch.delenv("RELEASE_ID", raising=False)
     clock = iter(range(100_000))
     stopped = SimpleNamespace(monotonic=lambda: float(next(clock)), sleep=lambda seconds: None)
     monkeypatch.setattr(module, "time", stopped)
     return Cluster("pets")
+
+
+class Answer(BaseHTTPRequestHandler):
+    """What a very small API server says."""
+
+    def do_GET(self) -> None:
+        found = ANSWERS.get(self.path)
+        body = json.dumps(found or {"message": f"no {self.path}"}).encode()
+        self.send_response(200 if found else 404)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class LateServer:
+    """An API server that does not listen until so many seconds have been waited for it; that takes no time.
+
+    Attributes:
+        waited_s: How long it was waited for.
+    """
+
+    def __init__(self, away_s: float) -> None:
+        self._away_s = away_s
+        self._server: ThreadingHTTPServer | None = None
+        self.waited_s = 0.0
+        with socket.create_server(("127.0.0.1", 0)) as unused:
+            self.port = unused.getsockname()[1]
+
+    def monotonic(self) -> float:
+        return self.waited_s
+
+    def sleep(self, seconds: float) -> None:
+        self.waited_s += seconds
+        if self.waited_s >= self._away_s and self._server is None:
+            self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Answer)
+            threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+
+
+@pytest.fixture
+def kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A place for one; what is found out about an API server is kept in a folder of the test's own."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    return tmp_path / "kubeconfig"
+
+
+def write_kubeconfig(path: Path, server: str) -> None:
+    names = {"cluster": "c", "user": "u"}
+    config = {
+        "current-context": "x",
+        "contexts": [{"name": "x", "context": names}],
+        "clusters": [{"name": "c", "cluster": {"server": server, "insecure-skip-tls-verify": True}}],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+    }
+    path.write_text(json.dumps(config))
+
+
+@pytest.fixture
+def late_server(kubeconfig: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LateServer]:
+    """One that is away for half a minute."""
+    server = LateServer(away_s=30)
+    write_kubeconfig(kubeconfig, f"http://127.0.0.1:{server.port}")
+    monkeypatch.setattr(module, "time", server)
+    yield server
+    server.close()
 
 
 @pytest.mark.parametrize(
@@ -99,6 +191,23 @@ def test_one_that_has_not_is_given_up_soon(cluster: Cluster) -> None:
         cluster._call("try", send)
 
     assert len(asked) <= module.FIRST_PATIENCE_S + 1
+
+
+def test_a_stage_waits_for_one_that_is_away_when_it_begins(
+    late_server: LateServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RELEASE_ID", "r1")
+
+    assert Cluster("pets").get("Pod", "pet") == POD
+    assert late_server.waited_s == 30
+
+
+def test_a_person_does_not(late_server: LateServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RELEASE_ID", raising=False)
+
+    with pytest.raises(TunegateError, match="the API server does not answer"):
+        Cluster("pets").get("Pod", "pet")
+    assert late_server.waited_s <= module.FIRST_PATIENCE_S + module.RETRY_S
 
 
 def test_no_cluster_at_all_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
