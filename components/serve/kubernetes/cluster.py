@@ -180,6 +180,7 @@ class Cluster:
     def log_end(self, pod: str, container: str, previous: bool, lines: int = 15) -> str:
         """Return the last lines that a container wrote; empty where there is no log."""
         from kubernetes.dynamic.exceptions import DynamicApiError
+        from urllib3.exceptions import HTTPError
 
         path = f"/api/v1/namespaces/{self.namespace}/pods/{pod}/log"
         query = [("container", container), ("tailLines", str(lines)), ("previous", str(previous).lower())]
@@ -192,9 +193,9 @@ class Cluster:
                 serialize=False,
                 _request_timeout=REQUEST_TIMEOUT_S,
             )
-        except DynamicApiError:
+            text: str = answer.data.decode(errors="replace")
+        except (DynamicApiError, HTTPError, OSError):  # not waited for: whoever asks has an error to tell
             return ""
-        text: str = answer.data.decode(errors="replace")
         return text.strip()
 
     def _read(self, kind: str, name: str, namespace: str | None) -> Found | None:

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from urllib3.exceptions import MaxRetryError, ProtocolError
 
 from components.errors import InvalidInput, TunegateError
 from components.serve.kubernetes import cluster as module
@@ -208,6 +209,20 @@ def test_a_person_does_not(late_server: LateServer, monkeypatch: pytest.MonkeyPa
     with pytest.raises(TunegateError, match="the API server does not answer"):
         Cluster("pets").get("Pod", "pet")
     assert late_server.waited_s <= module.FIRST_PATIENCE_S + module.RETRY_S
+
+
+@pytest.mark.parametrize(
+    "away",
+    [refusal(404), refusal(500), MaxRetryError(None, "/log"), ProtocolError("cut off")],  # type: ignore[arg-type]
+    ids=["no log", "no kubelet", "no API server", "cut off"],
+)
+def test_a_log_that_can_not_be_had_hides_nothing(cluster: Cluster, away: Exception) -> None:
+    def request(*_: object, **__: object) -> None:
+        raise away
+
+    vars(cluster)["_client"] = SimpleNamespace(request=request)
+
+    assert cluster.log_end("pet-x", "engine", previous=False) == ""
 
 
 def test_no_cluster_at_all_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
