@@ -13,7 +13,7 @@ from components.errors import InvalidInput, TunegateError
 MANAGER = "tunegate"
 # Who sets the number of engines, and holds an autoscaler at one: apart from all else of a deployment.
 SCALE_MANAGER = f"{MANAGER}-scale"
-REQUEST_TIMEOUT_S = 30
+CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S = 10, 30
 FIRST_PATIENCE_S, PATIENCE_S, RETRY_S = 4.0, 90.0, 1.0
 API_VERSIONS = {
     "Deployment": "apps/v1",
@@ -78,9 +78,7 @@ class Cluster:
             from kubernetes.dynamic.exceptions import NotFoundError
 
             try:
-                found = self._client.request(
-                    "get", f"/apis/{API_VERSIONS[kind]}", _request_timeout=REQUEST_TIMEOUT_S
-                )
+                found = self._client.request("get", f"/apis/{API_VERSIONS[kind]}")
             except NotFoundError:
                 return False
             return any(resource["kind"] == kind for resource in found.to_dict()["resources"])
@@ -99,7 +97,6 @@ class Cluster:
                 namespace=self.namespace,
                 label_selector=labels or None,
                 field_selector=fields or None,
-                _request_timeout=REQUEST_TIMEOUT_S,
             ),
         )
         items: list[Found] = found.to_dict()["items"]
@@ -131,7 +128,6 @@ class Cluster:
                 field_manager=manager,
                 force_conflicts=force,
                 dry_run="All" if dry_run else None,
-                _request_timeout=REQUEST_TIMEOUT_S,
             ),
         ).to_dict()
         return applied
@@ -153,9 +149,7 @@ class Cluster:
         }
         answer = self._call(
             f"ask whether {verb} {resource} is allowed",
-            lambda: self._kind("SelfSubjectAccessReview").create(
-                body=review, _request_timeout=REQUEST_TIMEOUT_S
-            ),
+            lambda: self._kind("SelfSubjectAccessReview").create(body=review),
         )
         return bool(answer.to_dict()["status"]["allowed"])
 
@@ -169,9 +163,7 @@ class Cluster:
             if grace_s is not None:
                 body["gracePeriodSeconds"] = grace_s
             try:
-                self._kind(kind).delete(
-                    name=name, namespace=self.namespace, body=body, _request_timeout=REQUEST_TIMEOUT_S
-                )
+                self._kind(kind).delete(name=name, namespace=self.namespace, body=body)
             except NotFoundError:
                 return
 
@@ -191,7 +183,6 @@ class Cluster:
                 query_params=query,
                 header_params={"Accept": "*/*"},
                 serialize=False,
-                _request_timeout=REQUEST_TIMEOUT_S,
             )
             text: str = answer.data.decode(errors="replace")
         except (DynamicApiError, HTTPError, OSError):  # not waited for: whoever asks has an error to tell
@@ -203,11 +194,7 @@ class Cluster:
             from kubernetes.dynamic.exceptions import NotFoundError
 
             try:
-                found: Found = (
-                    self._kind(kind)
-                    .get(name=name, namespace=namespace, _request_timeout=REQUEST_TIMEOUT_S)
-                    .to_dict()
-                )
+                found: Found = self._kind(kind).get(name=name, namespace=namespace).to_dict()
             except NotFoundError:
                 return None
             return found
@@ -216,17 +203,16 @@ class Cluster:
 
     @cached_property
     def _client(self) -> Any:
-        from kubernetes import client, config, dynamic
+        import yaml
+        from kubernetes.config import ConfigException
 
         named = os.environ.get("KUBECONFIG", "")
+        unusable = (ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, AttributeError)
         try:
-            if named or Path("~/.kube/config").expanduser().is_file():
-                return dynamic.DynamicClient(config.new_client_from_config(named or None))
-            configuration = client.Configuration()
-            config.load_incluster_config(configuration)
-            return dynamic.DynamicClient(client.ApiClient(configuration))
-        except config.ConfigException as error:
-            problem = f"no cluster is named ({error}); set KUBECONFIG to the file that kubectl uses"
+            return _connect(named)
+        except unusable as error:  # the package takes the file to be as it should
+            why = " ".join(str(error).split())
+            problem = f"no cluster is named ({why}); set KUBECONFIG to the file that kubectl uses"
             raise InvalidInput(f"KUBECONFIG {named!r}", [problem]) from error
 
     def _kind(self, kind: str) -> Any:
@@ -263,6 +249,24 @@ class Cluster:
 
     def _waited_long(self, started: float) -> bool:
         return time.monotonic() - started > self._patience_s
+
+
+def _connect(kubeconfig: str) -> Any:
+    """Return a client whose requests all have a time limit; DynamicClient gives its first ones none."""
+    from kubernetes import client, config, dynamic
+
+    class Client(dynamic.DynamicClient):  # type: ignore[misc]  # it has no types
+        def request(self, method: str, path: str, body: Any = None, **params: Any) -> Any:
+            limits = CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S
+            return super().request(method, path, body, _request_timeout=limits, **params)
+
+    configuration = client.Configuration()
+    configuration.retries = 0  # _call asks again
+    if kubeconfig or Path("~/.kube/config").expanduser().is_file():
+        config.load_kube_config(kubeconfig or None, client_configuration=configuration)
+    else:
+        config.load_incluster_config(configuration)
+    return Client(client.ApiClient(configuration))
 
 
 def _in_words(what: str, error: Any) -> TunegateError:

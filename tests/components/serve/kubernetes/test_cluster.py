@@ -4,6 +4,7 @@ import json
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -225,11 +226,62 @@ def test_a_log_that_can_not_be_had_hides_nothing(cluster: Cluster, away: Excepti
     assert cluster.log_end("pet-x", "engine", previous=False) == ""
 
 
+@pytest.mark.parametrize("scheme", ["https", "http"])
+def test_an_address_that_swallows_everything_is_given_up_soon(
+    kubeconfig: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    monkeypatch.delenv("RELEASE_ID", raising=False)
+    for name in ("CONNECT_TIMEOUT_S", "REQUEST_TIMEOUT_S", "FIRST_PATIENCE_S"):
+        monkeypatch.setattr(module, name, 0.1)
+    started = time.monotonic()
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        write_kubeconfig(kubeconfig, f"{scheme}://127.0.0.1:{silent.getsockname()[1]}")
+        with pytest.raises(TunegateError, match=r"the API server does not answer .*check KUBECONFIG and the"):
+            Cluster("pets").require()
+
+    assert time.monotonic() - started < 5
+
+
 def test_no_cluster_at_all_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECONFIG", "/nowhere")
 
     with pytest.raises(InvalidInput, match=r"no cluster is named .*set KUBECONFIG"):
         Cluster("pets").get("Pod", "x")
+
+
+CONTEXT = "current-context: x\ncontexts: [{name: x, context: {cluster: c, user: u}}]\n"
+USER = "users: [{name: u, user: {}}]\n"
+BAD_KEY = "clusters: [{name: c, cluster: {server: 'https://c', certificate-authority-data: a}}]\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("clusters: [", id="no YAML"),
+        pytest.param("", id="empty"),
+        pytest.param("clusters", id="a word"),
+        pytest.param("- clusters", id="a list"),
+        pytest.param("clusters: 1", id="a number"),
+        pytest.param("clusters: []", id="no context"),
+        pytest.param(CONTEXT + USER, id="no cluster of the name"),
+        pytest.param(CONTEXT + USER + BAD_KEY, id="no certificate"),
+    ],
+)
+def test_a_kubeconfig_that_can_not_be_used_is_named(kubeconfig: Path, text: str) -> None:
+    kubeconfig.write_text(text)
+
+    with pytest.raises(
+        InvalidInput, match=rf"KUBECONFIG '{kubeconfig}'(?s:.*)no cluster is named \(.+\); set"
+    ):
+        Cluster("pets").require()
+
+
+def test_one_that_can_not_be_read_is_named(kubeconfig: Path) -> None:
+    kubeconfig.mkdir()
+
+    with pytest.raises(InvalidInput, match=r"no cluster is named \(.*Is a directory"):
+        Cluster("pets").require()
 
 
 def test_a_cluster_that_is_too_old_is_told_what_it_lacks() -> None:
