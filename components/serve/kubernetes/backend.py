@@ -11,6 +11,7 @@ from components.serve.kubernetes.checks import (
     denied_rights,
     missing_images,
     missing_key,
+    missing_kinds,
     unreachable_services,
     unset_images,
 )
@@ -77,6 +78,7 @@ class KubernetesBackend(Backend):
         problems = [
             *missing_images(self._settings),
             *missing_key(self._settings),
+            *missing_kinds(self._cluster, KINDS),
             *denied_rights(self._cluster),
             *self._scaler.problems(model_name),
             *unreachable_services(),

@@ -73,12 +73,14 @@ class Cluster:
 
     def knows(self, kind: str) -> bool:
         """Return whether the API server has a kind; asked each time, since operators come and go."""
+        version = API_VERSIONS[kind]
+        root = "apis" if "/" in version else "api"
 
         def ask() -> bool:
             from kubernetes.dynamic.exceptions import NotFoundError
 
             try:
-                found = self._client.request("get", f"/apis/{API_VERSIONS[kind]}")
+                found = self._client.request("get", f"/{root}/{version}")
             except NotFoundError:
                 return False
             return any(resource["kind"] == kind for resource in found.to_dict()["resources"])
@@ -221,8 +223,7 @@ class Cluster:
         try:
             return self._client.resources.get(api_version=API_VERSIONS[kind], kind=kind)
         except ResourceNotFoundError as error:
-            problem = f"has no {API_VERSIONS[kind]} {kind}: it is too old; Kubernetes 1.21 or newer is needed"
-            raise InvalidInput("the cluster", [problem]) from error
+            raise InvalidInput("the cluster", [too_old(kind)]) from error
 
     def _call(self, what: str, send: Callable[[], T]) -> T:
         """Ask the API server, again while it is away."""
@@ -249,6 +250,11 @@ class Cluster:
 
     def _waited_long(self, started: float) -> bool:
         return time.monotonic() - started > self._patience_s
+
+
+def too_old(kind: str) -> str:
+    """Return the problem with a cluster that does not have a kind."""
+    return f"has no {API_VERSIONS[kind]} {kind}: it is too old; Kubernetes 1.21 or newer is needed"
 
 
 def _connect(kubeconfig: str) -> Any:

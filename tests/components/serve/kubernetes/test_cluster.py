@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from kubernetes.dynamic.exceptions import NotFoundError
 from urllib3.exceptions import MaxRetryError, ProtocolError
 
 from components.errors import InvalidInput, TunegateError
@@ -282,6 +283,23 @@ def test_one_that_can_not_be_read_is_named(kubeconfig: Path) -> None:
 
     with pytest.raises(InvalidInput, match=r"no cluster is named \(.*Is a directory"):
         Cluster("pets").require()
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"), [("Service", "/api/v1"), ("PodDisruptionBudget", "/apis/policy/v1")], ids=str
+)
+@pytest.mark.parametrize("kinds", [["Service", "PodDisruptionBudget"], ["Other"], None], ids=str)
+def test_a_kind_is_looked_for_where_it_would_be(
+    cluster: Cluster, kind: str, path: str, kinds: list[str] | None
+) -> None:
+    def request(method: str, asked: str) -> object:
+        if kinds is None or asked != path:
+            raise NotFoundError(refusal(404))
+        return SimpleNamespace(to_dict=lambda: {"resources": [{"kind": name} for name in kinds]})
+
+    vars(cluster)["_client"] = SimpleNamespace(request=request)
+
+    assert cluster.knows(kind) == (kind in (kinds or []))
 
 
 def test_a_cluster_that_is_too_old_is_told_what_it_lacks() -> None:
