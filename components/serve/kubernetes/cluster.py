@@ -68,7 +68,10 @@ class Cluster:
                 raise
             return  # a service account of one namespace may not ask
         if missing:
-            problem = f"there is no namespace {self.namespace}; kubectl create namespace {self.namespace}"
+            problem = (
+                f"there is no namespace {self.namespace}; kubectl apply -k manifests/base makes it with its "
+                f"accounts, if its kustomization.yaml has namespace: {self.namespace}"
+            )
             raise InvalidInput("TUNEGATE_CLUSTER_NAMESPACE", [problem])
 
     def knows(self, kind: str) -> bool:

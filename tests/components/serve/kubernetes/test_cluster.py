@@ -244,6 +244,18 @@ def test_an_address_that_swallows_everything_is_given_up_soon(
     assert time.monotonic() - started < 5
 
 
+def test_a_namespace_that_is_not_there_is_made_with_what_serving_needs_in_it(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "_read", lambda *_: None)
+
+    with pytest.raises(
+        InvalidInput,
+        match=r"no namespace pets; kubectl apply -k manifests/base makes it with its accounts, if .*: pets$",
+    ):
+        cluster.require()
+
+
 def test_no_cluster_at_all_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECONFIG", "/nowhere")
 
