@@ -28,7 +28,14 @@ from components.serve.kubernetes.labels import (
     left_alone,
     selector,
 )
-from components.serve.kubernetes.live import find_live, live_model, live_url, switch_live, wait_reachable
+from components.serve.kubernetes.live import (
+    find_live,
+    live_model,
+    live_url,
+    sends_to,
+    switch_live,
+    wait_reachable,
+)
 from components.serve.kubernetes.manifests import deployment_manifests, router_name, scale_manifest
 from components.serve.kubernetes.pod import ENGINE_PORT
 from components.serve.kubernetes.rollout import (
@@ -147,7 +154,7 @@ class KubernetesBackend(Backend):
     def deployments(self) -> list[ServingSpec]:
         """Return what is deployed, running or stopped."""
         ours = as_query({MANAGED_BY: OWNED, COMPONENT: "engine"})
-        return [_spec_of(found) for found in self._cluster.list("Deployment", ours)]
+        return [_spec_of(found) for found in self._cluster.list("Deployment", ours) if _tells_spec(found)]
 
     def replicas(self, name: str) -> list[Replica]:
         """Return the replicas of a deployment and their states."""
@@ -193,10 +200,10 @@ class KubernetesBackend(Backend):
     def champion(self, model_name: str) -> ServingSpec | None:
         """Return the deployment that takes the live traffic."""
         service = find_live(self._cluster, model_name)
-        if service is None:
+        if service is None or not (name := sends_to(service)):
             return None
-        found = self._cluster.get("Deployment", service["spec"]["selector"].get(INSTANCE, ""))
-        return _spec_of(found) if found else None
+        found = self._cluster.get("Deployment", name)
+        return _spec_of(found) if found and _tells_spec(found) else None
 
     def promote(self, name: str) -> None:
         """Send the live traffic of the deployment's model name to it; requests in flight are finished.
@@ -337,7 +344,7 @@ class KubernetesBackend(Backend):
 
     def _deployment(self, name: str) -> dict[str, Any]:
         found = self._cluster.get("Deployment", name)
-        if found is None or not _is_ours(found, name) or label(found, COMPONENT) != "engine":
+        if found is None or not (_is_ours(found, name) and _tells_spec(found)):
             known = ", ".join(sorted(spec.name for spec in self.deployments())) or "none"
             raise TunegateError(f"deployment {name!r}: there is no such one; deployed here: {known}")
         return found
@@ -368,6 +375,11 @@ def _refuse_local_image(spec: ServingSpec) -> None:
 
 def _is_ours(found: dict[str, Any], name: str) -> bool:
     return label(found, MANAGED_BY) == OWNED and label(found, INSTANCE) == name
+
+
+def _tells_spec(deployment: dict[str, Any]) -> bool:
+    """Say whether these are the engines of a deployment, as we have applied them."""
+    return SPEC in (deployment["metadata"].get("annotations") or {})
 
 
 def _spec_of(deployment: dict[str, Any]) -> ServingSpec:
