@@ -55,6 +55,7 @@ from components.serve.spec import ServingSpec
 from components.settings import load_cluster_settings
 
 POLL_S = 0.25
+LOOK_S = 1.0  # why something is not ready yet takes more requests than whether it is
 MISSED_S = 120  # until a kubelet that missed a deletion finds it: it looks at each pod every minute or so
 KINDS = ("Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy")
 
@@ -130,14 +131,15 @@ class KubernetesBackend(Backend):
         started = time.monotonic()
         if self._wanted(self._deployment(name)) == 0:
             raise NotReady(f"deployment {name}: is stopped; scale it up first")
-        watch = RolloutWatch(self._settings.schedule_patience_s)
+        watch, next_look = RolloutWatch(self._settings.schedule_patience_s), started
         while not self._rolled_out(name):
-            if progress is not None:
-                progress(self.replicas(name))
-            pods, events = self._pods(name), self._events()
-            self._refuse_hopeless(name, watch, pods, events)
+            if time.monotonic() >= next_look:
+                next_look = time.monotonic() + LOOK_S
+                if progress is not None:
+                    progress(self.replicas(name))
+                self._refuse_hopeless(name, watch)
             if time.monotonic() - started > timeout_s:
-                raise self._too_late(name, timeout_s, pods, events)
+                raise self._too_late(name, timeout_s)
             time.sleep(POLL_S)
         wait_reachable(self.endpoint(name))
         return time.monotonic() - started
@@ -312,9 +314,7 @@ class KubernetesBackend(Backend):
             self._cluster.get("Deployment", router_name(name))
         )
 
-    def _refuse_hopeless(
-        self, name: str, watch: RolloutWatch, pods: Sequence[Any], events: Sequence[Any]
-    ) -> None:
+    def _refuse_hopeless(self, name: str, watch: RolloutWatch) -> None:
         for part in (name, router_name(name)):
             found = self._cluster.get("Deployment", part)
             if found is None:
@@ -323,15 +323,16 @@ class KubernetesBackend(Backend):
                 raise NotReady(
                     f"deployment {name}: the API server refuses its pods: {why}{refusal_hint(why)}"
                 )
-        trouble = watch.hopeless(pods, events)
+        trouble = watch.hopeless(self._pods(name), self._events())
         if trouble is not None:
             log = ""
             if trouble.container:
                 log = self._cluster.log_end(trouble.pod, trouble.container, trouble.previous)
             raise given_up(name, trouble, log)
 
-    def _too_late(self, name: str, timeout_s: float, pods: Sequence[Any], events: Sequence[Any]) -> NotReady:
-        waiting = [pod for pod in pods if not is_ready(pod) and not is_ending(pod)]
+    def _too_late(self, name: str, timeout_s: float) -> NotReady:
+        events = self._events()
+        waiting = [pod for pod in self._pods(name) if not is_ready(pod) and not is_ending(pod)]
         names = ", ".join(str(pod["metadata"]["name"]) for pod in waiting) or "pods that are not there yet"
         text = f"deployment {name}: not ready within {timeout_s:.0f} s, still waiting for {names}"
         for pod in waiting[:1]:

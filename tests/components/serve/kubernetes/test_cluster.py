@@ -205,14 +205,6 @@ def test_a_stage_waits_for_one_that_is_away_when_it_begins(
     assert late_server.waited_s == 30
 
 
-def test_a_person_does_not(late_server: LateServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("RELEASE_ID", raising=False)
-
-    with pytest.raises(TunegateError, match="the API server does not answer"):
-        Cluster("pets").get("Pod", "pet")
-    assert late_server.waited_s <= module.FIRST_PATIENCE_S + module.RETRY_S
-
-
 @pytest.mark.parametrize(
     "away",
     [refusal(404), refusal(500), MaxRetryError(None, "/log"), ProtocolError("cut off")],  # type: ignore[arg-type]
