@@ -38,7 +38,8 @@ class Backend(ABC):
         """Start what the spec describes beside whatever serves already; a second call changes nothing.
 
         Raises:
-            DigestMismatch: The image holds another adapter than the spec names; nothing was started.
+            DigestMismatch: The image holds another adapter than the spec names; nothing was started. Where
+                replicas fetch it themselves, none serves, and `wait_ready` says so instead.
         """
 
     @abstractmethod
@@ -51,7 +52,7 @@ class Backend(ABC):
             progress: Called now and then with the replicas as they stand.
 
         Raises:
-            NotReady: Not within the time, or a replica keeps dying; with the end of its log.
+            NotReady: Too late, or a replica keeps dying or refuses its adapter; with the end of its log.
         """
 
     @abstractmethod

@@ -108,6 +108,7 @@ def test_a_cluster_that_never_answers_is_told_soon(
         port = unused.getsockname()[1]
     kubeconfig_through(port, tmp_path / "kubeconfig")
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    monkeypatch.delenv("RELEASE_ID")  # a person asks, no stage
 
     with pytest.raises(TunegateError, match=r"the API server does not answer .*check KUBECONFIG"):
         backend_of().apply(make_spec("pet-nobody"))

@@ -395,7 +395,7 @@ def test_a_namespace_that_is_not_there_is_named(
         patch.setenv("TUNEGATE_CLUSTER_NAMESPACE", "nowhere")
         backend = backend_of()
 
-    with pytest.raises(InvalidInput, match="there is no namespace nowhere; kubectl create namespace nowhere"):
+    with pytest.raises(InvalidInput, match="there is no namespace nowhere; kubectl apply -k manifests/base"):
         backend.apply(make_spec("pet-nowhere"))
 
 

@@ -11,6 +11,7 @@ from components.serve.kubernetes.checks import (
     denied_rights,
     missing_images,
     missing_key,
+    missing_kinds,
     unreachable_services,
     unset_images,
 )
@@ -27,7 +28,14 @@ from components.serve.kubernetes.labels import (
     left_alone,
     selector,
 )
-from components.serve.kubernetes.live import find_live, live_model, live_url, switch_live, wait_reachable
+from components.serve.kubernetes.live import (
+    find_live,
+    live_model,
+    live_url,
+    sends_to,
+    switch_live,
+    wait_reachable,
+)
 from components.serve.kubernetes.manifests import deployment_manifests, router_name, scale_manifest
 from components.serve.kubernetes.pod import ENGINE_PORT
 from components.serve.kubernetes.rollout import (
@@ -47,6 +55,7 @@ from components.serve.spec import ServingSpec
 from components.settings import load_cluster_settings
 
 POLL_S = 0.25
+LOOK_S = 1.0  # why something is not ready yet takes more requests than whether it is
 MISSED_S = 120  # until a kubelet that missed a deletion finds it: it looks at each pod every minute or so
 KINDS = ("Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy")
 
@@ -77,6 +86,7 @@ class KubernetesBackend(Backend):
         problems = [
             *missing_images(self._settings),
             *missing_key(self._settings),
+            *missing_kinds(self._cluster, KINDS),
             *denied_rights(self._cluster),
             *self._scaler.problems(model_name),
             *unreachable_services(),
@@ -121,14 +131,15 @@ class KubernetesBackend(Backend):
         started = time.monotonic()
         if self._wanted(self._deployment(name)) == 0:
             raise NotReady(f"deployment {name}: is stopped; scale it up first")
-        watch = RolloutWatch(self._settings.schedule_patience_s)
+        watch, next_look = RolloutWatch(self._settings.schedule_patience_s), started
         while not self._rolled_out(name):
-            if progress is not None:
-                progress(self.replicas(name))
-            pods, events = self._pods(name), self._events()
-            self._refuse_hopeless(name, watch, pods, events)
+            if time.monotonic() >= next_look:
+                next_look = time.monotonic() + LOOK_S
+                if progress is not None:
+                    progress(self.replicas(name))
+                self._refuse_hopeless(name, watch)
             if time.monotonic() - started > timeout_s:
-                raise self._too_late(name, timeout_s, pods, events)
+                raise self._too_late(name, timeout_s)
             time.sleep(POLL_S)
         wait_reachable(self.endpoint(name))
         return time.monotonic() - started
@@ -145,7 +156,7 @@ class KubernetesBackend(Backend):
     def deployments(self) -> list[ServingSpec]:
         """Return what is deployed, running or stopped."""
         ours = as_query({MANAGED_BY: OWNED, COMPONENT: "engine"})
-        return [_spec_of(found) for found in self._cluster.list("Deployment", ours)]
+        return [_spec_of(found) for found in self._cluster.list("Deployment", ours) if _tells_spec(found)]
 
     def replicas(self, name: str) -> list[Replica]:
         """Return the replicas of a deployment and their states."""
@@ -191,10 +202,10 @@ class KubernetesBackend(Backend):
     def champion(self, model_name: str) -> ServingSpec | None:
         """Return the deployment that takes the live traffic."""
         service = find_live(self._cluster, model_name)
-        if service is None:
+        if service is None or not (name := sends_to(service)):
             return None
-        found = self._cluster.get("Deployment", service["spec"]["selector"].get(INSTANCE, ""))
-        return _spec_of(found) if found else None
+        found = self._cluster.get("Deployment", name)
+        return _spec_of(found) if found and _tells_spec(found) else None
 
     def promote(self, name: str) -> None:
         """Send the live traffic of the deployment's model name to it; requests in flight are finished.
@@ -303,9 +314,7 @@ class KubernetesBackend(Backend):
             self._cluster.get("Deployment", router_name(name))
         )
 
-    def _refuse_hopeless(
-        self, name: str, watch: RolloutWatch, pods: Sequence[Any], events: Sequence[Any]
-    ) -> None:
+    def _refuse_hopeless(self, name: str, watch: RolloutWatch) -> None:
         for part in (name, router_name(name)):
             found = self._cluster.get("Deployment", part)
             if found is None:
@@ -314,15 +323,16 @@ class KubernetesBackend(Backend):
                 raise NotReady(
                     f"deployment {name}: the API server refuses its pods: {why}{refusal_hint(why)}"
                 )
-        trouble = watch.hopeless(pods, events)
+        trouble = watch.hopeless(self._pods(name), self._events())
         if trouble is not None:
             log = ""
             if trouble.container:
                 log = self._cluster.log_end(trouble.pod, trouble.container, trouble.previous)
             raise given_up(name, trouble, log)
 
-    def _too_late(self, name: str, timeout_s: float, pods: Sequence[Any], events: Sequence[Any]) -> NotReady:
-        waiting = [pod for pod in pods if not is_ready(pod) and not is_ending(pod)]
+    def _too_late(self, name: str, timeout_s: float) -> NotReady:
+        events = self._events()
+        waiting = [pod for pod in self._pods(name) if not is_ready(pod) and not is_ending(pod)]
         names = ", ".join(str(pod["metadata"]["name"]) for pod in waiting) or "pods that are not there yet"
         text = f"deployment {name}: not ready within {timeout_s:.0f} s, still waiting for {names}"
         for pod in waiting[:1]:
@@ -335,7 +345,7 @@ class KubernetesBackend(Backend):
 
     def _deployment(self, name: str) -> dict[str, Any]:
         found = self._cluster.get("Deployment", name)
-        if found is None or not _is_ours(found, name) or label(found, COMPONENT) != "engine":
+        if found is None or not (_is_ours(found, name) and _tells_spec(found)):
             known = ", ".join(sorted(spec.name for spec in self.deployments())) or "none"
             raise TunegateError(f"deployment {name!r}: there is no such one; deployed here: {known}")
         return found
@@ -366,6 +376,11 @@ def _refuse_local_image(spec: ServingSpec) -> None:
 
 def _is_ours(found: dict[str, Any], name: str) -> bool:
     return label(found, MANAGED_BY) == OWNED and label(found, INSTANCE) == name
+
+
+def _tells_spec(deployment: dict[str, Any]) -> bool:
+    """Say whether these are the engines of a deployment, as we have applied them."""
+    return SPEC in (deployment["metadata"].get("annotations") or {})
 
 
 def _spec_of(deployment: dict[str, Any]) -> ServingSpec:

@@ -1,12 +1,13 @@
 """What can be known of a cluster before anything is applied to it."""
 
 import socket
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from components.api_keys import KEY_VARIABLE, client_key
 from components.errors import InvalidInput, TunegateError
 from components.oci_registry import RegistryRepository
-from components.serve.kubernetes.cluster import Cluster
+from components.serve.kubernetes.cluster import Cluster, too_old
 from components.serve.kubernetes.rights import AUTOSCALER_RIGHTS, RELEASE_RIGHTS
 from components.settings import ClusterSettings
 
@@ -45,6 +46,11 @@ def missing_key(settings: ClusterSettings) -> list[str]:
         f"{KEY_VARIABLE}: is not set, but with TUNEGATE_CLUSTER_API_KEYS_SECRET models ask for a key; set it "
         f"to one of those in the Secret {settings.api_keys_secret}"
     ]
+
+
+def missing_kinds(cluster: Cluster, kinds: Iterable[str]) -> list[str]:
+    """Return a problem for each kind of object that the cluster does not have."""
+    return [too_old(kind) for kind in kinds if not cluster.knows(kind)]
 
 
 def denied_rights(cluster: Cluster) -> list[str]:

@@ -13,7 +13,7 @@ from components.errors import InvalidInput, TunegateError
 MANAGER = "tunegate"
 # Who sets the number of engines, and holds an autoscaler at one: apart from all else of a deployment.
 SCALE_MANAGER = f"{MANAGER}-scale"
-REQUEST_TIMEOUT_S = 30
+CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S = 10, 30
 FIRST_PATIENCE_S, PATIENCE_S, RETRY_S = 4.0, 90.0, 1.0
 API_VERSIONS = {
     "Deployment": "apps/v1",
@@ -43,7 +43,8 @@ class Rejected(TunegateError):
 class Cluster:
     """One namespace of a cluster, found as kubectl finds it: KUBECONFIG, ~/.kube/config, else our own pod's.
 
-    An API server that is away for a while, an upgrade say, is waited for once it has answered.
+    An API server that is away for a while, an upgrade say, is waited for: by the stages of a release from
+    their first request on, for others once it has answered, since a person waits for that answer.
 
     Args:
         namespace: Where everything is read and written.
@@ -51,7 +52,8 @@ class Cluster:
 
     def __init__(self, namespace: str) -> None:
         self.namespace = namespace
-        self._answered = False
+        is_stage = bool(os.environ.get("RELEASE_ID"))
+        self._patience_s = PATIENCE_S if is_stage else FIRST_PATIENCE_S
 
     def require(self) -> None:
         """Refuse a cluster that can't be used.
@@ -66,19 +68,22 @@ class Cluster:
                 raise
             return  # a service account of one namespace may not ask
         if missing:
-            problem = f"there is no namespace {self.namespace}; kubectl create namespace {self.namespace}"
+            problem = (
+                f"there is no namespace {self.namespace}; kubectl apply -k manifests/base makes it with its "
+                f"accounts, if its kustomization.yaml has namespace: {self.namespace}"
+            )
             raise InvalidInput("TUNEGATE_CLUSTER_NAMESPACE", [problem])
 
     def knows(self, kind: str) -> bool:
         """Return whether the API server has a kind; asked each time, since operators come and go."""
+        version = API_VERSIONS[kind]
+        root = "apis" if "/" in version else "api"
 
         def ask() -> bool:
             from kubernetes.dynamic.exceptions import NotFoundError
 
             try:
-                found = self._client.request(
-                    "get", f"/apis/{API_VERSIONS[kind]}", _request_timeout=REQUEST_TIMEOUT_S
-                )
+                found = self._client.request("get", f"/{root}/{version}")
             except NotFoundError:
                 return False
             return any(resource["kind"] == kind for resource in found.to_dict()["resources"])
@@ -97,7 +102,6 @@ class Cluster:
                 namespace=self.namespace,
                 label_selector=labels or None,
                 field_selector=fields or None,
-                _request_timeout=REQUEST_TIMEOUT_S,
             ),
         )
         items: list[Found] = found.to_dict()["items"]
@@ -129,7 +133,6 @@ class Cluster:
                 field_manager=manager,
                 force_conflicts=force,
                 dry_run="All" if dry_run else None,
-                _request_timeout=REQUEST_TIMEOUT_S,
             ),
         ).to_dict()
         return applied
@@ -151,9 +154,7 @@ class Cluster:
         }
         answer = self._call(
             f"ask whether {verb} {resource} is allowed",
-            lambda: self._kind("SelfSubjectAccessReview").create(
-                body=review, _request_timeout=REQUEST_TIMEOUT_S
-            ),
+            lambda: self._kind("SelfSubjectAccessReview").create(body=review),
         )
         return bool(answer.to_dict()["status"]["allowed"])
 
@@ -167,9 +168,7 @@ class Cluster:
             if grace_s is not None:
                 body["gracePeriodSeconds"] = grace_s
             try:
-                self._kind(kind).delete(
-                    name=name, namespace=self.namespace, body=body, _request_timeout=REQUEST_TIMEOUT_S
-                )
+                self._kind(kind).delete(name=name, namespace=self.namespace, body=body)
             except NotFoundError:
                 return
 
@@ -178,6 +177,7 @@ class Cluster:
     def log_end(self, pod: str, container: str, previous: bool, lines: int = 15) -> str:
         """Return the last lines that a container wrote; empty where there is no log."""
         from kubernetes.dynamic.exceptions import DynamicApiError
+        from urllib3.exceptions import HTTPError
 
         path = f"/api/v1/namespaces/{self.namespace}/pods/{pod}/log"
         query = [("container", container), ("tailLines", str(lines)), ("previous", str(previous).lower())]
@@ -188,11 +188,10 @@ class Cluster:
                 query_params=query,
                 header_params={"Accept": "*/*"},
                 serialize=False,
-                _request_timeout=REQUEST_TIMEOUT_S,
             )
-        except DynamicApiError:
+            text: str = answer.data.decode(errors="replace")
+        except (DynamicApiError, HTTPError, OSError):  # not waited for: whoever asks has an error to tell
             return ""
-        text: str = answer.data.decode(errors="replace")
         return text.strip()
 
     def _read(self, kind: str, name: str, namespace: str | None) -> Found | None:
@@ -200,11 +199,7 @@ class Cluster:
             from kubernetes.dynamic.exceptions import NotFoundError
 
             try:
-                found: Found = (
-                    self._kind(kind)
-                    .get(name=name, namespace=namespace, _request_timeout=REQUEST_TIMEOUT_S)
-                    .to_dict()
-                )
+                found: Found = self._kind(kind).get(name=name, namespace=namespace).to_dict()
             except NotFoundError:
                 return None
             return found
@@ -213,17 +208,16 @@ class Cluster:
 
     @cached_property
     def _client(self) -> Any:
-        from kubernetes import client, config, dynamic
+        import yaml
+        from kubernetes.config import ConfigException
 
         named = os.environ.get("KUBECONFIG", "")
+        unusable = (ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, AttributeError)
         try:
-            if named or Path("~/.kube/config").expanduser().is_file():
-                return dynamic.DynamicClient(config.new_client_from_config(named or None))
-            configuration = client.Configuration()
-            config.load_incluster_config(configuration)
-            return dynamic.DynamicClient(client.ApiClient(configuration))
-        except config.ConfigException as error:
-            problem = f"no cluster is named ({error}); set KUBECONFIG to the file that kubectl uses"
+            return _connect(named)
+        except unusable as error:  # the package takes the file to be as it should
+            why = " ".join(str(error).split())
+            problem = f"no cluster is named ({why}); set KUBECONFIG to the file that kubectl uses"
             raise InvalidInput(f"KUBECONFIG {named!r}", [problem]) from error
 
     def _kind(self, kind: str) -> Any:
@@ -232,8 +226,7 @@ class Cluster:
         try:
             return self._client.resources.get(api_version=API_VERSIONS[kind], kind=kind)
         except ResourceNotFoundError as error:
-            problem = f"has no {API_VERSIONS[kind]} {kind}: it is too old; Kubernetes 1.21 or newer is needed"
-            raise InvalidInput("the cluster", [problem]) from error
+            raise InvalidInput("the cluster", [too_old(kind)]) from error
 
     def _call(self, what: str, send: Callable[[], T]) -> T:
         """Ask the API server, again while it is away."""
@@ -244,7 +237,7 @@ class Cluster:
         while True:
             try:
                 answer = send()
-                self._answered = True
+                self._patience_s = PATIENCE_S
                 return answer
             except DynamicApiError as error:
                 passes = error.status in (429, 500, 502, 503, 504) and not _unknown_field(error)
@@ -259,7 +252,30 @@ class Cluster:
             time.sleep(RETRY_S)
 
     def _waited_long(self, started: float) -> bool:
-        return time.monotonic() - started > (PATIENCE_S if self._answered else FIRST_PATIENCE_S)
+        return time.monotonic() - started > self._patience_s
+
+
+def too_old(kind: str) -> str:
+    """Return the problem with a cluster that does not have a kind."""
+    return f"has no {API_VERSIONS[kind]} {kind}: it is too old; Kubernetes 1.21 or newer is needed"
+
+
+def _connect(kubeconfig: str) -> Any:
+    """Return a client whose requests all have a time limit; DynamicClient gives its first ones none."""
+    from kubernetes import client, config, dynamic
+
+    class Client(dynamic.DynamicClient):  # type: ignore[misc]  # it has no types
+        def request(self, method: str, path: str, body: Any = None, **params: Any) -> Any:
+            limits = CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S
+            return super().request(method, path, body, _request_timeout=limits, **params)
+
+    configuration = client.Configuration()
+    configuration.retries = 0  # _call asks again
+    if kubeconfig or Path("~/.kube/config").expanduser().is_file():
+        config.load_kube_config(kubeconfig or None, client_configuration=configuration)
+    else:
+        config.load_incluster_config(configuration)
+    return Client(client.ApiClient(configuration))
 
 
 def _in_words(what: str, error: Any) -> TunegateError:

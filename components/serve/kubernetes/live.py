@@ -46,9 +46,14 @@ def find_live(cluster: Cluster, model_name: str) -> dict[str, Any] | None:
 def live_model(cluster: Cluster, name: str) -> str:
     """Return the model name whose live traffic a deployment takes; empty: none."""
     for service in cluster.list("Service", as_query({MANAGED_BY: OWNED, COMPONENT: "live"})):
-        if service["spec"]["selector"].get(INSTANCE) == name:
+        if sends_to(service) == name:
             return label(service, MODEL)
     return ""
+
+
+def sends_to(service: dict[str, Any]) -> str:
+    """Return the deployment that a live Service names; empty where somebody has edited that away."""
+    return str((service["spec"].get("selector") or {}).get(INSTANCE, ""))
 
 
 def switch_live(cluster: Cluster, spec: ServingSpec) -> None:

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 import yaml
 
+from components.errors import InvalidInput
 from components.oci_registry import RegistryRepository
-from components.serve.kubernetes import checks
+from components.serve.kubernetes import backend, checks
+from components.serve.kubernetes.backend import KINDS
 from components.serve.kubernetes.rights import AUTOSCALER_RIGHTS, RELEASE_RIGHTS
 from components.settings import load_cluster_settings
 from tests.components.oci_registries import running_front
@@ -82,6 +84,36 @@ def test_a_registry_that_is_away_does_not_count(settings: Any, monkeypatch: pyte
     monkeypatch.setattr(RegistryRepository, "manifest", away)
 
     assert checks.missing_images(settings(control_image="r.io/a:1", serve_image="r.io/b:1")) == []
+
+
+def test_every_kind_that_an_old_cluster_lacks_is_named() -> None:
+    cluster: Any = SimpleNamespace(knows=lambda kind: kind in ("Deployment", "Service"))
+
+    assert checks.missing_kinds(cluster, KINDS) == [
+        "has no policy/v1 PodDisruptionBudget: it is too old; Kubernetes 1.21 or newer is needed",
+        "has no networking.k8s.io/v1 NetworkPolicy: it is too old; Kubernetes 1.21 or newer is needed",
+    ]
+
+
+def test_an_old_cluster_is_told_before_a_release_beside_all_else(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backend, "unreachable_services", lambda: ["its Services can't be reached from here"])
+    cluster: Any = SimpleNamespace(
+        namespace="serving",
+        require=lambda: None,
+        knows=lambda kind: kind != "PodDisruptionBudget",
+        allows=lambda verb, resource, group: True,
+        get=lambda kind, name: None,
+    )
+    serving = backend.KubernetesBackend()
+    serving._cluster = serving._scaler._cluster = cluster
+
+    with pytest.raises(InvalidInput, match="SERVE_IMAGE") as told:
+        serving.check("pet")
+
+    assert any("has no policy/v1 PodDisruptionBudget" in problem for problem in told.value.problems)
+    assert "its Services can't be reached from here" in told.value.problems
 
 
 def test_every_right_that_is_missing_is_named() -> None:

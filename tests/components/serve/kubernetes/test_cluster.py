@@ -1,14 +1,34 @@
 """What the API server says, in words a user can act on; and how long it is waited for."""
 
 import json
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from kubernetes.dynamic.exceptions import NotFoundError
+from urllib3.exceptions import MaxRetryError, ProtocolError
 
 from components.errors import InvalidInput, TunegateError
 from components.serve.kubernetes import cluster as module
 from components.serve.kubernetes.cluster import Cluster, Conflict, Rejected
+
+POD = {"kind": "Pod", "metadata": {"name": "pet", "namespace": "pets"}}
+ANSWERS: dict[str, Any] = {
+    "/version": {"gitVersion": "v1.30.0"},
+    "/apis": {"kind": "APIGroupList", "groups": []},
+    "/api/v1": {
+        "kind": "APIResourceList",
+        "resources": [{"name": "pods", "kind": "Pod", "namespaced": True, "verbs": ["get"]}],
+    },
+    "/api/v1/namespaces/pets/pods/pet": POD,
+}
 
 
 def refusal(status: int, message: str = "no", **details: Any) -> Exception:
@@ -22,11 +42,86 @@ def refusal(status: int, message: str = "no", **details: Any) -> Exception:
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
-    """One whose waiting takes no time."""
+    """One whose waiting takes no time; a person waits for it."""
+    monkeypatch.delenv("RELEASE_ID", raising=False)
     clock = iter(range(100_000))
     stopped = SimpleNamespace(monotonic=lambda: float(next(clock)), sleep=lambda seconds: None)
     monkeypatch.setattr(module, "time", stopped)
     return Cluster("pets")
+
+
+class Answer(BaseHTTPRequestHandler):
+    """What a very small API server says."""
+
+    def do_GET(self) -> None:
+        found = ANSWERS.get(self.path)
+        body = json.dumps(found or {"message": f"no {self.path}"}).encode()
+        self.send_response(200 if found else 404)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class LateServer:
+    """An API server that does not listen until so many seconds have been waited for it; that takes no time.
+
+    Attributes:
+        waited_s: How long it was waited for.
+    """
+
+    def __init__(self, away_s: float) -> None:
+        self._away_s = away_s
+        self._server: ThreadingHTTPServer | None = None
+        self.waited_s = 0.0
+        with socket.create_server(("127.0.0.1", 0)) as unused:
+            self.port = unused.getsockname()[1]
+
+    def monotonic(self) -> float:
+        return self.waited_s
+
+    def sleep(self, seconds: float) -> None:
+        self.waited_s += seconds
+        if self.waited_s >= self._away_s and self._server is None:
+            self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Answer)
+            threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+
+
+@pytest.fixture
+def kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A place for one; what is found out about an API server is kept in a folder of the test's own."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    return tmp_path / "kubeconfig"
+
+
+def write_kubeconfig(path: Path, server: str) -> None:
+    names = {"cluster": "c", "user": "u"}
+    config = {
+        "current-context": "x",
+        "contexts": [{"name": "x", "context": names}],
+        "clusters": [{"name": "c", "cluster": {"server": server, "insecure-skip-tls-verify": True}}],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+    }
+    path.write_text(json.dumps(config))
+
+
+@pytest.fixture
+def late_server(kubeconfig: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LateServer]:
+    """One that is away for half a minute."""
+    server = LateServer(away_s=30)
+    write_kubeconfig(kubeconfig, f"http://127.0.0.1:{server.port}")
+    monkeypatch.setattr(module, "time", server)
+    yield server
+    server.close()
 
 
 @pytest.mark.parametrize(
@@ -101,11 +196,114 @@ def test_one_that_has_not_is_given_up_soon(cluster: Cluster) -> None:
     assert len(asked) <= module.FIRST_PATIENCE_S + 1
 
 
+def test_a_stage_waits_for_one_that_is_away_when_it_begins(
+    late_server: LateServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RELEASE_ID", "r1")
+
+    assert Cluster("pets").get("Pod", "pet") == POD
+    assert late_server.waited_s == 30
+
+
+@pytest.mark.parametrize(
+    "away",
+    [refusal(404), refusal(500), MaxRetryError(None, "/log"), ProtocolError("cut off")],  # type: ignore[arg-type]
+    ids=["no log", "no kubelet", "no API server", "cut off"],
+)
+def test_a_log_that_can_not_be_had_hides_nothing(cluster: Cluster, away: Exception) -> None:
+    def request(*_: object, **__: object) -> None:
+        raise away
+
+    vars(cluster)["_client"] = SimpleNamespace(request=request)
+
+    assert cluster.log_end("pet-x", "engine", previous=False) == ""
+
+
+@pytest.mark.parametrize("scheme", ["https", "http"])
+def test_an_address_that_swallows_everything_is_given_up_soon(
+    kubeconfig: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    monkeypatch.delenv("RELEASE_ID", raising=False)
+    for name in ("CONNECT_TIMEOUT_S", "REQUEST_TIMEOUT_S", "FIRST_PATIENCE_S"):
+        monkeypatch.setattr(module, name, 0.1)
+    started = time.monotonic()
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        write_kubeconfig(kubeconfig, f"{scheme}://127.0.0.1:{silent.getsockname()[1]}")
+        with pytest.raises(TunegateError, match=r"the API server does not answer .*check KUBECONFIG and the"):
+            Cluster("pets").require()
+
+    assert time.monotonic() - started < 5
+
+
+def test_a_namespace_that_is_not_there_is_made_with_what_serving_needs_in_it(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "_read", lambda *_: None)
+
+    with pytest.raises(
+        InvalidInput,
+        match=r"no namespace pets; kubectl apply -k manifests/base makes it with its accounts, if .*: pets$",
+    ):
+        cluster.require()
+
+
 def test_no_cluster_at_all_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECONFIG", "/nowhere")
 
     with pytest.raises(InvalidInput, match=r"no cluster is named .*set KUBECONFIG"):
         Cluster("pets").get("Pod", "x")
+
+
+CONTEXT = "current-context: x\ncontexts: [{name: x, context: {cluster: c, user: u}}]\n"
+USER = "users: [{name: u, user: {}}]\n"
+BAD_KEY = "clusters: [{name: c, cluster: {server: 'https://c', certificate-authority-data: a}}]\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("clusters: [", id="no YAML"),
+        pytest.param("", id="empty"),
+        pytest.param("clusters", id="a word"),
+        pytest.param("- clusters", id="a list"),
+        pytest.param("clusters: 1", id="a number"),
+        pytest.param("clusters: []", id="no context"),
+        pytest.param(CONTEXT + USER, id="no cluster of the name"),
+        pytest.param(CONTEXT + USER + BAD_KEY, id="no certificate"),
+    ],
+)
+def test_a_kubeconfig_that_can_not_be_used_is_named(kubeconfig: Path, text: str) -> None:
+    kubeconfig.write_text(text)
+
+    with pytest.raises(
+        InvalidInput, match=rf"KUBECONFIG '{kubeconfig}'(?s:.*)no cluster is named \(.+\); set"
+    ):
+        Cluster("pets").require()
+
+
+def test_one_that_can_not_be_read_is_named(kubeconfig: Path) -> None:
+    kubeconfig.mkdir()
+
+    with pytest.raises(InvalidInput, match=r"no cluster is named \(.*Is a directory"):
+        Cluster("pets").require()
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"), [("Service", "/api/v1"), ("PodDisruptionBudget", "/apis/policy/v1")], ids=str
+)
+@pytest.mark.parametrize("kinds", [["Service", "PodDisruptionBudget"], ["Other"], None], ids=str)
+def test_a_kind_is_looked_for_where_it_would_be(
+    cluster: Cluster, kind: str, path: str, kinds: list[str] | None
+) -> None:
+    def request(method: str, asked: str) -> object:
+        if kinds is None or asked != path:
+            raise NotFoundError(refusal(404))
+        return SimpleNamespace(to_dict=lambda: {"resources": [{"kind": name} for name in kinds]})
+
+    vars(cluster)["_client"] = SimpleNamespace(request=request)
+
+    assert cluster.knows(kind) == (kind in (kinds or []))
 
 
 def test_a_cluster_that_is_too_old_is_told_what_it_lacks() -> None:
