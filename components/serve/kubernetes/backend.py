@@ -28,7 +28,12 @@ from components.serve.kubernetes.labels import (
     selector,
 )
 from components.serve.kubernetes.live import find_live, live_model, live_url, switch_live, wait_reachable
-from components.serve.kubernetes.manifests import deployment_manifests, router_name, scale_manifest
+from components.serve.kubernetes.manifests import (
+    deployment_manifests,
+    router_name,
+    scale_manifest,
+    service_name,
+)
 from components.serve.kubernetes.pod import ENGINE_PORT
 from components.serve.kubernetes.rollout import (
     RolloutWatch,
@@ -136,7 +141,7 @@ class KubernetesBackend(Backend):
     def endpoint(self, name: str) -> str:
         """Return the base URL (without `/v1`) of one deployment's router; it is reached from the cluster."""
         self._deployment(name)
-        return f"http://{name}.{self._settings.namespace}.svc"
+        return f"http://{service_name(name)}.{self._settings.namespace}.svc"
 
     def live_endpoint(self, model_name: str) -> str:
         """Return the base URL (without `/v1`) that stays the same from champion to champion."""

@@ -222,8 +222,12 @@ def test_the_number_of_engines_is_applied_by_itself(spec: ServingSpec) -> None:
     [("pet", "pet"), ("7b-pet", "m7b-pet"), ("7" * 63, "m" + "7" * 62)],
     ids=["letter", "digit", "long"],
 )
-def test_the_live_service_has_a_name_that_services_may_have(model_name: str, name: str) -> None:
+def test_services_have_names_that_services_may_have(spec: ServingSpec, model_name: str, name: str) -> None:
+    named = spec.model_copy(update={"name": model_name, "model_name": model_name})
+    manifests = deployment_manifests(named, settings(), COMMAND)
+
     assert live_name(model_name) == name
+    assert [m["metadata"]["name"] for m in manifests if m["kind"] == "Service"] == [name]
 
 
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, state: Path) -> None:
