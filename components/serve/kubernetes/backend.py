@@ -12,6 +12,7 @@ from components.serve.kubernetes.checks import (
     missing_images,
     missing_key,
     unreachable_services,
+    unserved_base_model,
     unset_images,
 )
 from components.serve.kubernetes.cluster import SCALE_MANAGER, Cluster
@@ -76,20 +77,23 @@ class KubernetesBackend(Backend):
         self._scaler = Scaler(self._cluster, self._settings)
         self._command = command
 
-    def check(self, model_name: str) -> None:
+    def check(self, model_name: str, base_model: str) -> None:
         """Refuse a cluster that can't be used, or can't be reached from here as a release needs it."""
-        self._cluster.require()
-        problems = [
-            *missing_images(self._settings),
-            *missing_key(self._settings),
-            *denied_rights(self._cluster),
-            *self._scaler.problems(model_name),
-            *unreachable_services(),
-        ]
+        problems = unserved_base_model(self._settings, base_model)  # told also where there is no cluster
         try:
+            self._cluster.require()
+            problems += [
+                *missing_images(self._settings),
+                *missing_key(self._settings),
+                *denied_rights(self._cluster),
+                *self._scaler.problems(model_name),
+                *unreachable_services(),
+            ]
             find_live(self._cluster, model_name)
         except InvalidInput as error:
-            problems += error.problems
+            problems += [f"{error.what}: {problem}" for problem in error.problems]
+        except TunegateError as error:
+            problems.append(str(error))
         if problems:
             raise InvalidInput(f"the cluster of namespace {self._settings.namespace}", problems)
 
