@@ -140,7 +140,10 @@ def _hub_problems(reference: str) -> Iterator[None]:
     except RepositoryNotFoundError as error:
         raise InvalidInput(
             f"base_model {reference!r}",
-            ["the hub has no such model, or it is private or gated: check the name, or set HF_TOKEN"],
+            [
+                "the hub has no such model, or it is private or gated: check the name, or set HF_TOKEN; "
+                "engines on a cluster have it from the Secret that TUNEGATE_CLUSTER_HUB_SECRET names"
+            ],
         ) from error
     except (OSError, ValueError) as error:
         raise InvalidInput(

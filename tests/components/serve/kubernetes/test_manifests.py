@@ -44,6 +44,8 @@ EVERYTHING = {
     "api_keys_secret": "keys",
     "cache_claim": "models",
     "registry_secret": "pull",
+    "hub_secret": "hub",
+    "engine_env": {"HF_ENDPOINT": "https://mirror.example", "NO_PROXY": ".svc"},
     "image_pull_secrets": ["pull"],
     "egress": ["203.0.113.0/24", "2001:db8::/32"],
     "api_server": ["10.96.0.1/32"],
@@ -166,6 +168,27 @@ def test_keys_come_from_a_secret_that_only_engines_see(spec: ServingSpec) -> Non
     assert "TUNEGATE_API_KEYS" not in json.dumps(pods(spec))
 
 
+def test_the_token_of_the_hub_comes_from_a_secret_that_only_engines_see(spec: ServingSpec) -> None:
+    engine, router = pods(spec, hub_secret="hub")
+    (container,) = engine["containers"]
+    (token,) = [variable for variable in container["env"] if variable["name"] == "HF_TOKEN"]
+
+    assert token["valueFrom"] == {"secretKeyRef": {"name": "hub", "key": "HF_TOKEN"}}
+    assert "HF_TOKEN" not in json.dumps([engine["initContainers"], router])
+    assert "HF_TOKEN" not in json.dumps(pods(spec))
+
+
+def test_whoever_sends_out_of_an_engines_pod_has_the_variables_for_it(spec: ServingSpec) -> None:
+    proxy = {"HTTPS_PROXY": "http://proxy.example:3128", "HF_HOME": "/cache/hub"}
+    engine, router = pods(spec, engine_env=proxy, hub_secret="hub")
+
+    for container in (*engine["initContainers"], *engine["containers"]):
+        names = [variable["name"] for variable in container["env"]]
+        assert len(names) == len(set(names))
+        assert proxy.items() <= {v["name"]: v.get("value") for v in container["env"]}.items()
+    assert "proxy.example" not in json.dumps(router)
+
+
 def test_one_monitor_finds_the_metrics_of_every_pod(spec: ServingSpec) -> None:
     """By labels and names of ports alone; a name leads to metrics wherever it is found."""
     found = set()
@@ -245,8 +268,11 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, sta
         ("MEMORY", "16 GB", "TUNEGATE_CLUSTER_MEMORY: got '16 GB'"),
         ("TOLERATIONS", "none", "wanted JSON"),
         ("EGRESS", '["registry.example"]', "TUNEGATE_CLUSTER_EGRESS.0: got 'registry.example'.*network"),
+        ("ENGINE_ENV", '{"HF_TOKEN": "hf_1"}', "got 'HF_TOKEN', .*; name that one in hub_secret$"),
+        ("ENGINE_ENV", '{"TUNEGATE_DEVICE": "cpu"}', "got 'TUNEGATE_DEVICE', .*; leave it out"),
+        ("ENGINE_ENV", '{"NO PROXY": ".svc"}', "got 'NO PROXY', wanted the name of an environment variable"),
     ],
-    ids=["GPUs", "memory", "JSON", "address range"],
+    ids=["GPUs", "memory", "JSON", "address range", "token", "own variable", "no variable"],
 )
 def test_wrong_settings_are_named(
     name: str, value: str, words: str, monkeypatch: pytest.MonkeyPatch, state: Path
