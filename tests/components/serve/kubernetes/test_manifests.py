@@ -221,6 +221,62 @@ def test_a_pod_has_time_to_finish_what_it_has_begun(spec: ServingSpec) -> None:
     assert float(variables["TUNEGATE_DRAIN_S"]) < 90
 
 
+def test_what_has_stopped_answering_is_started_again(spec: ServingSpec) -> None:
+    """After half a minute or more: a server that is only busy must not be taken for a dead one."""
+    engine, router = (pod["containers"][0] for pod in pods(spec))
+
+    for container, path in ((engine, "/health"), (router, "/liveness")):
+        probe = container["livenessProbe"]
+        assert probe["httpGet"]["path"] == path
+        assert probe["httpGet"]["port"] in {port["name"] for port in container["ports"]}
+        assert probe["periodSeconds"] * probe["failureThreshold"] >= 30
+    # Only after its start-up probe has succeeded is an engine asked; a router has none.
+    assert "startupProbe" in engine and router["livenessProbe"]["initialDelaySeconds"] >= 30
+
+
+def test_the_pods_of_a_kind_are_spread_over_nodes_where_there_are_several(spec: ServingSpec) -> None:
+    for manifest in deployment_manifests(spec, settings(), COMMAND):
+        if manifest["kind"] != "Deployment":
+            continue
+        (spread,) = manifest["spec"]["template"]["spec"]["topologySpreadConstraints"]
+        assert spread["topologyKey"] == "kubernetes.io/hostname"
+        assert (spread["maxSkew"], spread["whenUnsatisfiable"]) == (1, "ScheduleAnyway")
+        assert spread["labelSelector"] == manifest["spec"]["selector"]
+
+
+def test_an_engine_has_memory_to_share_between_its_processes(spec: ServingSpec) -> None:
+    engine = pods(spec, shared_memory="3Gi")[0]
+    (mount,) = [m for m in engine["containers"][0]["volumeMounts"] if m["mountPath"] == "/dev/shm"]
+    (volume,) = [volume for volume in engine["volumes"] if volume["name"] == mount["name"]]
+
+    assert volume["emptyDir"] == {"medium": "Memory", "sizeLimit": "3Gi"}
+    assert not mount.get("readOnly")
+
+
+@pytest.mark.parametrize(
+    ("changes", "volume"),
+    [
+        ({"cache_claim": "models"}, {"persistentVolumeClaim": {"claimName": "models"}}),
+        ({}, {"emptyDir": {}}),
+    ],
+    ids=["claim", "of the pod"],
+)
+def test_models_and_compiled_kernels_are_kept_on_the_cache_volume(
+    spec: ServingSpec, changes: dict[str, Any], volume: dict[str, Any]
+) -> None:
+    engine = pods(spec, **changes)[0]
+    (container,) = engine["containers"]
+    (mount,) = [mount for mount in container["volumeMounts"] if mount["name"] == "cache"]
+    variables = {v["name"]: v["value"] for v in container["env"]}
+
+    assert {"name": "cache", **volume} in engine["volumes"]
+    assert not mount.get("readOnly")
+    caches = ("HF_HOME", "VLLM_CACHE_ROOT", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "TUNEGATE_HOME")
+    folders = {variables[name] for name in caches}
+    assert len(folders) == len(caches)
+    assert {str(Path(folder).parent) for folder in folders} == {mount["mountPath"]}
+
+
 def test_two_releases_share_no_name_and_no_pod(spec: ServingSpec) -> None:
     other = spec.model_copy(update={"name": "pet-r2"})
     first, second = (deployment_manifests(s, settings(), COMMAND) for s in (spec, other))
