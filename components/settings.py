@@ -1,10 +1,19 @@
 """Where Tunegate keeps its state on this machine and what the machine has."""
 
 import os
+import re
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    IPvAnyNetwork,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
@@ -79,6 +88,17 @@ def load_settings() -> Settings:
     return read_settings(Settings)
 
 
+def _engine_variable(name: str) -> str:
+    """Refuse what is not for a person to set in the open; by name, so that no error tells a value."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise PydanticCustomError("name", "wanted the name of an environment variable")
+    if name == "HF_TOKEN":
+        raise PydanticCustomError("secret", "which belongs in a secret; name that one in hub_secret")
+    if name.startswith("TUNEGATE_"):
+        raise PydanticCustomError("own", "which each deployment sets itself; leave it out")
+    return name
+
+
 class ClusterSettings(BaseSettings):
     """How models are served on a Kubernetes cluster; `TUNEGATE_CLUSTER_...` in the environment.
 
@@ -106,6 +126,15 @@ class ClusterSettings(BaseSettings):
         "",
         description="Secret with an entry for each user who may ask the models, named like them, their key "
         "as its value. Empty: whoever reaches a router may ask.",
+    )
+    hub_secret: str = Field(
+        "",
+        description="Secret with an entry HF_TOKEN, which engines fetch gated and private models with.",
+    )
+    engine_env: dict[Annotated[str, AfterValidator(_engine_variable)], str] = Field(
+        {},
+        description="Variables of engines and of what fetches their adapters, such as HF_ENDPOINT, "
+        "HTTPS_PROXY, HTTP_PROXY and NO_PROXY; they win over those that engines have by default.",
     )
     gpus: int = Field(1, ge=0, description="GPUs of a replica; 0: served on the CPU.")
     gpu_resource: str = Field("nvidia.com/gpu", description="What the nodes call their GPUs.")

@@ -124,7 +124,7 @@ def preflight(params: ReleaseParams) -> ReleaseParams:
     checks: list[Callable[[], None]] = [
         lambda: check_base_model(params.base_model),
         lambda: check_repository(params.image_repository),
-        lambda: serving_backend(params.serving_target).check(params.model_name),
+        lambda: serving_backend(params.serving_target).check(params.model_name, params.base_model),
     ]
     for check in checks:
         try:

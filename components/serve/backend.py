@@ -26,8 +26,12 @@ class Backend(ABC):
     """Runs deployments of adapters, side by side, and sends live traffic to one of them per model name."""
 
     @abstractmethod
-    def check(self, model_name: str) -> None:
+    def check(self, model_name: str, base_model: str) -> None:
         """Refuse what would stop a release of a model from being deployed or promoted here.
+
+        Args:
+            model_name: The name that clients ask for.
+            base_model: What it is trained on, which is on this machine or at the hub.
 
         Raises:
             InvalidInput: Everything that stands in the way and can be known beforehand.

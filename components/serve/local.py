@@ -34,7 +34,7 @@ class LocalBackend(Backend):
         self._deployments = Deployments(folder, self._state, self._supervisor, command)
         self._live = LiveRouters(folder, self._state, self._supervisor)
 
-    def check(self, model_name: str) -> None:
+    def check(self, model_name: str, base_model: str) -> None:
         """Refuse a live endpoint whose port another process has taken."""
         with self._state.changing() as state:
             self._supervisor.sweep()
@@ -164,7 +164,7 @@ class LocalBackend(Backend):
         spec = self.champion(model_name)
         if spec is None:
             raise TunegateError(f"model {model_name}: nothing was promoted under this name yet")
-        self.check(model_name)
+        self.check(model_name, spec.base_model)
         self.apply(spec)
         self.wait_ready(spec.name, timeout_s)
         self.promote(spec.name)

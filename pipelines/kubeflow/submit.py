@@ -5,6 +5,7 @@ from datetime import datetime
 from pathlib import PurePosixPath
 
 from components.errors import InvalidInput
+from components.models import IMAGE_PACKAGES, is_hub_id, is_in_images
 from components.settings import read_settings
 from components.storage import content_digest
 from pipelines.kubeflow.client import Client
@@ -84,8 +85,13 @@ def preflight(params: KubeflowParams, check_data: bool = True) -> KubeflowParams
                 reasons = "; ".join(error.problems)
                 problems.append(f"{key} {name}: {reasons}; with --no-check the pods alone have to reach it")
     model = params.base_model
-    if model.startswith(("/", ".", "~")) and not PurePosixPath(model).is_relative_to(CACHE_MOUNT):
-        problems.append(f"base_model: got {model!r}, a directory that the pods don't have; wanted a hub id")
+    on_volume = PurePosixPath(model).is_relative_to(CACHE_MOUNT)
+    if not (is_hub_id(model) or is_in_images(model) or on_volume):
+        problems.append(
+            f"base_model: got {model!r}, which the pods don't have; wanted a hub id (org/name@revision), "
+            f"{' or '.join(IMAGE_PACKAGES)}, or a directory on the volume of cache_claim ({CACHE_MOUNT}/...) "
+            "that TUNEGATE_CLUSTER_CACHE_CLAIM names, too"
+        )
     if params.serving_target != "kubernetes":
         problems.append("serving_target: got 'local', but a pod ends with its stage; wanted 'kubernetes'")
     if problems:

@@ -52,7 +52,7 @@ def test_a_cluster_without_keda_is_refused_before_anything_is_applied(
     words = r"has no keda\.sh/v1alpha1 ScaledObject; install KEDA"
 
     with pytest.raises(InvalidInput, match=words):
-        backend_of().check("scaled")
+        backend_of().check("scaled", "org/base")
     with pytest.raises(InvalidInput, match=words):
         backend_of().apply(make_spec("scaled-r1", model_name="scaled", replicas=1))
     assert "scaled-r1" not in kubectl("get", "deployments", "--namespace", namespace)
@@ -146,7 +146,7 @@ def test_the_scaler_names_the_champion_and_a_second_promotion_changes_nothing(
     assert scalers(cluster) == {"scaled": champion.name}
     before = cluster.get("ScaledObject", "scaled")
 
-    backend.check("scaled")
+    backend.check("scaled", "org/base")
     backend.promote(champion.name)
     backend.apply(champion)
 

@@ -324,7 +324,7 @@ def test_a_field_that_somebody_else_manages_is_told_and_not_taken(
 
 
 def test_scaled_to_nothing_and_back(backend: KubernetesBackend, make_spec: MakeSpec) -> None:
-    spec = make_spec("pet-cold")
+    spec = make_spec("7b-pet-cold", model_name="7b-pet")  # no Service may be called so
     backend.apply(spec)
     try:
         backend.wait_ready(spec.name, READY_S)
@@ -342,7 +342,7 @@ def test_scaled_to_nothing_and_back(backend: KubernetesBackend, make_spec: MakeS
         backend.scale(spec.name, 1)
         backend.wait_ready(spec.name, READY_S)
         assert [r.state for r in backend.replicas(spec.name)] == ["ready", "stopped"]
-        assert "pet-cold" in ask(backend.endpoint(spec.name))
+        assert "pet-cold" in ask(backend.endpoint(spec.name), spec.model_name)
     finally:
         backend.retire(spec.name)
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from components.errors import InvalidInput
-from components.models import check_base_model, prepare_base_model
+from components.models import IMAGE_PACKAGES, check_base_model, is_in_images, prepare_base_model
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,10 @@ def test_a_directory_is_known_by_its_content(state: Path, tmp_path: Path, tiny_m
     assert prepare_base_model(str(other)).revision == first.revision
     (other / "config.json").write_text((other / "config.json").read_text() + " ")
     assert prepare_base_model(str(other)).revision != first.revision
+
+
+@pytest.mark.parametrize("image", ["train", "serve"])
+def test_our_images_have_the_packages_that_pods_are_said_to_have(image: str):
+    wanted = Path("containers", image, "requirements.in").read_text().splitlines()
+    assert {name.removeprefix("pypi:") for name in IMAGE_PACKAGES} <= set(wanted)
+    assert all(map(is_in_images, IMAGE_PACKAGES))

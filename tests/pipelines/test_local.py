@@ -12,6 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from components.errors import InvalidInput
+from pipelines.local import preflight
+from pipelines.params import ReleaseParams
+
 STAND_INS = Path(__file__).parent / "stand_ins"
 PATIENCE_S = 60
 
@@ -118,3 +122,20 @@ def test_what_can_be_refused_is_refused_before_anything_starts(command: Command)
         assert words in " ".join(said.split())
     assert command.stages() == []
     assert not (command.home / "releases").exists()
+
+
+def test_a_base_model_that_no_pod_has_is_told_with_all_else(
+    state: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("KUBECONFIG", str(state / "none"))
+    named = {"base_model": str(tiny_model), "dataset": str(state / "rows.jsonl")}
+    with pytest.raises(InvalidInput) as refused:
+        preflight(ReleaseParams(serving_target="kubernetes", image_repository="127.0.0.1:1/pets", **named))
+    said = str(refused.value)
+    for words in (
+        "rows.jsonl: no such file",
+        "127.0.0.1:1",
+        "no cluster is named",
+        f"base_model '{tiny_model}': is a directory of this machine",
+    ):
+        assert words in said

@@ -13,6 +13,7 @@ from components.serve.kubernetes.checks import (
     missing_key,
     missing_kinds,
     unreachable_services,
+    unserved_base_model,
     unset_images,
 )
 from components.serve.kubernetes.cluster import SCALE_MANAGER, Cluster
@@ -36,7 +37,12 @@ from components.serve.kubernetes.live import (
     switch_live,
     wait_reachable,
 )
-from components.serve.kubernetes.manifests import deployment_manifests, router_name, scale_manifest
+from components.serve.kubernetes.manifests import (
+    deployment_manifests,
+    router_name,
+    scale_manifest,
+    service_name,
+)
 from components.serve.kubernetes.pod import ENGINE_PORT
 from components.serve.kubernetes.rollout import (
     RolloutWatch,
@@ -80,21 +86,24 @@ class KubernetesBackend(Backend):
         self._scaler = Scaler(self._cluster, self._settings)
         self._command = command
 
-    def check(self, model_name: str) -> None:
+    def check(self, model_name: str, base_model: str) -> None:
         """Refuse a cluster that can't be used, or can't be reached from here as a release needs it."""
-        self._cluster.require()
-        problems = [
-            *missing_images(self._settings),
-            *missing_key(self._settings),
-            *missing_kinds(self._cluster, KINDS),
-            *denied_rights(self._cluster),
-            *self._scaler.problems(model_name),
-            *unreachable_services(),
-        ]
+        problems = unserved_base_model(self._settings, base_model)  # told also where there is no cluster
         try:
+            self._cluster.require()
+            problems += [
+                *missing_images(self._settings),
+                *missing_key(self._settings),
+                *missing_kinds(self._cluster, KINDS),
+                *denied_rights(self._cluster),
+                *self._scaler.problems(model_name),
+                *unreachable_services(),
+            ]
             find_live(self._cluster, model_name)
         except InvalidInput as error:
-            problems += error.problems
+            problems += [f"{error.what}: {problem}" for problem in error.problems]
+        except TunegateError as error:
+            problems.append(str(error))
         if problems:
             raise InvalidInput(f"the cluster of namespace {self._settings.namespace}", problems)
 
@@ -147,7 +156,7 @@ class KubernetesBackend(Backend):
     def endpoint(self, name: str) -> str:
         """Return the base URL (without `/v1`) of one deployment's router; it is reached from the cluster."""
         self._deployment(name)
-        return f"http://{name}.{self._settings.namespace}.svc"
+        return f"http://{service_name(name)}.{self._settings.namespace}.svc"
 
     def live_endpoint(self, model_name: str) -> str:
         """Return the base URL (without `/v1`) that stays the same from champion to champion."""

@@ -3,11 +3,14 @@
 import socket
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
 
 from components.api_keys import KEY_VARIABLE, client_key
 from components.errors import InvalidInput, TunegateError
+from components.models import IMAGE_PACKAGES, is_in_images
 from components.oci_registry import RegistryRepository
 from components.serve.kubernetes.cluster import Cluster, too_old
+from components.serve.kubernetes.engine_pod import CACHE
 from components.serve.kubernetes.rights import AUTOSCALER_RIGHTS, RELEASE_RIGHTS
 from components.settings import ClusterSettings
 
@@ -51,6 +54,28 @@ def missing_key(settings: ClusterSettings) -> list[str]:
 def missing_kinds(cluster: Cluster, kinds: Iterable[str]) -> list[str]:
     """Return a problem for each kind of object that the cluster does not have."""
     return [too_old(kind) for kind in kinds if not cluster.knows(kind)]
+
+
+def unserved_base_model(settings: ClusterSettings, base_model: str) -> list[str]:
+    """Return a problem if this machine has a base model that the engines' pods will not have.
+
+    A directory of the cache volume is taken to be the same here and there.
+    """
+    claim = settings.cache_claim
+    if base_model.startswith("pypi:"):
+        is_served, what = is_in_images(base_model), "a package that the serve image does not have"
+    elif Path(base_model).expanduser().is_dir():
+        is_served = bool(claim) and PurePosixPath(base_model).is_relative_to(CACHE)
+        what = "a directory of this machine, which the pods don't have"
+    else:
+        return []
+    if is_served:
+        return []
+    volume = f"the volume of {claim}" if claim else "a volume that TUNEGATE_CLUSTER_CACHE_CLAIM names"
+    return [
+        f"base_model {base_model!r}: is {what}; wanted a hub id (org/name@revision), "
+        f"{' or '.join(IMAGE_PACKAGES)}, or a directory of {volume}, mounted here as there ({CACHE}/...)"
+    ]
 
 
 def denied_rights(cluster: Cluster) -> list[str]:

@@ -25,6 +25,7 @@ REPLICA = ("python", "-m", "components.serve.kubernetes.replica")
 AdapterSource = Literal["image-volume", "init-container"]
 ADAPTER_FOLDERS = {"image-volume": MOUNTED_FOLDER, "init-container": FETCHED_FOLDER}
 USER_ID = 10001
+TOKEN = "HF_TOKEN"  # read by the hub's client
 GPU_PRODUCT = "nvidia.com/gpu.product"  # set by NVIDIA's GPU feature discovery
 
 CONTAINER_SECURITY = {
@@ -112,6 +113,7 @@ def _adapter(spec: ServingSpec, settings: ClusterSettings, source: AdapterSource
         "TUNEGATE_HOME": "/tmp/tunegate",
         "TUNEGATE_INSECURE_REGISTRIES": load_settings().insecure_registries,
         "HOME": "/tmp",
+        **settings.engine_env,
     }
     is_mounted = source == "image-volume"
     volume: dict[str, Any] = {"name": "adapter", "mountPath": ADAPTER_VOLUME}
@@ -157,7 +159,7 @@ def _engine(
         "name": "engine",
         "image": settings.serve_image,
         "command": list(command),
-        "env": environment(_engine_variables(spec, settings, source)),
+        "env": [*environment(_engine_variables(spec, settings, source)), *_hub_token(settings)],
         "ports": [{"name": "http", "containerPort": ENGINE_PORT, "protocol": "TCP"}],
         "resources": resources,
         "securityContext": CONTAINER_SECURITY,
@@ -196,7 +198,13 @@ def _engine_variables(spec: ServingSpec, settings: ClusterSettings, source: Adap
     }
     if settings.api_keys_secret:
         own[DIRECTORY_VARIABLE] = API_KEYS
-    return own | caches | engine_environment(device)
+    return own | caches | engine_environment(device) | settings.engine_env
+
+
+def _hub_token(settings: ClusterSettings) -> list[dict[str, Any]]:
+    if not settings.hub_secret:
+        return []
+    return [{"name": TOKEN, "valueFrom": {"secretKeyRef": {"name": settings.hub_secret, "key": TOKEN}}}]
 
 
 def _pulls_with_secret(settings: ClusterSettings, source: AdapterSource) -> bool:

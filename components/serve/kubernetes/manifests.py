@@ -75,8 +75,17 @@ def live_service(spec: ServingSpec, namespace: str) -> Manifest:
 
 
 def live_name(model_name: str) -> str:
-    """Return the name of the live Service of a model name: a DNS-1035 label, which starts with a letter."""
-    return model_name if model_name[0].isalpha() else f"m{model_name}"[:63].rstrip("-")
+    """Return the name of the live Service of a model name."""
+    return service_name(model_name)
+
+
+def service_name(name: str) -> str:
+    """Return the name of the Service of a deployment or a model name: a DNS-1035 label.
+
+    All else may be called `7b-pet`; a Service has to start with a letter. Two that get the same name are
+    told apart by their labels: the second one is refused.
+    """
+    return name if name[0].isalpha() else f"m{name}"[:63].rstrip("-")
 
 
 def router_name(name: str) -> str:
@@ -123,7 +132,7 @@ def _deployment(
 
 
 def _service(spec: ServingSpec, settings: ClusterSettings) -> Manifest:
-    return _object("Service", spec.name, settings.namespace, labels(spec, "router")) | {
+    return _object("Service", service_name(spec.name), settings.namespace, labels(spec, "router")) | {
         "spec": {"type": "ClusterIP", "selector": selector(spec.name, "router"), "ports": [_PORT]}
     }
 

@@ -72,7 +72,7 @@ class FakeBackend(Backend):
     def endpoint(self, name: str) -> str:
         return self.server.url
 
-    def check(self, model_name: str) -> None:
+    def check(self, model_name: str, base_model: str) -> None:
         raise NotImplementedError
 
     def restore(self, model_name: str, timeout_s: float) -> None:

@@ -26,7 +26,7 @@ class MemoryBackend(Backend):
             if key in self.fail:
                 raise self.fail[key]
 
-    def check(self, model_name: str) -> None:
+    def check(self, model_name: str, base_model: str) -> None:
         self._call("check", model_name)
 
     def apply(self, spec: ServingSpec) -> None:

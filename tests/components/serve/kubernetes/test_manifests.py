@@ -44,6 +44,8 @@ EVERYTHING = {
     "api_keys_secret": "keys",
     "cache_claim": "models",
     "registry_secret": "pull",
+    "hub_secret": "hub",
+    "engine_env": {"HF_ENDPOINT": "https://mirror.example", "NO_PROXY": ".svc"},
     "image_pull_secrets": ["pull"],
     "egress": ["203.0.113.0/24", "2001:db8::/32"],
     "api_server": ["10.96.0.1/32"],
@@ -166,6 +168,27 @@ def test_keys_come_from_a_secret_that_only_engines_see(spec: ServingSpec) -> Non
     assert "TUNEGATE_API_KEYS" not in json.dumps(pods(spec))
 
 
+def test_the_token_of_the_hub_comes_from_a_secret_that_only_engines_see(spec: ServingSpec) -> None:
+    engine, router = pods(spec, hub_secret="hub")
+    (container,) = engine["containers"]
+    (token,) = [variable for variable in container["env"] if variable["name"] == "HF_TOKEN"]
+
+    assert token["valueFrom"] == {"secretKeyRef": {"name": "hub", "key": "HF_TOKEN"}}
+    assert "HF_TOKEN" not in json.dumps([engine["initContainers"], router])
+    assert "HF_TOKEN" not in json.dumps(pods(spec))
+
+
+def test_whoever_sends_out_of_an_engines_pod_has_the_variables_for_it(spec: ServingSpec) -> None:
+    proxy = {"HTTPS_PROXY": "http://proxy.example:3128", "HF_HOME": "/cache/hub"}
+    engine, router = pods(spec, engine_env=proxy, hub_secret="hub")
+
+    for container in (*engine["initContainers"], *engine["containers"]):
+        names = [variable["name"] for variable in container["env"]]
+        assert len(names) == len(set(names))
+        assert proxy.items() <= {v["name"]: v.get("value") for v in container["env"]}.items()
+    assert "proxy.example" not in json.dumps(router)
+
+
 def test_one_monitor_finds_the_metrics_of_every_pod(spec: ServingSpec) -> None:
     """By labels and names of ports alone; a name leads to metrics wherever it is found."""
     found = set()
@@ -198,6 +221,62 @@ def test_a_pod_has_time_to_finish_what_it_has_begun(spec: ServingSpec) -> None:
     assert float(variables["TUNEGATE_DRAIN_S"]) < 90
 
 
+def test_what_has_stopped_answering_is_started_again(spec: ServingSpec) -> None:
+    """After half a minute or more: a server that is only busy must not be taken for a dead one."""
+    engine, router = (pod["containers"][0] for pod in pods(spec))
+
+    for container, path in ((engine, "/health"), (router, "/liveness")):
+        probe = container["livenessProbe"]
+        assert probe["httpGet"]["path"] == path
+        assert probe["httpGet"]["port"] in {port["name"] for port in container["ports"]}
+        assert probe["periodSeconds"] * probe["failureThreshold"] >= 30
+    # Only after its start-up probe has succeeded is an engine asked; a router has none.
+    assert "startupProbe" in engine and router["livenessProbe"]["initialDelaySeconds"] >= 30
+
+
+def test_the_pods_of_a_kind_are_spread_over_nodes_where_there_are_several(spec: ServingSpec) -> None:
+    for manifest in deployment_manifests(spec, settings(), COMMAND):
+        if manifest["kind"] != "Deployment":
+            continue
+        (spread,) = manifest["spec"]["template"]["spec"]["topologySpreadConstraints"]
+        assert spread["topologyKey"] == "kubernetes.io/hostname"
+        assert (spread["maxSkew"], spread["whenUnsatisfiable"]) == (1, "ScheduleAnyway")
+        assert spread["labelSelector"] == manifest["spec"]["selector"]
+
+
+def test_an_engine_has_memory_to_share_between_its_processes(spec: ServingSpec) -> None:
+    engine = pods(spec, shared_memory="3Gi")[0]
+    (mount,) = [m for m in engine["containers"][0]["volumeMounts"] if m["mountPath"] == "/dev/shm"]
+    (volume,) = [volume for volume in engine["volumes"] if volume["name"] == mount["name"]]
+
+    assert volume["emptyDir"] == {"medium": "Memory", "sizeLimit": "3Gi"}
+    assert not mount.get("readOnly")
+
+
+@pytest.mark.parametrize(
+    ("changes", "volume"),
+    [
+        ({"cache_claim": "models"}, {"persistentVolumeClaim": {"claimName": "models"}}),
+        ({}, {"emptyDir": {}}),
+    ],
+    ids=["claim", "of the pod"],
+)
+def test_models_and_compiled_kernels_are_kept_on_the_cache_volume(
+    spec: ServingSpec, changes: dict[str, Any], volume: dict[str, Any]
+) -> None:
+    engine = pods(spec, **changes)[0]
+    (container,) = engine["containers"]
+    (mount,) = [mount for mount in container["volumeMounts"] if mount["name"] == "cache"]
+    variables = {v["name"]: v["value"] for v in container["env"]}
+
+    assert {"name": "cache", **volume} in engine["volumes"]
+    assert not mount.get("readOnly")
+    caches = ("HF_HOME", "VLLM_CACHE_ROOT", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "TUNEGATE_HOME")
+    folders = {variables[name] for name in caches}
+    assert len(folders) == len(caches)
+    assert {str(Path(folder).parent) for folder in folders} == {mount["mountPath"]}
+
+
 def test_two_releases_share_no_name_and_no_pod(spec: ServingSpec) -> None:
     other = spec.model_copy(update={"name": "pet-r2"})
     first, second = (deployment_manifests(s, settings(), COMMAND) for s in (spec, other))
@@ -222,8 +301,12 @@ def test_the_number_of_engines_is_applied_by_itself(spec: ServingSpec) -> None:
     [("pet", "pet"), ("7b-pet", "m7b-pet"), ("7" * 63, "m" + "7" * 62)],
     ids=["letter", "digit", "long"],
 )
-def test_the_live_service_has_a_name_that_services_may_have(model_name: str, name: str) -> None:
+def test_services_have_names_that_services_may_have(spec: ServingSpec, model_name: str, name: str) -> None:
+    named = spec.model_copy(update={"name": model_name, "model_name": model_name})
+    manifests = deployment_manifests(named, settings(), COMMAND)
+
     assert live_name(model_name) == name
+    assert [m["metadata"]["name"] for m in manifests if m["kind"] == "Service"] == [name]
 
 
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, state: Path) -> None:
@@ -241,8 +324,11 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, sta
         ("MEMORY", "16 GB", "TUNEGATE_CLUSTER_MEMORY: got '16 GB'"),
         ("TOLERATIONS", "none", "wanted JSON"),
         ("EGRESS", '["registry.example"]', "TUNEGATE_CLUSTER_EGRESS.0: got 'registry.example'.*network"),
+        ("ENGINE_ENV", '{"HF_TOKEN": "hf_1"}', "got 'HF_TOKEN', .*; name that one in hub_secret$"),
+        ("ENGINE_ENV", '{"TUNEGATE_DEVICE": "cpu"}', "got 'TUNEGATE_DEVICE', .*; leave it out"),
+        ("ENGINE_ENV", '{"NO PROXY": ".svc"}', "got 'NO PROXY', wanted the name of an environment variable"),
     ],
-    ids=["GPUs", "memory", "JSON", "address range"],
+    ids=["GPUs", "memory", "JSON", "address range", "token", "own variable", "no variable"],
 )
 def test_wrong_settings_are_named(
     name: str, value: str, words: str, monkeypatch: pytest.MonkeyPatch, state: Path
