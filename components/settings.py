@@ -162,6 +162,9 @@ class ClusterSettings(BaseSettings):
     client_namespaces: dict[str, str] = Field(
         {}, description="Labels of other namespaces whose pods may ask the routers. Empty: only our own."
     )
+    client_ranges: list[IPvAnyNetwork] = Field(
+        [], description="Address ranges outside the cluster (CIDR) that may ask the routers. Empty: none."
+    )
     monitoring_namespaces: dict[str, str] = Field(
         {}, description="Labels of the namespaces whose pods may read metrics. Empty: none."
     )

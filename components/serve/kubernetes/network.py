@@ -46,6 +46,7 @@ def router_traffic(spec: ServingSpec, settings: ClusterSettings) -> Traffic:
     clients: list[Traffic] = [{"podSelector": {}}]
     if settings.client_namespaces:
         clients.append({"namespaceSelector": {"matchLabels": settings.client_namespaces}})
+    clients += _ranges(settings.client_ranges)
     engines = {"podSelector": {"matchLabels": selector(spec.name, "engine")}}
     api_server: Traffic = {"ports": _tcp(*API_SERVER_PORTS)}
     if settings.api_server:

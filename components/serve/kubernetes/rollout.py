@@ -219,7 +219,8 @@ def _of_container(pod: Found, status: Found, events: Sequence[Found]) -> Trouble
     if reason in _PULL:
         return _pull(name, container, status, message, events)
     if reason in _CREATE:
-        return Trouble(name, container, f"can't be started: {message}", patience_s=10)
+        hint = "; check TUNEGATE_CLUSTER_HUB_SECRET" if "secret" in message.lower() else ""
+        return Trouble(name, container, f"can't be started: {message}{hint}", patience_s=10)
     now = (status.get("state") or {}).get("terminated") or {}
     ended = now or (status.get("lastState") or {}).get("terminated") or {}
     if not ended:

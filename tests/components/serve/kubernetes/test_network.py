@@ -67,11 +67,12 @@ ROUTER, ENGINE = Pod(selector("pet-r1", "router")), Pod(selector("pet-r1", "engi
 THEIR_ROUTER, THEIR_ENGINE = Pod(selector("pet-r2", "router")), Pod(selector("pet-r2", "engine"))
 CLIENT, PROMETHEUS = Pod({"app": "shop"}), Pod({"app": "prometheus"}, MONITORING)
 HELPDESK, STRANGER, DNS = Pod({}, SUPPORT), Pod({}, OTHER), Pod({}, {"name": "kube-system"})
-REGISTRY = "203.0.113.9"
+REGISTRY, OFFICE = "203.0.113.9", "198.51.100.7"
 
 EVERYTHING = {
     "egress": ["203.0.113.0/24"],
     "client_namespaces": SUPPORT,
+    "client_ranges": ["198.51.100.0/24"],
     "monitoring_namespaces": MONITORING,
     "api_server": ["10.96.0.1/32"],
 }
@@ -96,6 +97,7 @@ EVERYTHING = {
         pytest.param("router", "ingress", CLIENT, 8000, True, True, id="a client asks a router"),
         pytest.param("router", "ingress", HELPDESK, 8000, False, True, id="one of another namespace"),
         pytest.param("router", "ingress", STRANGER, 8000, False, False, id="a stranger doesn't"),
+        pytest.param("router", "ingress", OFFICE, 8000, False, True, id="an address outside the cluster"),
         pytest.param("router", "ingress", PROMETHEUS, 29000, False, True, id="a router's metrics"),
         pytest.param("router", "ingress", PROMETHEUS, 8000, False, False, id="monitoring asks no model"),
         pytest.param("router", "egress", ENGINE, 8000, True, True, id="a router asks its engine"),

@@ -193,6 +193,17 @@ RUNNING = {"running": {}}
             id="no such pull secret",
         ),
         pytest.param(
+            pod(
+                container(
+                    waiting={"reason": "CreateContainerConfigError", "message": 'secret "hub" not found'}
+                )
+            ),
+            [],
+            """can't be started: secret "hub" not found; check TUNEGATE_CLUSTER_HUB_SECRET""",
+            10,
+            id="no such Secret of the hub",
+        ),
+        pytest.param(
             pod(container(0, None, terminated={"exitCode": 77})),
             [],
             "check the Secret that TUNEGATE_CLUSTER_REGISTRY_SECRET names",
