@@ -1,6 +1,7 @@
 """What every test stands on: a state directory of its own, and a tiny model made on the spot."""
 
 import functools
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,19 @@ from typing import Any
 import pytest
 
 from components import tracking
+
+# With these set, as in CI, a command draws for another terminal than a test has, or flushes what it says.
+SHELLS_OWN = (
+    "COLUMNS",
+    "FORCE_COLOR",
+    "GITHUB_ACTIONS",
+    "NO_COLOR",
+    "PYTHONUNBUFFERED",
+    "PY_COLORS",
+    "TERM",
+    "TTY_COMPATIBLE",
+    "TTY_INTERACTIVE",
+)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -30,6 +44,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def pytest_configure() -> None:
     """Let what the tests start be interrupted, even where they run in the background of a shell."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_sessionstart() -> None:
+    """Forget what the shell of whoever runs the tests says of its terminal; typer asks as it is imported."""
+    for name in SHELLS_OWN:
+        os.environ.pop(name, None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -80,8 +80,7 @@ def test_an_interrupted_run_leaves_no_process_and_the_next_continues(
     assert command.stages()[:3] == ["champion", "finetune", "evaluate"]  # the dataset stage had finished
 
 
-def test_what_a_stage_says_is_shown_while_it_runs(command: Command, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+def test_what_a_stage_says_is_shown_while_it_runs(command: Command):
     run = command.start(hangs="finetune")
     assert run.stdout is not None
     assert any("finetune" in line and "started" in line for line in run.stdout)
