@@ -34,6 +34,12 @@ class Settings(BaseSettings):
     device: Literal["cpu", "cuda"] = Field("cpu", description="What models are trained and served on.")
     gpus: int = Field(1, ge=1, description="How many GPUs a machine with `cuda` has.")
     mlflow_port: int = Field(5000, ge=1, le=65535, description="Port of `tunegate mlflow`.")
+    mlflow_url: str = Field(
+        "",
+        pattern="^(https?://.+)?$",
+        description="Where people open MLflow, for links on pages and cards; empty: MLFLOW_TRACKING_URI, or "
+        "`tunegate mlflow`.",
+    )
     insecure_registries: str = Field(
         "",
         description="Registries besides this machine's to speak plain http with: host[:port], with commas.",
