@@ -86,14 +86,15 @@ def own_state(state: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.mark.e2e
 @pytest.mark.timeout(1200)
-def test_experiment(own_state: Path, tmp_path: Path):
+def test_experiment(own_state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """No setting is good enough: what a promotion does is tested elsewhere, and takes minutes."""
+    monkeypatch.setenv("MPLBACKEND", "Agg")  # draws nothing below a cell of its own accord
     strict = yaml.safe_load((PRESETS / "smoke.yaml").read_text()) | {"quality_margin": 1}
     for name in ("dataset", "eval_dataset"):
         strict[name] = str((PRESETS / strict[name]).resolve())
     (tmp_path / "strict.yaml").write_text(yaml.safe_dump(strict))
     settings = [{"lora_r": 4, "lora_alpha": 8}, {"lora_r": 8, "lora_alpha": 16}]
-    ran = Executed("experiment.ipynb", tmp_path, preset=str(tmp_path / "strict.yaml"), settings=settings)
+    ran = Executed("experiment.ipynb", tmp_path, preset="strict.yaml", settings=settings)
     table = ran.html("table")
     assert table.count("<tr") == 1 + 1 + len(settings)  # the columns, the index, the trials
     for words in ("lora_r", "gain, low end", "training, s", "failed"):
