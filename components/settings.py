@@ -113,7 +113,9 @@ class ClusterSettings(BaseSettings):
         description="Secret with an entry for each user who may ask the models, named like them, their key "
         "as its value. Empty: whoever reaches a router may ask.",
     )
-    gpus: int = Field(1, ge=0, description="GPUs of a replica; 0: served on the CPU.")
+    gpus: int = Field(
+        1, ge=0, description="GPUs of a replica, of which its engine uses one; 0: served on the CPU."
+    )
     gpu_resource: str = Field("nvidia.com/gpu", description="What the nodes call their GPUs.")
     gpu_type: str = Field("", description="Wanted value of the nodes' label nvidia.com/gpu.product.")
     cpu: str = Field("4", pattern=QUANTITY, description="Cores that a replica is promised.")
