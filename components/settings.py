@@ -43,6 +43,12 @@ class Settings(BaseSettings):
     device: Literal["cpu", "cuda"] = Field("cpu", description="What models are trained and served on.")
     gpus: int = Field(1, ge=1, description="How many GPUs a machine with `cuda` has.")
     mlflow_port: int = Field(5000, ge=1, le=65535, description="Port of `tunegate mlflow`.")
+    mlflow_url: str = Field(
+        "",
+        pattern="^(https?://.+)?$",
+        description="Where people open MLflow, for links on pages and cards; empty: MLFLOW_TRACKING_URI, or "
+        "`tunegate mlflow`.",
+    )
     insecure_registries: str = Field(
         "",
         description="Registries besides this machine's to speak plain http with: host[:port], with commas.",
@@ -136,7 +142,9 @@ class ClusterSettings(BaseSettings):
         description="Variables of engines and of what fetches their adapters, such as HF_ENDPOINT, "
         "HTTPS_PROXY, HTTP_PROXY and NO_PROXY; they win over those that engines have by default.",
     )
-    gpus: int = Field(1, ge=0, description="GPUs of a replica; 0: served on the CPU.")
+    gpus: int = Field(
+        1, ge=0, description="GPUs of a replica, of which its engine uses one; 0: served on the CPU."
+    )
     gpu_resource: str = Field("nvidia.com/gpu", description="What the nodes call their GPUs.")
     gpu_type: str = Field("", description="Wanted value of the nodes' label nvidia.com/gpu.product.")
     cpu: str = Field("4", pattern=QUANTITY, description="Cores that a replica is promised.")

@@ -15,11 +15,18 @@ from components.errors import InvalidInput, TunegateError
 
 CHUNK_BYTES = 1 << 20
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# What the stores' clients are told by the scheme. These two ask the environment for a proxy only if told to.
+_HTTP = {"client_kwargs": {"trust_env": True}}
+_OPTIONS = {"http": _HTTP, "https": _HTTP, "gs": {"session_kwargs": {"trust_env": True}}}
+# Packages of the stores' clients: their errors have no class in common.
+_CLIENTS = {"aiohttp", "azure", "botocore", "gcsfs", "google"}
 
 
 @contextmanager
 def open_source(name: str) -> Iterator[IO[bytes]]:
     """Open a path or URL (https, s3, gs, az, hf) for reading, as bytes; `.gz` is unpacked.
+
+    Proxy, credentials and a store's own address are taken from the environment.
 
     Raises:
         InvalidInput: It is not there, can't be reached or is no valid gzip.
@@ -27,7 +34,8 @@ def open_source(name: str) -> Iterator[IO[bytes]]:
     import fsspec
 
     try:
-        with fsspec.open(name, "rb", compression="infer") as file:
+        options = _OPTIONS.get(name.partition("://")[0], {})
+        with fsspec.open(name, "rb", compression="infer", **options) as file:
             yield file
     except FileNotFoundError as error:
         raise InvalidInput(name, ["no such file; check the path (relative to where you started)"]) from error
@@ -41,6 +49,11 @@ def open_source(name: str) -> Iterator[IO[bytes]]:
         if isinstance(error, InvalidInput):
             raise
         raise InvalidInput(name, [f"could not be read: {error or type(error).__name__}"]) from error
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in _CLIENTS:
+            raise
+        first_line = str(error).partition("\n")[0]
+        raise InvalidInput(name, [f"could not be read: {first_line or type(error).__name__}"]) from error
 
 
 def content_digest(*names: str) -> str:

@@ -148,10 +148,13 @@ def tracking_uri() -> str:
 
 def runs_address(experiment_id: str) -> tuple[str, bool]:
     """Return the address in MLflow before a run's id, and whether it is there without `tunegate mlflow`."""
-    uri = tracking_uri()
-    served = uri.startswith(("http://", "https://"))
-    address = uri.rstrip("/") if served else f"http://127.0.0.1:{load_settings().mlflow_port}"
-    return f"{address}/#/experiments/{experiment_id}/runs/", served
+    settings = load_settings()
+    # Inside a cluster MLflow is asked by a name that no browser knows.
+    address = settings.mlflow_url or tracking_uri()
+    served = address.startswith(("http://", "https://"))
+    if not served:
+        address = f"http://127.0.0.1:{settings.mlflow_port}"
+    return f"{address.rstrip('/')}/#/experiments/{experiment_id}/runs/", served
 
 
 def client() -> "MlflowClient":

@@ -1,5 +1,6 @@
 """The `tunegate` command."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -180,7 +181,6 @@ def down(
 def mlflow() -> None:
     """Open MLflow's pages over the releases of this state directory, until Ctrl-C."""
     import os
-    import sys
 
     from components.errors import InvalidInput
     from components.serve import ports
@@ -265,4 +265,6 @@ app.add_typer(schedule_cli.app, name="schedule")
 
 def main() -> None:
     """Run the command."""
+    # A terminal whose character set lacks a mark shows another; the command goes on.
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # it is no StringIO
     app()

@@ -34,7 +34,7 @@ class StageView:
 
 def refreshing(console: Console, draw: Callable[[], RenderableType]) -> None:
     """Show a view until Ctrl-C: redrawn in a terminal, printed whenever it has changed elsewhere."""
-    if console.is_terminal:
+    if _redraws(console):
         with Live(draw(), console=console, auto_refresh=False) as live:
             while True:
                 time.sleep(REFRESH_S)
@@ -52,7 +52,7 @@ def refreshing(console: Console, draw: Callable[[], RenderableType]) -> None:
 @contextmanager
 def following(console: Console) -> Iterator[Callable[[Progress], None]]:
     """Show progress on a console; call what this yields with every line of it."""
-    if not console.is_terminal:
+    if not _redraws(console):
         yield lambda line: console.print(
             f"{time.strftime('%H:%M:%S')} {line.stage:<13} {line.kind}: {line.text}".rstrip(": "),
             markup=False,
@@ -63,6 +63,12 @@ def following(console: Console) -> Iterator[Callable[[Progress], None]]:
     view = ReleaseView()
     with Live(view, console=console, refresh_per_second=4):
         yield view.show
+
+
+def _redraws(console: Console) -> bool:
+    """Return whether what was shown can be drawn over: not in a pipe with FORCE_COLOR, not with TERM=dumb."""
+    # On any other terminal rich's Live shows nothing before its end.
+    return console.is_terminal and not console.is_dumb_terminal and console.file.isatty()
 
 
 def in_notebook() -> Callable[[Progress], None]:

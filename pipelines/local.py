@@ -31,6 +31,8 @@ POLL_S = 0.2
 GRACE_S = 10.0
 # Threads that spin while they wait make each other many times slower as soon as anything else runs.
 QUIET = {"OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"}
+# Stages print and kfp reads what they print by the user's locale, which may lack a character of theirs.
+UTF8 = {"PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8"}
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ def run_process(
     params_file = folder / "params.json"
     params_file.write_text(params.model_dump_json(indent=2), encoding="utf-8")
     command = [sys.executable, "-m", "pipelines.local_graph", str(params_file), *options]
-    environment = {**QUIET, **os.environ, "RELEASE_ID": release_id, "TUNEGATE_HOME": str(home())}
+    own = {"RELEASE_ID": release_id, "TUNEGATE_HOME": str(home())}
+    environment = {**QUIET, **os.environ, **UTF8, **own}
     with _interruptible():
         return _run(command, environment, folder / LOG, follow)
 

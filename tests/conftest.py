@@ -11,6 +11,19 @@ import pytest
 
 from components import tracking
 
+# With these set, as in CI, a command draws for another terminal than a test has, or flushes what it says.
+SHELLS_OWN = (
+    "COLUMNS",
+    "FORCE_COLOR",
+    "GITHUB_ACTIONS",
+    "NO_COLOR",
+    "PYTHONUNBUFFERED",
+    "PY_COLORS",
+    "TERM",
+    "TTY_COMPATIBLE",
+    "TTY_INTERACTIVE",
+)
+
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
@@ -31,6 +44,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def pytest_configure() -> None:
     """Let what the tests start be interrupted, even where they run in the background of a shell."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_sessionstart() -> None:
+    """Forget what the shell of whoever runs the tests says of its terminal; typer asks as it is imported."""
+    for name in SHELLS_OWN:
+        os.environ.pop(name, None)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -5,7 +5,6 @@ import os
 import shlex
 import subprocess
 import sys
-import tempfile
 import time
 import xmlrpc.client
 from collections.abc import Callable, Mapping, Sequence
@@ -123,7 +122,8 @@ class Supervisor:
         self._socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self._socket.parent.stat().st_uid != os.geteuid():
             raise TunegateError(
-                f"{self._socket.parent}: belongs to somebody else; set TMPDIR to a directory of yours"
+                f"{self._socket.parent}: belongs to somebody else; a shorter state directory needs no place "
+                "outside it: name one with TUNEGATE_HOME"
             )
         config = self.folder / "supervisord.conf"
         user = "user=root\n" if os.geteuid() == 0 else ""
@@ -269,12 +269,15 @@ def log_end(path: Path, lines: int = 15) -> str:
 
 
 def _socket_path(folder: Path) -> Path:
-    """Return a path short enough for a socket: in the folder, else in the temporary directory."""
+    """Return a path short enough for a socket: in the folder, else in /tmp.
+
+    Never in TMPDIR: whoever has another one would find no supervisord, and sweep away what it runs.
+    """
     path = folder / "supervisor.sock"
     if len(os.fsencode(path)) <= _SOCKET_PATH_BYTES:
         return path
     mark = hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
-    return Path(tempfile.gettempdir()) / f"tunegate-{os.geteuid()}-{mark}" / "supervisor.sock"
+    return Path("/tmp") / f"tunegate-{os.geteuid()}-{mark}" / "supervisor.sock"
 
 
 def _escaped(value: object) -> str:

@@ -39,7 +39,12 @@ class KubeflowParams(ReleaseParams):
         pattern=LABEL,
         description="Secret that the nodes pull our images with; a public image needs none.",
     )
-    train_gpus: int = Field(1, ge=0, description="GPUs of finetune and of evaluate; 0: on the CPU.")
+    train_gpus: int = Field(
+        1,
+        ge=0,
+        le=1,
+        description="GPUs of finetune and of evaluate; 0: on the CPU. Neither would use a second one.",
+    )
     train_gpu_resource: str = Field(
         "nvidia.com/gpu", min_length=1, description="What the nodes call their GPUs."
     )

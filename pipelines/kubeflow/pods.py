@@ -20,12 +20,14 @@ SETTINGS = (
     "MLFLOW_S3_ENDPOINT_URL",
     "AWS_DEFAULT_REGION",
     "AWS_ENDPOINT_URL",
+    "AZURE_STORAGE_ACCOUNT_NAME",
     "HF_ENDPOINT",
     "HF_HUB_OFFLINE",
     "HTTPS_PROXY",
     "NO_PROXY",
     "TUNEGATE_DEVICE",
     "TUNEGATE_INSECURE_REGISTRIES",
+    "TUNEGATE_MLFLOW_URL",
     *(f"TUNEGATE_CLUSTER_{name.upper()}" for name in ClusterSettings.model_fields),
 )
 CREDENTIALS = (
@@ -34,6 +36,8 @@ CREDENTIALS = (
     "MLFLOW_TRACKING_TOKEN",
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
+    "AZURE_STORAGE_ACCOUNT_KEY",
+    "AZURE_STORAGE_SAS_TOKEN",
     "HF_TOKEN",
 )
 # As on one machine: threads that spin while they wait make each other many times slower.

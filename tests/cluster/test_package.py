@@ -71,7 +71,11 @@ def test_every_pod_is_valid_where_kubernetes_drops_no_field(version: str) -> Non
 def test_what_the_form_says_reaches_the_pods() -> None:
     recorded = Recorded()
     recorded.run(
-        train_image="train:1", control_image="control:1", train_gpus=2, train_cpu="3", settings_map="own"
+        train_image="train:1",
+        control_image="control:1",
+        train_gpu_resource="amd.com/gpu",
+        train_cpu="3",
+        settings_map="own",
     )
     pods = {task.name: pod_of(task, "name", "run", "namespace")["spec"] for task in recorded.tasks}
     for name, pod in pods.items():
@@ -83,7 +87,7 @@ def test_what_the_form_says_reaches_the_pods() -> None:
         ]
         assert ("/cache" in [mount["mountPath"] for mount in container["volumeMounts"]]) == trained
     limits = pods["finetune"]["containers"][0]["resources"]["limits"]
-    assert limits == {"cpu": "3", "memory": "48Gi", "nvidia.com/gpu": "2"}
+    assert limits == {"cpu": "3", "memory": "48Gi", "amd.com/gpu": "1"}
 
 
 def test_artifacts_are_handed_on_with_their_metadata_and_numbers_as_the_back_end_writes_them() -> None:

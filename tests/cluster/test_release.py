@@ -154,7 +154,7 @@ def test_status_follows_a_replica_that_is_killed_by_hand(model: Tunegate, namesp
     pods = "jsonpath={.items[*].metadata.name}"
     engines = "app.kubernetes.io/component=engine,tunegate.io/model=rel"
     killed = kubectl("get", "pods", "--namespace", namespace, "--selector", engines, "-o", pods).split()[0]
-    watching = model.start("status", "--watch", PYTHONUNBUFFERED="1")
+    watching = model.start("status", "--watch")
     assert watching.stdout is not None
     seen, deadline = "", time.monotonic() + 240
 

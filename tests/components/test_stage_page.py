@@ -26,15 +26,35 @@ def test_verdicts_first_then_facts_and_figures():
     assert page.count("10 %") == 1  # not again under what was measured
 
 
-@pytest.mark.parametrize("served", [True, False])
-def test_a_stage_links_to_its_run_where_that_is_served(
-    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, served: bool
+PUBLIC = "https://mlflow.example.com/"
+
+
+@pytest.mark.parametrize(
+    ("environment", "served"),
+    [
+        pytest.param({}, False, id="by tunegate mlflow only"),
+        pytest.param({"MLFLOW_TRACKING_URI": PUBLIC}, True, id="where it is recorded"),
+        pytest.param(
+            {"MLFLOW_TRACKING_URI": "http://mlflow.tunegate:5000", "TUNEGATE_MLFLOW_URL": PUBLIC},
+            True,
+            id="recorded inside the cluster",
+        ),
+        pytest.param({"TUNEGATE_MLFLOW_URL": PUBLIC}, True, id="recorded in a file"),
+    ],
+)
+def test_a_stage_links_to_its_run_where_a_browser_finds_it(
+    state: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str],
+    served: bool,
 ):
     with tracking.stage("deploy", {}) as stage:
         stage.fact("endpoint", "http://x")
-    if served:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.com/")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
     write_page(stage, tmp_path / "page.md")
     page = (tmp_path / "page.md").read_text()
     link = f"](https://mlflow.example.com/#/experiments/1/runs/{stage.run_id})"
     assert (link in page) == served and stage.run_id in page
+    assert "mlflow.tunegate" not in page

@@ -1,9 +1,10 @@
 import io
 
+import pytest
 from rich.console import Console
 
 from components.progress import STAGES, Progress
-from pipelines.follow import NotebookView, ReleaseView, following
+from pipelines.follow import NotebookView, ReleaseView, following, refreshing
 
 LINES = [
     Progress("dataset", "cached", "unchanged since release r1"),
@@ -16,11 +17,30 @@ LINES = [
 ]
 
 
-def test_a_pod_or_a_pipe_gets_plain_lines():
-    out = io.StringIO()
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+NOT_REDRAWN = [
+    pytest.param(io.StringIO, {}, id="pod or pipe"),
+    pytest.param(io.StringIO, {"FORCE_COLOR": "1"}, id="pipe with colours"),
+    pytest.param(Terminal, {"TERM": "dumb"}, id="dumb terminal"),
+    pytest.param(Terminal, {"TTY_COMPATIBLE": "0"}, id="terminal that knows no codes"),
+]
+
+
+@pytest.mark.parametrize(("kind", "environment"), NOT_REDRAWN)
+def test_what_cannot_be_redrawn_gets_plain_lines_at_once(
+    kind: type[io.StringIO], environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    out = kind()
     with following(Console(file=out, width=40)) as follow:
-        for line in LINES:
+        for number, line in enumerate(LINES, 1):
             follow(line)
+            assert len(out.getvalue().splitlines()) == number
     lines = out.getvalue().splitlines()
     assert len(lines) == len(LINES)  # none is wrapped
     assert lines[2].endswith("finetune      step: step 3/62 loss 1.2 [x] 500 tokens/s 0:40 left")
@@ -41,11 +61,25 @@ def test_a_terminal_gets_every_stage_with_its_last_word():
 
 
 def test_a_terminal_is_redrawn_in_place():
-    out = io.StringIO()
-    with following(Console(file=out, width=100, force_terminal=True)) as follow:
+    out = Terminal()
+    with following(Console(file=out, width=100)) as follow:
         for line in LINES:
             follow(line)
     assert "\x1b[" in out.getvalue() and "promote" in out.getvalue()
+
+
+@pytest.mark.parametrize(("kind", "environment"), NOT_REDRAWN)
+def test_a_view_that_cannot_be_redrawn_is_printed_when_it_has_changed(
+    kind: type[io.StringIO], environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("pipelines.follow.REFRESH_S", 0)
+    out, views = kind(), iter(["one", "one", "two"])
+    with pytest.raises(StopIteration):
+        refreshing(Console(file=out), lambda: next(views))
+    assert out.getvalue().splitlines()[1::3] == ["one", "two"]
+    assert "\x1b[" not in out.getvalue()
 
 
 def test_a_notebook_gets_one_row_a_stage_of_each_run():

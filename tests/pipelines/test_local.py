@@ -29,7 +29,7 @@ class Command:
         self.rows = home / "rows.jsonl"
         self.rows.write_text('{"instruction": "a", "output": "b"}\n')
 
-    def start(self, hangs: str = "", *arguments: str) -> "subprocess.Popen[str]":
+    def start(self, hangs: str = "", *arguments: str, **more: str) -> "subprocess.Popen[str]":
         self.log.unlink(missing_ok=True)
         environment = {
             **os.environ,
@@ -38,6 +38,7 @@ class Command:
             "STAND_IN_LOG": str(self.log),
             "STAND_IN_VERDICTS": json.dumps({"quality": "passed", "service": "passed"}),
             "STAND_IN_HANGS": hangs,
+            **more,
         }
         command = [sys.executable, "-c", "from pipelines.cli import main; main()", "run"]
         return subprocess.Popen(
@@ -84,13 +85,28 @@ def test_an_interrupted_run_leaves_no_process_and_the_next_continues(
     assert command.stages()[:3] == ["champion", "finetune", "evaluate"]  # the dataset stage had finished
 
 
-def test_what_a_stage_says_is_shown_while_it_runs(command: Command, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+def test_what_a_stage_says_is_shown_while_it_runs(command: Command):
     run = command.start(hangs="finetune")
     assert run.stdout is not None
     assert any("finetune" in line and "started" in line for line in run.stdout)
     run.send_signal(signal.SIGINT)
     run.communicate(timeout=PATIENCE_S)
+
+
+@pytest.mark.parametrize(
+    "locale",
+    [
+        pytest.param({"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}, id="ASCII"),
+        pytest.param({"PYTHONIOENCODING": "latin-1"}, id="Latin-1"),
+    ],
+)
+def test_a_stage_may_say_what_the_locale_cannot_write(command: Command, locale: dict[str, str]):
+    run = command.start("", **locale)
+    said, _ = run.communicate(timeout=PATIENCE_S)
+    assert run.returncode == 0, said
+    assert "finetune      step: what no Latin alphabet has: ? ?" in said
+    log = next(command.home.glob("releases/*/run.log")).read_text(encoding="utf-8")
+    assert "what no Latin alphabet has: ≥ ✓" in log
 
 
 def test_a_killed_run_takes_its_stages_with_it(command: Command):

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from components.errors import InvalidInput
-from pipelines.params import ReleaseParams, load_params
+from pipelines.kubeflow.params import KubeflowParams
+from pipelines.params import ReleaseParams, load_params, read_params
 
 
 @pytest.mark.parametrize(
@@ -36,6 +37,11 @@ def test_bad_values_are_refused_all_at_once(overrides, words):
         load_params(None, overrides)
     for word in words:
         assert word in str(refused.value)
+
+
+def test_gpus_that_would_be_reserved_and_not_used_are_refused():
+    with pytest.raises(InvalidInput, match="train_gpus: got '2', input should be less than or equal to 1"):
+        read_params(KubeflowParams, None, {"dataset": "x", "image_repository": "r", "train_gpus": "2"})
 
 
 def test_a_preset_names_its_data_relative_to_itself(tmp_path: Path):

@@ -5,14 +5,17 @@ import pytest
 from components.serve.supervisor import _socket_path, log_end
 
 
-def test_a_socket_path_that_is_too_long_moves_to_the_temporary_directory(
+def test_a_socket_path_that_is_too_long_moves_to_where_every_session_finds_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tempfile.tempdir", "/tmp")
     deep = Path("/" + "deep/" * 30)
+    found = _socket_path(deep)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)  # as in a new process
 
     assert _socket_path(Path("/short")) == Path("/short/supervisor.sock")
-    assert len(str(_socket_path(deep))) < 90
+    assert len(str(found)) < 90
+    assert _socket_path(deep) == found
     assert _socket_path(deep) != _socket_path(deep / "er")
 
 

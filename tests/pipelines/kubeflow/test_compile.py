@@ -113,6 +113,7 @@ def test_pods_get_what_they_need(package: tuple[dict[str, Any], dict[str, Any]])
         ]
         handed = {item["envVar"] for item in pod["configMapAsEnv"][0]["keyToEnv"]}
         assert {"MLFLOW_TRACKING_URI", "TUNEGATE_CLUSTER_NAMESPACE", "TUNEGATE_DEVICE"} <= handed
+        assert {"TUNEGATE_MLFLOW_URL", "AZURE_STORAGE_ACCOUNT_NAME"} <= handed
         assert int(pod["activeDeadlineSeconds"]) > 0
         assert ("pvcMount" in pod) == (name in TRAIN)
         assert (
