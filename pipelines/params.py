@@ -6,6 +6,7 @@ from typing import Any, Literal, Self, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from components.adapter_images import LAYOUT_PREFIX
 from components.errors import InvalidInput
 
 LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
@@ -143,13 +144,14 @@ class ReleaseParams(BaseModel):
                 f"max_eval_rows: got {self.max_eval_rows}, "
                 f"must be min_eval_rows ({self.min_eval_rows}) or more"
             )
-        if self.serving_target == "kubernetes" and not self.image_repository:
+        image = self.image_repository
+        if self.serving_target == "kubernetes" and (not image or image.startswith(LAYOUT_PREFIX)):
             problems.append(
-                "image_repository: is empty, must name a registry (host/name) that the cluster can pull from "
-                "when serving_target is kubernetes"
+                f"image_repository: {f'got {image!r}' if image else 'is empty'}, must name a registry "
+                "(host/name) that the cluster can pull from when serving_target is kubernetes"
             )
         if problems:
-            raise ValueError("; ".join(problems))
+            raise ValueError("\n".join(problems))
         return self
 
 
@@ -172,14 +174,29 @@ def read_params(model: type[Params], preset: Path | None, overrides: dict[str, A
     Raises:
         InvalidInput: Every value that is unknown, of a wrong type or out of range.
     """
-    values: dict[str, Any] = {}
-    if preset is not None:
-        values = _read_preset(preset)
-    values.update(overrides)
+    return checked(model, read_values(preset, overrides))
+
+
+def read_values(preset: Path | None, overrides: dict[str, Any]) -> dict[str, Any]:
+    """Return what was given, by name and not checked; see `read_params`.
+
+    Raises:
+        InvalidInput: The preset can't be read.
+    """
+    return {**(_read_preset(preset) if preset else {}), **overrides}
+
+
+def checked(model: type[Params], values: dict[str, Any]) -> Params:
+    """Return values as parameters.
+
+    Raises:
+        InvalidInput: Every value that is unknown, of a wrong type or out of range, as `name: what`.
+    """
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise InvalidInput("parameters", [_problem(e, model) for e in error.errors()]) from None
+        problems = [problem for e in error.errors() for problem in _problem(e, model).splitlines()]
+        raise InvalidInput("parameters", problems) from None
 
 
 def _read_preset(preset: Path) -> dict[str, Any]:

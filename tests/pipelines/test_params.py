@@ -29,6 +29,16 @@ from pipelines.params import ReleaseParams, load_params
             ["max_new_tokens: got 64, must be less than max_model_len (64)"],
             id="two that do not fit together",
         ),
+        pytest.param(
+            {
+                "dataset": "x",
+                "max_new_tokens": 2048,
+                "serving_target": "kubernetes",
+                "image_repository": "oci:/x",
+            },
+            ["2 problems", "max_new_tokens: got", "image_repository: got 'oci:/x', must name a registry"],
+            id="an image on disk for a cluster",
+        ),
     ],
 )
 def test_bad_values_are_refused_all_at_once(overrides, words):

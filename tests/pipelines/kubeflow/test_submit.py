@@ -20,16 +20,12 @@ def settings(back_end: BackEnd, **named: Any) -> ClientSettings:
     return ClientSettings(host=back_end.host, **named)
 
 
-@pytest.fixture
-def rows(tmp_path: Path) -> str:
-    path = tmp_path / "rows.jsonl"
-    path.write_text('{"instruction": "a", "output": "b"}\n')
-    return path.as_uri()
+IMAGES = "registry.example.com/pets"
 
 
 @pytest.fixture
-def params(rows: str) -> KubeflowParams:
-    return KubeflowParams(dataset=rows, image_repository="registry/pets", model_name="pets", lora_r=8)
+def params(back_end: BackEnd) -> KubeflowParams:
+    return KubeflowParams(dataset=back_end.dataset, image_repository=IMAGES, model_name="pets", lora_r=8)
 
 
 def test_a_run_is_started_with_every_parameter(back_end: BackEnd, params: KubeflowParams):
@@ -62,12 +58,12 @@ def test_what_is_uploaded_is_the_package(back_end: BackEnd, params: KubeflowPara
     assert set(spec["root"]["inputDefinitions"]["parameters"]) == set(KubeflowParams.model_fields)
 
 
-def test_everything_wrong_with_the_parameters_is_said_at_once():
+def test_everything_wrong_with_the_parameters_is_said_at_once(back_end: BackEnd):
     wrong = KubeflowParams.model_construct(
         **{
-            **KubeflowParams(dataset="x", image_repository="r").model_dump(),
+            **KubeflowParams(dataset="x", image_repository=IMAGES).model_dump(),
             "dataset": "rows.jsonl",
-            "eval_dataset": "file:///nowhere.jsonl",
+            "eval_dataset": f"{back_end.host}/nowhere.jsonl",
             "base_model": "./mine",
             "serving_target": "local",
         }
@@ -89,11 +85,30 @@ def test_everything_wrong_with_the_parameters_is_said_at_once():
     [
         pytest.param("s3://bucket/rows.jsonl", False, "", id="only the pods can reach it"),
         pytest.param("/cache/rows.jsonl", True, "", id="on the volume"),
+        pytest.param("file:///cache/rows.jsonl", False, "", id="on the volume, as a URL"),
     ],
 )
 def test_what_is_not_read_has_no_digest(dataset: str, check: bool, digest: str):
-    params = KubeflowParams(dataset=dataset, image_repository="r")
+    params = KubeflowParams(dataset=dataset, image_repository=IMAGES)
     assert preflight(params, check).dataset_digest == digest
+
+
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [
+        pytest.param({"dataset": "file:///home/me/x"}, "'file:///home/me/x', a path", id="this machine's"),
+        pytest.param({"eval_dataset": "local:///x"}, "eval_dataset: got 'local:///x'", id="by another name"),
+        pytest.param({"image_repository": "https://host.example/name"}, "without https://", id="an address"),
+        pytest.param({"image_repository": f"{IMAGES}:v1"}, "without a tag", id="an image with a tag"),
+        pytest.param({"image_repository": "pets"}, "wanted host[:port]/name", id="a name without a registry"),
+    ],
+)
+@pytest.mark.parametrize("check", [True, False], ids=["read here", "not read here"])
+def test_what_no_pod_could_use(named: dict[str, str], words: str, check: bool):
+    given = {"dataset": "/cache/rows.jsonl", "image_repository": IMAGES} | named
+    with pytest.raises(InvalidInput) as refused:
+        preflight(KubeflowParams(**given), check)
+    assert words in str(refused.value) and len(refused.value.problems) == 1
 
 
 def test_a_token_that_is_renewed_while_it_is_used(back_end: BackEnd, tmp_path: Path):
@@ -102,7 +117,7 @@ def test_a_token_that_is_renewed_while_it_is_used(back_end: BackEnd, tmp_path: P
     client = Client(settings(back_end, token_file=file))
     back_end.token = "new"
     back_end.when_refused = lambda: file.write_text("new\n")
-    assert client.experiment() in back_end.experiments
+    assert client.find_experiment() is None
     assert back_end.seen_tokens[:2] == ["Bearer old", "Bearer new"]
 
 
@@ -134,6 +149,12 @@ def test_a_token_is_sent(back_end: BackEnd, params: KubeflowParams):
         pytest.param({}, {"pipeline": "mine"}, ["'mine'", "no such pipeline"], id="pipeline"),
         pytest.param({}, {"experiment": "mine"}, ["'mine'", "no such experiment"], id="experiment"),
         pytest.param(
+            {},
+            {"pipeline": "mine", "experiment": "my own"},
+            ["2 problems", "'mine': no such pipeline", "'my own': no such experiment"],
+            id="both",
+        ),
+        pytest.param(
             {"namespaces": ["team"]}, {}, ["Namespace is required", "TUNEGATE_KUBEFLOW_NAMESPACE"], id="none"
         ),
         pytest.param(
@@ -149,7 +170,7 @@ def test_what_is_not_there_is_named(
     with pytest.raises(TunegateError) as refused:
         submit(params, settings=settings(back_end, **named))
     assert all(word in str(refused.value) for word in words), refused.value
-    assert not back_end.runs
+    assert not [request for request in back_end.requests if request.startswith("POST")]
 
 
 def test_an_installation_for_several_teams(back_end: BackEnd, params: KubeflowParams):
@@ -168,10 +189,8 @@ def test_a_run_is_never_started_twice(back_end: BackEnd, params: KubeflowParams,
     submit(params)
     client = Client(settings(back_end))
     package = next(iter(back_end.packages.values()))
-    ensured = client.ensure_version(package)
-    monkeypatch.setattr(client, "ensure_version", lambda package: ensured)
-    experiment = client.experiment()
-    monkeypatch.setattr(client, "experiment", lambda: experiment)
+    places = client.places(package)
+    monkeypatch.setattr(client, "places", lambda package: places)
     back_end.faults = [500, 500]
     with pytest.raises(TunegateError, match="failed with 500"):
         client.create_run("again", package, {})
@@ -181,7 +200,7 @@ def test_a_run_is_never_started_twice(back_end: BackEnd, params: KubeflowParams,
 def test_an_address_where_nothing_answers(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(connection, "BACKOFF_S", 0)
     with pytest.raises(TunegateError, match=r"http://127\.0\.0\.1:1 can't be reached"):
-        Client(ClientSettings(host="http://127.0.0.1:1")).experiment()
+        Client(ClientSettings(host="http://127.0.0.1:1")).find_experiment()
 
 
 def test_the_way_through_the_kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -209,7 +228,7 @@ def test_a_cluster_without_kubeflow_pipelines(back_end: BackEnd, monkeypatch: py
     with pytest.raises(
         TunegateError, match=r"no Kubeflow Pipelines in namespace 'kubeflow'.*SYSTEM_NAMESPACE"
     ):
-        Client(settings(back_end)).experiment()
+        Client(settings(back_end)).find_experiment()
 
 
 def test_no_way_to_the_back_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

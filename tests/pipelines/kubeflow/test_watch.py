@@ -1,7 +1,6 @@
 """Following a run: what is told of each stage, and how it is said to have ended."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -117,6 +116,7 @@ def test_with_the_records_the_summary_is_the_cards(
 def test_the_newest_run_is_the_default(back_end: BackEnd):
     said = CliRunner().invoke(app, ["watch"])
     assert said.exit_code == 1 and "no run in experiment 'tunegate' yet" in said.output
+    assert not back_end.experiments  # reading makes nothing
 
 
 @pytest.mark.parametrize(
@@ -148,15 +148,21 @@ def test_a_token_that_expires_meanwhile_ends_it_at_once(back_end: BackEnd):
         watch("r", settings=ClientSettings(host=back_end.host, token="old"))
 
 
-def test_submit_says_where_the_run_is_and_refuses_all_problems_at_once(back_end: BackEnd, tmp_path: Path):
-    rows = tmp_path / "rows.jsonl"
-    rows.write_text("{}\n")
-    own: list[Any] = ["submit", "--dataset", rows.as_uri(), "--set", "image_repository=registry/pets"]
+def test_submit_says_where_the_run_is_and_refuses_all_problems_at_once(back_end: BackEnd):
+    own = ["submit", "--dataset", back_end.dataset, "--set", "image_repository=registry.example.com/pets"]
     said = CliRunner().invoke(app, own)
     (run_id,) = back_end.runs
     assert said.exit_code == 0 and f"/#/runs/details/{run_id}" in said.output
-    wrong = CliRunner().invoke(app, [*own, "--set", "lora_r=0", "--set", "replicas=two", "--set", "lora_q=1"])
-    assert wrong.exit_code == 1 and "3 problems" in wrong.output
-    for words in ("lora_r: got '0'", "replicas: got 'two'", "lora_q: no such parameter"):
+    typed = [f"--set={given}" for given in ("lora_r=0", "replicas=two", "lora_q=1")]
+    gone = ["--eval-dataset", f"{back_end.host}/gone.jsonl", "--base-model", "./mine"]
+    wrong = CliRunner().invoke(app, [*own, *typed, *gone])
+    assert wrong.exit_code == 1 and "5 problems" in wrong.output, wrong.output
+    for words in (
+        "lora_r: got '0'",
+        "replicas: got 'two'",
+        "lora_q: no such parameter",
+        "eval_dataset http://127.0.0.1",
+        "base_model: got './mine'",
+    ):
         assert words in wrong.output
     assert len(back_end.runs) == 1
