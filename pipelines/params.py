@@ -1,7 +1,7 @@
 """Every knob of a release, once: the command line, the KFP form and the docs read it from here."""
 
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from components.adapter_images import LAYOUT_PREFIX
 from components.errors import InvalidInput
 
+OPTIONS = ("dataset",)  # parameters without a default that have an option of their own
 LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 
 
@@ -16,9 +17,12 @@ class ReleaseParams(BaseModel):
     """The parameters of one release, in the order of the stages."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    listed_by: ClassVar[str] = "tunegate params"
 
     # dataset
-    dataset: str = Field(min_length=1, description="Training rows: path or URL of a JSONL file.")
+    dataset: str = Field(
+        min_length=1, description="Training rows: path or URL of a JSONL, JSON, CSV, TSV or Parquet file."
+    )
     eval_dataset: str = Field(
         "", description="Held-out rows, same forms. Empty: eval_fraction of the dataset is held out."
     )
@@ -208,7 +212,7 @@ def _read_preset(preset: Path) -> dict[str, Any]:
         raise InvalidInput(f"preset {preset}", ["must be a mapping of parameter names to values"])
     for name in ("dataset", "eval_dataset"):
         value = values.get(name)
-        if value and "://" not in value:
+        if isinstance(value, str) and value and "://" not in value:
             values[name] = str((preset.parent / value).resolve())
     return values
 
@@ -219,10 +223,11 @@ def _problem(error: Any, model: type[ReleaseParams]) -> str:
         import difflib
 
         close = difflib.get_close_matches(name, model.model_fields, n=1)
-        hint = f"; did you mean {close[0]}?" if close else "; `tunegate params` lists them"
+        hint = f"; did you mean {close[0]}?" if close else f"; `{model.listed_by}` lists them"
         return f"{name}: no such parameter{hint}"
     if error["type"] == "missing":
-        return f"{name}: missing; give --{name.replace('_', '-')} or --set {name}=..."
+        option = f"--{name} or " if name in OPTIONS else ""
+        return f"{name}: missing; give {option}--set {name}=..."
     if not name:
         return str(error["msg"]).removeprefix("Value error, ")
     return f"{name}: got {error['input']!r}, {error['msg'][0].lower()}{error['msg'][1:]}"

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from components.errors import InvalidInput
-from pipelines.params import ReleaseParams, load_params
+from pipelines.kubeflow.params import KubeflowParams
+from pipelines.params import ReleaseParams, load_params, read_params
 
 
 @pytest.mark.parametrize(
@@ -48,6 +49,16 @@ def test_bad_values_are_refused_all_at_once(overrides, words):
         assert word in str(refused.value)
 
 
+def test_what_is_missing_or_unknown_on_kubeflow_is_told_for_kubeflow():
+    with pytest.raises(InvalidInput) as refused:
+        read_params(KubeflowParams, None, {"unheard_of": 1})
+    assert refused.value.problems == [
+        "dataset: missing; give --dataset or --set dataset=...",
+        "image_repository: missing; give --set image_repository=...",
+        "unheard_of: no such parameter; `tunegate params --kubeflow` lists them",
+    ]
+
+
 def test_a_preset_names_its_data_relative_to_itself(tmp_path: Path):
     (tmp_path / "p.yaml").write_text(
         "dataset: data/train.jsonl\neval_dataset: https://host/eval.jsonl\nlora_r: 4\n"
@@ -64,6 +75,7 @@ def test_a_preset_names_its_data_relative_to_itself(tmp_path: Path):
         pytest.param("- a\n- b\n", "mapping of parameter names", id="a list"),
         pytest.param("a: [", "could not be read", id="no YAML"),
         pytest.param("dataset: x\nlora_q: 1\n", "no such parameter", id="an unknown name"),
+        pytest.param("dataset: 5\n", "dataset: got 5, input should be a valid string", id="a number"),
     ],
 )
 def test_a_broken_preset_is_refused(tmp_path: Path, text: str, words: str):

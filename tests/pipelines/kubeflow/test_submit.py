@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import Result
+from typer.testing import CliRunner
 
 from components.errors import InvalidInput, TunegateError
+from pipelines.cli import app
 from pipelines.kubeflow import connection
 from pipelines.kubeflow.client import Client
 from pipelines.kubeflow.params import KubeflowParams
@@ -39,6 +42,28 @@ def test_a_run_is_started_with_every_parameter(back_end: BackEnd, params: Kubefl
     assert started.url == f"{back_end.host}/#/runs/details/{started.run_id}"
     (experiment,) = back_end.experiments.values()
     assert experiment.display_name == "tunegate"
+
+
+def submit_with(back_end: BackEnd, *given: str) -> Result:
+    """Call the command with values of --set."""
+    own = ["submit", "--dataset", back_end.dataset, f"--set=image_repository={IMAGES}"]
+    return CliRunner().invoke(app, [*own, *(f"--set={pair}" for pair in given)])
+
+
+def test_lists_and_mappings_are_given_as_json(back_end: BackEnd):
+    wanted = {"train_node_selector": {"a": "b"}, "train_tolerations": [{"key": "k", "operator": "Exists"}]}
+    said = submit_with(back_end, *(f"{name}={json.dumps(value)}" for name, value in wanted.items()))
+    assert said.exit_code == 0, said.output
+    (run,) = back_end.runs.values()
+    assert run.runtime_config["parameters"].items() >= wanted.items()
+
+
+def test_what_is_no_json_is_a_problem_of_its_parameter(back_end: BackEnd):
+    said = submit_with(back_end, "train_node_selector={a", "train_tolerations={}", "lora_r=0")
+    assert said.exit_code == 1 and "3 problems" in said.output
+    assert "train_node_selector: got '{a', wanted JSON (Expecting" in said.output
+    assert "train_tolerations: got {}, input should be a valid list" in said.output
+    assert not back_end.requests
 
 
 def test_the_same_package_is_uploaded_once(back_end: BackEnd, params: KubeflowParams):
