@@ -65,6 +65,7 @@ def list_() -> None:
         typer.echo("No schedule yet; `tunegate schedule --cron ...` makes one.")
         return
     table = Table("id", "state", "cron", "name", box=None, padding=(0, 2, 0, 0))
+    table.columns[0].no_wrap = True  # an id that is folded can't be copied
     for one in found:
         table.add_row(one.id, "on" if one.enabled else "paused", one.cron, one.name)
     Console(highlight=False).print(table)

@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from uuid import NAMESPACE_OID, uuid5
 
 import kfp_server_api as api
 
@@ -63,7 +64,8 @@ class BackEnd:
         return f"{self.host}{DATASET}"
 
     def new_id(self, kind: str) -> str:
-        return f"{kind}-{next(self._ids)}"
+        """Return an id of the form that the real ones have."""
+        return str(uuid5(NAMESPACE_OID, f"{kind}-{next(self._ids)}"))
 
     def play(self, run_id: str, *frames: Frame) -> None:
         """Set what a run answers, one frame for each time that it is asked; the last one stays."""

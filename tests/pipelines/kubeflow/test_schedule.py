@@ -81,6 +81,12 @@ def test_the_command(back_end: BackEnd, params: KubeflowParams):
     assert "No schedule yet" in CliRunner().invoke(app, ["schedule", "list"]).output
 
 
+def test_an_id_is_listed_whole(back_end: BackEnd, params: KubeflowParams, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    made = schedule(params.model_copy(update={"model_name": "m" * 40}), "0 30 3 1,8,15,22 * *")
+    assert made.id in CliRunner().invoke(app, ["schedule", "list"]).output
+
+
 def test_what_the_command_hands_on(back_end: BackEnd):
     own = ["--dataset", back_end.dataset, "--eval-dataset", back_end.dataset, "--base-model", "org/name@rev"]
     said = CliRunner().invoke(
