@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from mlflow.exceptions import MlflowException
 from typer.testing import CliRunner
 
 from components import tracking
@@ -56,6 +57,23 @@ def no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
             ("CANCELED", {**TO_GATE, "finetune": "CANCELED"}), "cancelled", 130, "stopped", id="cancelled"
         ),
         pytest.param(("SKIPPED", {}), "skipped", 0, "not started", id="skipped"),
+        pytest.param(
+            ("SUCCEEDED", {"validate-dataset": "SUCCEEDED", "find-champion": "SUCCEEDED"}),
+            "skipped",
+            0,
+            "SKIPPED: as Kubeflow Pipelines tells it",
+            id="nothing new",
+        ),
+        pytest.param(
+            ("SUCCEEDED", {"find-champion": "SUCCEEDED", "refuse": "SKIPPED", "refuse-2": "SKIPPED"}),
+            "skipped",
+            0,
+            "SKIPPED",
+            id="nothing new, with the tasks of the branches",
+        ),
+        pytest.param(
+            ("FAILED", {**TO_GATE, "refuse": "SKIPPED"}), "failed", 1, "FAILED", id="failed outside a stage"
+        ),
     ],
 )
 def test_endings(back_end: BackEnd, last: Frame, ending: str, code: int, words: str):
@@ -113,6 +131,20 @@ def test_with_the_records_the_summary_is_the_cards(
     assert "no record of this release" in watch("other").lines[-1]
 
 
+def test_records_that_can_not_be_read_leave_what_kubeflow_says(
+    back_end: BackEnd, monkeypatch: pytest.MonkeyPatch
+):
+    def away(*_: object) -> None:
+        raise MlflowException("the server is away")
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow")
+    monkeypatch.setattr(tracking, "find_parent_run", away)
+    back_end.play("r", ("SUCCEEDED", REFUSED))
+    ended = watch("r")
+    assert ended.ending == "refused"
+    assert ended.lines[-1] == ("its records could not be read (the server is away); the card is in the UI")
+
+
 def test_the_newest_run_is_the_default(back_end: BackEnd):
     said = CliRunner().invoke(app, ["watch"])
     assert said.exit_code == 1 and "no run in experiment 'tunegate' yet" in said.output
@@ -143,9 +175,14 @@ def test_an_outage_is_sat_out_but_not_for_ever(back_end: BackEnd, monkeypatch: p
 
 
 def test_a_token_that_expires_meanwhile_ends_it_at_once(back_end: BackEnd):
-    back_end.token = "new"
+    def expire(line: Progress) -> None:
+        back_end.token = "new"
+
+    back_end.token = "old"
+    back_end.play("r", ("RUNNING", {"validate-dataset": "RUNNING"}))
     with pytest.raises(TunegateError, match="has expired; renew"):
-        watch("r", settings=ClientSettings(host=back_end.host, token="old"))
+        watch("r", expire, settings=ClientSettings(host=back_end.host, token="old"))
+    assert len(back_end.seen_tokens) == 2
 
 
 def test_submit_says_where_the_run_is_and_refuses_all_problems_at_once(back_end: BackEnd):
