@@ -228,19 +228,43 @@ def test_an_address_where_nothing_answers(monkeypatch: pytest.MonkeyPatch):
         Client(ClientSettings(host="http://127.0.0.1:1")).find_experiment()
 
 
-def test_the_way_through_the_kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    cluster = {"name": "c", "cluster": {"server": "https://cluster:6443"}}
+def kubeconfig(folder: Path, monkeypatch: pytest.MonkeyPatch, server: str) -> None:
+    """Make a kubeconfig with a token the one that is found."""
+    cluster = {"name": "c", "cluster": {"server": server}}
     context = {"name": "x", "context": {"cluster": "c", "user": "u"}}
     user = {"name": "u", "user": {"token": "from-kubeconfig"}}
     config = {"clusters": [cluster], "contexts": [context], "users": [user], "current-context": "x"}
-    (tmp_path / "config").write_text(json.dumps({**config, "apiVersion": "v1", "kind": "Config"}))
-    monkeypatch.setattr(
-        "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "config")
-    )
+    (folder / "config").write_text(json.dumps({**config, "apiVersion": "v1", "kind": "Config"}))
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(folder / "config"))
+
+
+def test_the_way_through_the_kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    kubeconfig(tmp_path, monkeypatch, "https://cluster:6443")
     client = Client(ClientSettings(system_namespace="flow")).connection
     assert client.host == "https://cluster:6443/api/v1/namespaces/flow/services/ml-pipeline:http/proxy"
     assert "from-kubeconfig" in client._configuration.get_api_key_with_prefix("authorization")
     assert "port-forward -n flow" in client.ui_hint
+
+
+@pytest.mark.parametrize(
+    ("own", "sent"),
+    [
+        pytest.param({}, "from-kubeconfig", id="the kubeconfig's token"),
+        pytest.param({"token": "own"}, "own", id="an own token"),
+        pytest.param({"token_file": "token"}, "from-file", id="an own file"),
+    ],
+)
+def test_requests_through_the_kubeconfig(
+    back_end: BackEnd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: dict[str, str], sent: str
+):
+    monkeypatch.chdir(tmp_path)
+    Path("token").write_text("from-file\n")
+    kubeconfig(tmp_path, monkeypatch, back_end.host)
+    back_end.token = sent
+    client = Client(ClientSettings(**{"host": "", **own}))
+    assert client.find_experiment() is None and client.find_experiment() is None
+    proxy = "GET /api/v1/namespaces/kubeflow/services/ml-pipeline:http/proxy/apis/v2beta1/"
+    assert [request.startswith(proxy) for request in back_end.requests] == [True, True], back_end.requests
 
 
 def test_a_cluster_without_kubeflow_pipelines(back_end: BackEnd, monkeypatch: pytest.MonkeyPatch):
