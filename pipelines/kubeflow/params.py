@@ -84,7 +84,7 @@ class KubeflowParams(ReleaseParams):
     credentials_secret: str = Field(
         "tunegate-credentials",
         pattern=LABEL,
-        description="Secret with tokens of the hub, MLflow and object storage; need not be there.",
+        description="Secret with tokens of hub, MLflow, object storage and the models; need not be there.",
     )
     registry_secret: str = Field(
         "tunegate-registry",

@@ -35,6 +35,7 @@ CREDENTIALS = (
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "HF_TOKEN",
+    "TUNEGATE_API_KEY",
 )
 # As on one machine: threads that spin while they wait make each other many times slower.
 ENVIRONMENT = {

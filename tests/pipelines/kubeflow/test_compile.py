@@ -114,6 +114,8 @@ def test_pods_get_what_they_need(package: tuple[dict[str, Any], dict[str, Any]])
         ]
         handed = {item["envVar"] for item in pod["configMapAsEnv"][0]["keyToEnv"]}
         assert {"MLFLOW_TRACKING_URI", "TUNEGATE_CLUSTER_NAMESPACE", "TUNEGATE_DEVICE"} <= handed
+        secrets = {item["envVar"] for item in pod["secretAsEnv"][0]["keyToEnv"]}
+        assert {"HF_TOKEN", "MLFLOW_TRACKING_TOKEN", "TUNEGATE_API_KEY"} <= secrets
         assert int(pod["activeDeadlineSeconds"]) > 0
         assert ("pvcMount" in pod) == (name in TRAIN)
         assert (
