@@ -1,6 +1,7 @@
 """The errors that a user can act on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 
 class TunegateError(Exception):
@@ -24,6 +25,23 @@ class InvalidInput(TunegateError):
     def __reduce__(self) -> tuple[type["InvalidInput"], tuple[str, list[str]]]:
         """Survive pickling with both arguments."""
         return type(self), (self.what, self.problems)
+
+
+@contextmanager
+def noted(problems: list[str], kind: type[TunegateError] = TunegateError) -> Iterator[None]:
+    """Go on after what is refused and note why, so that all problems can be said at once.
+
+    Args:
+        problems: What is noted is added to it.
+        kind: Which errors; others are raised as usual.
+    """
+    try:
+        yield
+    except kind as error:
+        if isinstance(error, InvalidInput):
+            problems += [f"{error.what}: {problem}" for problem in error.problems]
+        else:
+            problems.append(str(error))
 
 
 class AccessRefused(TunegateError):

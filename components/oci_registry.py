@@ -29,6 +29,11 @@ NAME = re.compile(
 T = TypeVar("T")
 
 
+def repository_name(name: str) -> re.Match[str] | None:
+    """Return `host` and `path` of a repository's name, `host[:port]/name`; None if it is none."""
+    return NAME.fullmatch(name) if name == name.lower() else None
+
+
 class RegistryRepository:
     """An image store in one repository of a registry.
 
@@ -44,8 +49,8 @@ class RegistryRepository:
     """
 
     def __init__(self, name: str) -> None:
-        found = NAME.fullmatch(name)
-        if found is None or name != name.lower():
+        found = repository_name(name)
+        if found is None:
             raise InvalidInput(
                 f"image repository {name!r}",
                 ["wanted host[:port]/name in lower case, without a tag, or nothing for a directory here"],

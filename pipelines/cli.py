@@ -209,13 +209,12 @@ def submit(
     follow: Annotated[bool, typer.Option("--watch", help="Follow it to its end.")] = False,
 ) -> None:
     """Start a release on Kubeflow Pipelines; TUNEGATE_KUBEFLOW_HOST names it."""
-    from pipelines.kubeflow.params import KubeflowParams
+    from pipelines.kubeflow.submit import read_submission
     from pipelines.kubeflow.submit import submit as start
-    from pipelines.params import read_params
 
     with shown_errors():
         own = overrides(set_, dataset=dataset, eval_dataset=eval_dataset, base_model=base_model)
-        started = start(read_params(KubeflowParams, preset, own), cache, check)
+        started = start(read_submission(preset, own, check), cache, check_data=False)
         typer.echo(f"run     {started.run_id}")
         typer.echo(f"page    {started.url}")
         if started.hint:

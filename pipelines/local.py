@@ -16,7 +16,7 @@ from typing import Literal
 
 from components import progress
 from components.adapter_images import check_repository
-from components.errors import InvalidInput, TunegateError
+from components.errors import InvalidInput, TunegateError, noted
 from components.models import check_base_model
 from components.serve.backend import serving_backend
 from components.serve.spec import deployment_name
@@ -124,18 +124,12 @@ def preflight(params: ReleaseParams) -> ReleaseParams:
             digests.append(content_digest(name))
         except InvalidInput as error:
             problems += [f"{key} {named[key]}: {problem}" for problem in error.problems]
-    checks: list[Callable[[], None]] = [
-        lambda: check_base_model(params.base_model),
-        lambda: check_repository(params.image_repository),
-        lambda: serving_backend(params.serving_target).check(params.model_name, params.base_model),
-    ]
-    for check in checks:
-        try:
-            check()
-        except InvalidInput as error:
-            problems += [f"{error.what}: {problem}" for problem in error.problems]
-        except TunegateError as error:
-            problems.append(str(error))
+    with noted(problems):
+        check_base_model(params.base_model)
+    with noted(problems):
+        check_repository(params.image_repository)
+    with noted(problems):
+        serving_backend(params.serving_target).check(params.model_name, params.base_model)
     if problems:
         raise InvalidInput("parameters", problems)
     return params.model_copy(update={**paths, "dataset_digest": "+".join(digests)})

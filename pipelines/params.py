@@ -1,13 +1,15 @@
 """Every knob of a release, once: the command line, the KFP form and the docs read it from here."""
 
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from components.adapter_images import LAYOUT_PREFIX
 from components.errors import InvalidInput
 
+OPTIONS = ("dataset",)  # parameters without a default that have an option of their own
 LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 
 
@@ -15,9 +17,12 @@ class ReleaseParams(BaseModel):
     """The parameters of one release, in the order of the stages."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    listed_by: ClassVar[str] = "tunegate params"
 
     # dataset
-    dataset: str = Field(min_length=1, description="Training rows: path or URL of a JSONL file.")
+    dataset: str = Field(
+        min_length=1, description="Training rows: path or URL of a JSONL, JSON, CSV, TSV or Parquet file."
+    )
     eval_dataset: str = Field(
         "", description="Held-out rows, same forms. Empty: eval_fraction of the dataset is held out."
     )
@@ -144,13 +149,14 @@ class ReleaseParams(BaseModel):
                 f"max_eval_rows: got {self.max_eval_rows}, "
                 f"must be min_eval_rows ({self.min_eval_rows}) or more"
             )
-        if self.serving_target == "kubernetes" and not self.image_repository:
+        image = self.image_repository
+        if self.serving_target == "kubernetes" and (not image or image.startswith(LAYOUT_PREFIX)):
             problems.append(
-                "image_repository: is empty, must name a registry (host/name) that the cluster can pull from "
-                "when serving_target is kubernetes"
+                f"image_repository: {f'got {image!r}' if image else 'is empty'}, must name a registry "
+                "(host/name) that the cluster can pull from when serving_target is kubernetes"
             )
         if problems:
-            raise ValueError("; ".join(problems))
+            raise ValueError("\n".join(problems))
         return self
 
 
@@ -173,14 +179,29 @@ def read_params(model: type[Params], preset: Path | None, overrides: dict[str, A
     Raises:
         InvalidInput: Every value that is unknown, of a wrong type or out of range.
     """
-    values: dict[str, Any] = {}
-    if preset is not None:
-        values = _read_preset(preset)
-    values.update(overrides)
+    return checked(model, read_values(preset, overrides))
+
+
+def read_values(preset: Path | None, overrides: dict[str, Any]) -> dict[str, Any]:
+    """Return what was given, by name and not checked; see `read_params`.
+
+    Raises:
+        InvalidInput: The preset can't be read.
+    """
+    return {**(_read_preset(preset) if preset else {}), **overrides}
+
+
+def checked(model: type[Params], values: dict[str, Any]) -> Params:
+    """Return values as parameters.
+
+    Raises:
+        InvalidInput: Every value that is unknown, of a wrong type or out of range, as `name: what`.
+    """
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise InvalidInput("parameters", [_problem(e, model) for e in error.errors()]) from None
+        problems = [problem for e in error.errors() for problem in _problem(e, model).splitlines()]
+        raise InvalidInput("parameters", problems) from None
 
 
 def _read_preset(preset: Path) -> dict[str, Any]:
@@ -192,7 +213,7 @@ def _read_preset(preset: Path) -> dict[str, Any]:
         raise InvalidInput(f"preset {preset}", ["must be a mapping of parameter names to values"])
     for name in ("dataset", "eval_dataset"):
         value = values.get(name)
-        if value and "://" not in value:
+        if isinstance(value, str) and value and "://" not in value:
             values[name] = str((preset.parent / value).resolve())
     return values
 
@@ -203,10 +224,11 @@ def _problem(error: Any, model: type[ReleaseParams]) -> str:
         import difflib
 
         close = difflib.get_close_matches(name, model.model_fields, n=1)
-        hint = f"; did you mean {close[0]}?" if close else "; `tunegate params` lists them"
+        hint = f"; did you mean {close[0]}?" if close else f"; `{model.listed_by}` lists them"
         return f"{name}: no such parameter{hint}"
     if error["type"] == "missing":
-        return f"{name}: missing; give --{name.replace('_', '-')} or --set {name}=..."
+        option = f"--{name} or " if name in OPTIONS else ""
+        return f"{name}: missing; give {option}--set {name}=..."
     if not name:
         return str(error["msg"]).removeprefix("Value error, ")
     return f"{name}: got {error['input']!r}, {error['msg'][0].lower()}{error['msg'][1:]}"

@@ -18,29 +18,36 @@ def make(
     ] = None,
     preset: Preset = None,
     dataset: Annotated[str | None, typer.Option(help="Training rows: URL.")] = None,
+    eval_dataset: Annotated[str | None, typer.Option(help="Held-out rows: URL.")] = None,
+    base_model: Annotated[str | None, typer.Option(help="Hub id of the model to adapt.")] = None,
     set_: Set = None,
     check: Annotated[bool, typer.Option(help="Read the dataset from here first.")] = True,
 ) -> None:
     """Start releases on a schedule: never two at once, none for times that were missed."""
     if context.invoked_subcommand:
         return
-    from components.errors import InvalidInput
+    from components.errors import InvalidInput, noted
     from pipelines.kubeflow.cron import read_cron
-    from pipelines.kubeflow.params import KubeflowParams
     from pipelines.kubeflow.schedule import schedule
-    from pipelines.params import read_params
+    from pipelines.kubeflow.submit import read_submission
 
     with shown_errors():
-        if cron is None:
-            raise InvalidInput("schedule", ['--cron is missing, such as --cron "0 0 3 * * 1"'])
-        when = read_cron(cron)
+        when, params, problems = None, None, list[str]()
+        with noted(problems):
+            if cron is None:
+                raise InvalidInput("--cron", ['is missing, such as --cron "0 0 3 * * 1"'])
+            when = read_cron(cron)
+        with noted(problems):
+            own = overrides(set_, dataset=dataset, eval_dataset=eval_dataset, base_model=base_model)
+            params = read_submission(preset, own, check)
+        if when is None or params is None:
+            raise InvalidInput("schedule", problems)
         typer.echo(f"{when.expression}: {when.words}")
         for time in when.next_times:
             typer.echo(
                 f"  next  {time:%a %Y-%m-%d %H:%M:%S}, in the time zone of the installation (mostly UTC)"
             )
-        params = read_params(KubeflowParams, preset, overrides(set_, dataset=dataset))
-        made = schedule(params, when, check)
+        made = schedule(params, when, check_data=False)
     typer.echo(f"id      {made.id}\npage    {made.url}")
 
 
@@ -58,6 +65,7 @@ def list_() -> None:
         typer.echo("No schedule yet; `tunegate schedule --cron ...` makes one.")
         return
     table = Table("id", "state", "cron", "name", box=None, padding=(0, 2, 0, 0))
+    table.columns[0].no_wrap = True  # an id that is folded can't be copied
     for one in found:
         table.add_row(one.id, "on" if one.enabled else "paused", one.cron, one.name)
     Console(highlight=False).print(table)

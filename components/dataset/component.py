@@ -27,6 +27,7 @@ def validate_dataset(
     from pathlib import Path
 
     from components import stage_page, tracking
+    from components.dataset.load import display_name
     from components.dataset.validate import DatasetConfig, validate
     from components.stage_metrics import log_metrics
 
@@ -43,7 +44,9 @@ def validate_dataset(
         max_length=max_length,
         seed=seed,
     )
-    with tracking.stage("dataset", config.model_dump()) as stage:
+    # Without the credentials that an address may hold: what is recorded is read by many.
+    names = {"dataset": display_name(dataset), "eval_dataset": display_name(eval_dataset)}
+    with tracking.stage("dataset", {**config.model_dump(), **names}) as stage:
         fingerprint = validate(config, Path(train_set.path), Path(eval_set.path), Path(report.path), stage)
     stage_page.write_page(stage, Path(page.path))
     for artifact in (train_set, eval_set):

@@ -12,13 +12,19 @@ def find_champion(
     model_name: str,
     skip_unchanged: bool,
     compare_with_champion: bool,
+    image_repository: str,
+    serving_target: str,
     page: dsl.Output[dsl.Markdown],
 ) -> str:
-    """Return the version of the champion to beat, nothing, or "unchanged" where it has seen this dataset."""
+    """Return the version of the champion to beat, nothing, or "unchanged" where it has seen this dataset.
+
+    Where there is something to train, what would only fail after the training is refused.
+    """
     from pathlib import Path
 
     from components import stage_page, tracking
-    from components.release.standing import StandingConfig, champion_to_beat
+    from components.release.standing import UNCHANGED, StandingConfig, champion_to_beat
+    from components.release.targets import check_targets
 
     config = StandingConfig(
         base_model=base_model,
@@ -29,6 +35,8 @@ def find_champion(
     )
     with tracking.stage("champion", config.model_dump(), upstream=[train_set.metadata]) as stage:
         version = champion_to_beat(config, stage)
+        if version != UNCHANGED:
+            check_targets(image_repository, serving_target, model_name, base_model)
     stage_page.write_page(stage, Path(page.path))
     return version
 

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from components.errors import InvalidInput, TunegateError
+from components.errors import InvalidInput, TunegateError, noted
 from components.settings import read_settings
 from pipelines.kubeflow.connection import Connection, NotThere
 from pipelines.kubeflow.settings import EXPERIMENT, PIPELINE, PREFIX, ClientSettings
@@ -21,16 +21,35 @@ class Client:
         self.settings = settings or read_settings(ClientSettings)
         self.connection = Connection(self.settings)
 
-    def ensure_version(self, package: str) -> tuple[str, str]:
-        """Return pipeline and version id of a package; what is already there is used again.
+    def places(self, package: str) -> tuple[Any, str]:
+        """Return a reference to the version that a package is, and the experiment's id.
+
+        What is missing is made; nothing is, before all that the user named is known to be there.
+
+        Raises:
+            InvalidInput: A pipeline or an experiment that the user named is not there.
+        """
+        pipeline_id, experiment_id, problems = None, None, list[str]()
+        with noted(problems, InvalidInput):
+            pipeline_id = self._pipeline()
+        with noted(problems, InvalidInput):
+            experiment_id = self.find_experiment()
+        if problems:
+            raise InvalidInput("settings of Kubeflow", problems)
+        experiment_id = experiment_id or self._make_experiment()
+        return self._ensure_version(package, pipeline_id), experiment_id
+
+    def _ensure_version(self, package: str, pipeline_id: str | None) -> Any:
+        """Return a reference to the version that a package is; what is already there is used again.
 
         The version's name is the digest of the package, so that the same package is uploaded once.
         """
+        import kfp_server_api
+
         name = f"sha256-{hashlib.sha256(package.encode()).hexdigest()[:16]}"
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "release.yaml"
             path.write_text(package, encoding="utf-8")
-            pipeline_id = self._pipeline()
             if pipeline_id is None:
                 upload = self.connection.uploads.upload_pipeline
                 made = self.connection.call(
@@ -51,7 +70,9 @@ class Client:
                     pipelineid=pipeline_id,
                 )
                 found = str(made.pipeline_version_id)
-        return pipeline_id, found
+        return kfp_server_api.V2beta1PipelineVersionReference(
+            pipeline_id=pipeline_id, pipeline_version_id=found
+        )
 
     def _pipeline(self) -> str | None:
         """Return the pipeline's id; None if it is to be made.
@@ -99,14 +120,12 @@ class Client:
         versions = found.pipeline_versions or []
         return str(versions[0].pipeline_version_id) if versions else None
 
-    def experiment(self) -> str:
-        """Return the experiment's id; the default one is made where it is missing.
+    def find_experiment(self) -> str | None:
+        """Return the experiment's id; None for the default one where it is not made yet.
 
         Raises:
             InvalidInput: An experiment that the user named is not there.
         """
-        import kfp_server_api
-
         name, namespace = self.settings.experiment, self.settings.namespace
         api = self.connection.experiments
         listing = api.experiment_service_list_experiments
@@ -121,18 +140,25 @@ class Client:
                 f"{PREFIX}EXPERIMENT {name!r}",
                 [f"no such experiment; there are {', '.join(names) or 'none'}"],
             )
-        body = kfp_server_api.V2beta1Experiment(display_name=name, namespace=namespace or None)
-        return str(self.connection.call(what, api.experiment_service_create_experiment, body).experiment_id)
+        return None
+
+    def _make_experiment(self) -> str:
+        import kfp_server_api
+
+        api = self.connection.experiments
+        name, create = self.settings.experiment, api.experiment_service_create_experiment
+        body = kfp_server_api.V2beta1Experiment(display_name=name, namespace=self.settings.namespace or None)
+        return str(self.connection.call(f"experiment {name!r}", create, body).experiment_id)
 
     def create_run(self, name: str, package: str, params: dict[str, Any]) -> str:
         """Start a run and return its id."""
         import kfp_server_api
 
-        pipeline_id, version_id = self.ensure_version(package)
+        reference, experiment_id = self.places(package)
         body = kfp_server_api.V2beta1Run(
             display_name=name,
-            experiment_id=self.experiment(),
-            pipeline_version_reference=reference(pipeline_id, version_id),
+            experiment_id=experiment_id,
+            pipeline_version_reference=reference,
             runtime_config=kfp_server_api.V2beta1RuntimeConfig(parameters=params),
             service_account=self.settings.service_account or None,
         )
@@ -153,28 +179,21 @@ class Client:
         Raises:
             TunegateError: There is none.
         """
-        found = self.connection.call(
-            "runs",
-            self.connection.runs.run_service_list_runs,
-            experiment_id=self.experiment(),
-            namespace=self.settings.namespace,
-            page_size=1,
-            sort_by="created_at desc",
-        )
-        if not found.runs:
+        runs, experiment_id = [], self.find_experiment()
+        if experiment_id:
+            runs = self.connection.call(
+                "runs",
+                self.connection.runs.run_service_list_runs,
+                experiment_id=experiment_id,
+                namespace=self.settings.namespace,
+                page_size=1,
+                sort_by="created_at desc",
+            ).runs
+        if not runs:
             raise TunegateError(
                 f"no run in experiment {self.settings.experiment!r} yet: start one with `tunegate submit`"
             )
-        return str(found.runs[0].run_id)
-
-
-def reference(pipeline_id: str, version_id: str) -> Any:
-    """Name a version of a pipeline."""
-    import kfp_server_api
-
-    return kfp_server_api.V2beta1PipelineVersionReference(
-        pipeline_id=pipeline_id, pipeline_version_id=version_id
-    )
+        return str(runs[0].run_id)
 
 
 def _named(name: str) -> str:

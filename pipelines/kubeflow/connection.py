@@ -163,6 +163,7 @@ def _find(configuration: "Configuration", settings: ClientSettings) -> None:
         _through_kubeconfig(configuration, settings)
     if token:
         configuration.api_key["authorization"] = token
+        configuration.refresh_api_key_hook = None  # a kubeconfig's would bring its own token back
     elif file is not None:
         configuration.refresh_api_key_hook = _from_file(file)
         configuration.refresh_api_key_hook(configuration)
@@ -186,7 +187,18 @@ def _through_kubeconfig(configuration: "Configuration", settings: ClientSettings
             ],
         ) from error
     proxy = PROXY.format(namespace=settings.system_namespace)
-    configuration.host = f"{configuration.host.rstrip('/')}/{proxy}"
+    host = f"{configuration.host.rstrip('/')}/{proxy}"
+    configuration.host = host
+    renew = configuration.refresh_api_key_hook
+    if renew is None:
+        return
+
+    def renew_token(configuration: "Configuration") -> None:
+        renew(configuration)
+        # It sets the address of the API server again, and itself.
+        configuration.host, configuration.refresh_api_key_hook = host, renew_token
+
+    configuration.refresh_api_key_hook = renew_token
 
 
 def _from_file(path: Path) -> Callable[["Configuration"], None]:

@@ -1,8 +1,10 @@
 """The form of a release on Kubeflow Pipelines: the release's parameters, then what its pods are given."""
 
-from typing import Any, Literal
+import json
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from components.settings import QUANTITY
 from pipelines.params import LABEL, ReleaseParams
@@ -11,12 +13,28 @@ IMAGES = "ghcr.io/tunegate"
 GPU_TAINT = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
 
 
+def _from_json(value: object) -> object:
+    """Read what the command line gives as text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise PydanticCustomError("json", "wanted JSON ({reason})", {"reason": str(error)}) from error
+
+
+Value = TypeVar("Value")
+Json = Annotated[Value, BeforeValidator(_from_json)]
+
+
 def _described(name: str) -> str:
     return str(ReleaseParams.model_fields[name].description)
 
 
 class KubeflowParams(ReleaseParams):
     """The parameters of a release on Kubeflow Pipelines."""
+
+    listed_by: ClassVar[str] = "tunegate params --kubeflow"
 
     image_repository: str = Field(
         min_length=1, description="Registry repository for the adapter image (host/name)."
@@ -50,12 +68,12 @@ class KubeflowParams(ReleaseParams):
     )
     train_cpu: str = Field("8", pattern=QUANTITY, description="Cores of finetune and of evaluate.")
     train_memory: str = Field("48Gi", pattern=QUANTITY, description="Memory of finetune and of evaluate.")
-    train_node_selector: dict[str, str] = Field(
+    train_node_selector: Json[dict[str, str]] = Field(
         {},
         description='Labels of the nodes for finetune and evaluate, such as {"nvidia.com/gpu.product": '
         '"NVIDIA-A100-SXM4-80GB"} for one type of GPU.',
     )
-    train_tolerations: list[dict[str, Any]] = Field(
+    train_tolerations: Json[list[dict[str, Any]]] = Field(
         [GPU_TAINT], description="Taints that finetune and evaluate put up with."
     )
     cache_claim: str = Field(
@@ -71,7 +89,7 @@ class KubeflowParams(ReleaseParams):
     credentials_secret: str = Field(
         "tunegate-credentials",
         pattern=LABEL,
-        description="Secret with tokens of the hub, MLflow and object storage; need not be there.",
+        description="Secret with tokens of hub, MLflow, object storage and the models; need not be there.",
     )
     registry_secret: str = Field(
         "tunegate-registry",

@@ -39,6 +39,7 @@ CREDENTIALS = (
     "AZURE_STORAGE_ACCOUNT_KEY",
     "AZURE_STORAGE_SAS_TOKEN",
     "HF_TOKEN",
+    "TUNEGATE_API_KEY",
 )
 # As on one machine: threads that spin while they wait make each other many times slower.
 ENVIRONMENT = {

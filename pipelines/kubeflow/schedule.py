@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from components.errors import InvalidInput
+from components.errors import InvalidInput, noted
 from components.settings import read_settings
-from pipelines.kubeflow.client import PAGE, Client, reference
+from pipelines.kubeflow.client import PAGE, Client
 from pipelines.kubeflow.compile import package_text
 from pipelines.kubeflow.connection import NotThere
 from pipelines.kubeflow.cron import Cron, read_cron
@@ -56,15 +56,11 @@ def schedule(
     """
     import kfp_server_api
 
-    checked, problems = cron if isinstance(cron, Cron) else None, []
-    try:
+    checked, problems = cron if isinstance(cron, Cron) else None, list[str]()
+    with noted(problems):
         checked = checked or read_cron(str(cron))
-    except InvalidInput as error:
-        problems += [f"{error.what}: {problem}" for problem in error.problems]
-    try:
+    with noted(problems):
         preflight(params, check_data)
-    except InvalidInput as error:
-        problems += error.problems
     if checked is None or problems:
         raise InvalidInput("schedule", problems)
     # What was not said otherwise, in a preset or by hand.
@@ -72,13 +68,13 @@ def schedule(
     # A digest that is true today would hide tomorrow's rows.
     params = params.model_copy(update={**unless_said, "dataset_digest": ""})
     client = Client(settings)
-    pipeline_id, version_id = client.ensure_version(package_text(read_settings(CompileSettings)))
+    reference, experiment_id = client.places(package_text(read_settings(CompileSettings)))
     body = kfp_server_api.V2beta1RecurringRun(
         display_name=f"{params.model_name}: {checked.words}",
         description=f"{checked.expression}: {checked.words}",
-        experiment_id=client.experiment(),
+        experiment_id=experiment_id,
         namespace=client.settings.namespace or None,
-        pipeline_version_reference=reference(pipeline_id, version_id),
+        pipeline_version_reference=reference,
         runtime_config=kfp_server_api.V2beta1RuntimeConfig(parameters=params.model_dump(mode="json")),
         service_account=client.settings.service_account or None,
         trigger=kfp_server_api.V2beta1Trigger(
@@ -97,7 +93,9 @@ def schedules(settings: ClientSettings | None = None) -> list[Schedule]:
     """Return the schedules of the experiment."""
     client = Client(settings)
     listing = client.connection.recurring.recurring_run_service_list_recurring_runs
-    experiment, found, token = client.experiment(), [], ""
+    experiment, found, token = client.find_experiment(), list[Schedule](), ""
+    if experiment is None:
+        return []
     while True:
         page = client.connection.call(
             "schedules",

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from components.settings import QUANTITY
@@ -11,6 +12,22 @@ from components.settings import QUANTITY
 PREFIX = "TUNEGATE_KUBEFLOW_"
 HOUR_S = 3600
 PIPELINE, EXPERIMENT = "tunegate-release", "tunegate"  # made where they are missing; others must be there
+
+TIMEOUTS_S = {
+    "validate_dataset": HOUR_S,
+    "find_champion": HOUR_S // 2,
+    "finetune": 24 * HOUR_S,
+    "evaluate": 4 * HOUR_S,
+    "quality_gate": HOUR_S // 2,
+    "push_image": HOUR_S,
+    "deploy": 2 * HOUR_S,
+    "stress": 4 * HOUR_S,
+    "service_gate": HOUR_S // 2,
+    "promote": HOUR_S,
+    "refuse": HOUR_S,
+    "close_release": HOUR_S,
+}
+RETRIES = {"validate_dataset": 2, "finetune": 2, "evaluate": 2, "push_image": 3}
 
 
 class CompileSettings(BaseSettings):
@@ -33,28 +50,48 @@ class CompileSettings(BaseSettings):
         True, description="Keep models and checkpoints on the claim of the form; else they go with the pod."
     )
     timeouts_s: dict[str, int] = Field(
-        {
-            "validate_dataset": HOUR_S,
-            "find_champion": HOUR_S // 2,
-            "finetune": 24 * HOUR_S,
-            "evaluate": 4 * HOUR_S,
-            "quality_gate": HOUR_S // 2,
-            "push_image": HOUR_S,
-            "deploy": 2 * HOUR_S,
-            "stress": 4 * HOUR_S,
-            "service_gate": HOUR_S // 2,
-            "promote": HOUR_S,
-            "refuse": HOUR_S,
-            "close_release": HOUR_S,
-        },
-        description="Longest time of each stage, its pod's start included.",
+        TIMEOUTS_S,
+        description="Longest time of each stage, its pod's start included. "
+        "A stage that is not named keeps its own.",
     )
     retries: dict[str, int] = Field(
-        {"validate_dataset": 2, "finetune": 2, "evaluate": 2, "push_image": 3},
+        RETRIES,
         description="How often a stage is tried again: those that download, push, or lose their node. "
-        "Gates, and what touches a running service, are tried once.",
+        "Gates, and what touches a running service, are tried once. A stage that is not named keeps its own.",
     )
     backoff_s: int = Field(30, ge=0, description="Wait before the first retry; doubled each time.")
+
+    @field_validator("timeouts_s")
+    @classmethod
+    def _over_the_usual_timeouts(cls, given: dict[str, int]) -> dict[str, int]:
+        problems = _unknown(given)
+        problems += [f"{stage} {limit}, wanted 1 or more" for stage, limit in given.items() if limit < 1]
+        return _over(TIMEOUTS_S, given, problems)
+
+    @field_validator("retries")
+    @classmethod
+    def _over_the_usual_retries(cls, given: dict[str, int]) -> dict[str, int]:
+        problems = _unknown(given)
+        problems += [f"{stage} {tries}, wanted 0 or more" for stage, tries in given.items() if tries < 0]
+        once = TIMEOUTS_S.keys() - RETRIES.keys()
+        problems += [
+            f"{stage} {tries}, but it is tried once"
+            for stage, tries in given.items()
+            if stage in once and tries > 0
+        ]
+        return _over(RETRIES, given, problems)
+
+
+def _unknown(given: dict[str, int]) -> list[str]:
+    stages = ", ".join(TIMEOUTS_S)
+    return [f"no stage {stage!r}, there are {stages}" for stage in given if stage not in TIMEOUTS_S]
+
+
+def _over(usual: dict[str, int], given: dict[str, int], problems: list[str]) -> dict[str, int]:
+    """Lay what was given over what is usual."""
+    if problems:
+        raise PydanticCustomError("stages", "{problems}", {"problems": "; ".join(problems)})
+    return {**usual, **given}
 
 
 class ClientSettings(BaseSettings):

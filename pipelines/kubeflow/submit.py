@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from components.errors import InvalidInput
 from components.models import IMAGE_PACKAGES, is_hub_id, is_in_images
@@ -13,6 +14,9 @@ from pipelines.kubeflow.compile import package_text
 from pipelines.kubeflow.params import KubeflowParams
 from pipelines.kubeflow.pods import CACHE_MOUNT
 from pipelines.kubeflow.settings import ClientSettings, CompileSettings
+from pipelines.params import checked, read_values
+
+LOCAL_SCHEMES = ("", "file", "local")  # of an address whose file is on the disk of whoever reads it
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,40 @@ def submit(
     return SubmittedRun(run_id, client.connection.run_url(run_id), client.connection.ui_hint)
 
 
+def read_submission(preset: Path | None, overrides: dict[str, Any], check_data: bool) -> KubeflowParams:
+    """Read the parameters of a submission and refuse what is wrong with any of them, all of it at once.
+
+    Args:
+        preset: As `read_params` takes it.
+        overrides: As `read_params` takes them.
+        check_data: As `preflight` takes it.
+
+    Returns:
+        The parameters with the dataset's digest.
+
+    Raises:
+        InvalidInput: Every value that is unknown, of a wrong type or out of range, or that the pods or,
+            unless told otherwise, this machine can't read.
+    """
+    values = read_values(preset, overrides)
+    try:
+        params = checked(KubeflowParams, values)
+    except InvalidInput as error:
+        problems = error.problems
+    else:
+        return preflight(params, check_data)
+    # What is right so far is looked at, too.
+    wrong = {problem.partition(":")[0] for problem in problems}
+    right = {name: value for name, value in values.items() if name not in wrong}
+    try:
+        preflight(
+            KubeflowParams.model_construct(**{"dataset": "", "image_repository": "", **right}), check_data
+        )
+    except InvalidInput as error:
+        problems += error.problems
+    raise InvalidInput("parameters", problems)
+
+
 def preflight(params: KubeflowParams, check_data: bool = True) -> KubeflowParams:
     """Refuse what the pods could not read; return the parameters with the dataset's digest.
 
@@ -68,11 +106,14 @@ def preflight(params: KubeflowParams, check_data: bool = True) -> KubeflowParams
     Raises:
         InvalidInput: Every file that the pods or, unless told otherwise, this machine can't read.
     """
+    from components.oci_registry import repository_name  # requests and oras take a while to import
+
     problems, digests = [], []
     for key in ("dataset", "eval_dataset"):
         name = getattr(params, key)
-        if "://" not in name:
-            if name and not PurePosixPath(name).is_relative_to(CACHE_MOUNT):
+        scheme, _, path = name.rpartition("://")
+        if scheme in LOCAL_SCHEMES:
+            if name and not PurePosixPath(path).is_relative_to(CACHE_MOUNT):
                 problems.append(
                     f"{key}: got {name!r}, a path that the pods don't have; wanted a URL (https, s3, gs, "
                     f"az, hf) or a path on the volume of cache_claim ({CACHE_MOUNT}/...)"
@@ -91,6 +132,12 @@ def preflight(params: KubeflowParams, check_data: bool = True) -> KubeflowParams
             f"base_model: got {model!r}, which the pods don't have; wanted a hub id (org/name@revision), "
             f"{' or '.join(IMAGE_PACKAGES)}, or a directory on the volume of cache_claim ({CACHE_MOUNT}/...) "
             "that TUNEGATE_CLUSTER_CACHE_CLAIM names, too"
+        )
+    image = params.image_repository
+    if image and repository_name(image) is None:
+        problems.append(
+            f"image_repository: got {image!r}, wanted host[:port]/name in lower case, without https:// "
+            "and without a tag"
         )
     if params.serving_target != "kubernetes":
         problems.append("serving_target: got 'local', but a pod ends with its stage; wanted 'kubernetes'")

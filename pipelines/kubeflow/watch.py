@@ -154,7 +154,9 @@ def ending_by_tasks(run: Any) -> Ending:
     """Say how a run ended from its tasks alone, without the release's records."""
     states = {task.display_name: str(task.state) for task in _tasks(run)}
     failed = [name for name, state in states.items() if state == "FAILED"]
-    refused = [name for name in states if STAGE_OF_TASK[name] == "refuse"]
+    # One on a branch that was not taken may be listed, too, as skipped.
+    done = [name for name, state in states.items() if state in ("SUCCEEDED", "FAILED")]
+    refused = [name for name in done if STAGE_OF_TASK[name] == "refuse"]
     if states.get("promote") == "SUCCEEDED":
         return "promoted"
     # With fail_on_reject it is the refusing task that fails, and nothing else does.

@@ -148,9 +148,7 @@ def back_end(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 def test_kubeflow(back_end: BackEnd, tmp_path: Path):
-    rows = tmp_path / "rows.jsonl"
-    rows.write_text("{}\n")
-    own = {"dataset": rows.as_uri(), "overrides": {"lora_r": 8, "train_gpus": 0}, "poll_s": 0}
+    own = {"dataset": back_end.dataset, "overrides": {"lora_r": 8, "train_gpus": 0}, "poll_s": 0}
     ran = Executed("kubeflow.ipynb", tmp_path, **own)
     sent = back_end.runs["run-1"].runtime_config["parameters"]
     assert (sent["lora_r"], sent["train_gpus"], sent["model_name"]) == (8, 0, "petstore")

@@ -30,6 +30,16 @@ from pipelines.params import ReleaseParams, load_params, read_params
             ["max_new_tokens: got 64, must be less than max_model_len (64)"],
             id="two that do not fit together",
         ),
+        pytest.param(
+            {
+                "dataset": "x",
+                "max_new_tokens": 2048,
+                "serving_target": "kubernetes",
+                "image_repository": "oci:/x",
+            },
+            ["2 problems", "max_new_tokens: got", "image_repository: got 'oci:/x', must name a registry"],
+            id="an image on disk for a cluster",
+        ),
     ],
 )
 def test_bad_values_are_refused_all_at_once(overrides, words):
@@ -42,6 +52,16 @@ def test_bad_values_are_refused_all_at_once(overrides, words):
 def test_gpus_that_would_be_reserved_and_not_used_are_refused():
     with pytest.raises(InvalidInput, match="train_gpus: got '2', input should be less than or equal to 1"):
         read_params(KubeflowParams, None, {"dataset": "x", "image_repository": "r", "train_gpus": "2"})
+
+
+def test_what_is_missing_or_unknown_on_kubeflow_is_told_for_kubeflow():
+    with pytest.raises(InvalidInput) as refused:
+        read_params(KubeflowParams, None, {"unheard_of": 1})
+    assert refused.value.problems == [
+        "dataset: missing; give --dataset or --set dataset=...",
+        "image_repository: missing; give --set image_repository=...",
+        "unheard_of: no such parameter; `tunegate params --kubeflow` lists them",
+    ]
 
 
 def test_a_preset_names_its_data_relative_to_itself(tmp_path: Path):
@@ -60,6 +80,7 @@ def test_a_preset_names_its_data_relative_to_itself(tmp_path: Path):
         pytest.param("- a\n- b\n", "mapping of parameter names", id="a list"),
         pytest.param("a: [", "could not be read", id="no YAML"),
         pytest.param("dataset: x\nlora_q: 1\n", "no such parameter", id="an unknown name"),
+        pytest.param("dataset: 5\n", "dataset: got 5, input should be a valid string", id="a number"),
     ],
 )
 def test_a_broken_preset_is_refused(tmp_path: Path, text: str, words: str):

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,7 +21,7 @@ class Graph:
     """Runs the graph in a state directory of its own and tells which stages ran."""
 
     model: ClassVar[type[ReleaseParams]] = ReleaseParams
-    starts: ClassVar[list[str]] = ["-m", "pipelines.local_graph"]
+    starts: Sequence[str] = ("-m", "pipelines.local_graph")
 
     def __init__(self, home: Path) -> None:
         self.home = home

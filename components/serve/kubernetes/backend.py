@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from components.errors import InvalidInput, NotReady, TunegateError
+from components.errors import InvalidInput, NotReady, TunegateError, noted
 from components.serve.backend import Backend, Replica, ReplicaState, WaitProgress
 from components.serve.kubernetes.adapter_source import adapter_source
 from components.serve.kubernetes.checks import (
@@ -89,7 +89,7 @@ class KubernetesBackend(Backend):
     def check(self, model_name: str, base_model: str) -> None:
         """Refuse a cluster that can't be used, or can't be reached from here as a release needs it."""
         problems = unserved_base_model(self._settings, base_model)  # told also where there is no cluster
-        try:
+        with noted(problems):
             self._cluster.require()
             problems += [
                 *missing_images(self._settings),
@@ -100,10 +100,6 @@ class KubernetesBackend(Backend):
                 *unreachable_services(),
             ]
             find_live(self._cluster, model_name)
-        except InvalidInput as error:
-            problems += [f"{error.what}: {problem}" for problem in error.problems]
-        except TunegateError as error:
-            problems.append(str(error))
         if problems:
             raise InvalidInput(f"the cluster of namespace {self._settings.namespace}", problems)
 

@@ -78,10 +78,10 @@ class MemoryBackend(Backend):
 @pytest.fixture
 def backend(monkeypatch: pytest.MonkeyPatch) -> MemoryBackend:
     """What every stage of this release reaches as its serving target."""
-    from components.release import closing, promotion, rollback
+    from components.release import closing, promotion, rollback, targets
 
     memory = MemoryBackend()
-    for module in (closing, promotion, rollback):
+    for module in (closing, promotion, rollback, targets):
         monkeypatch.setattr(module, "serving_backend", lambda target: memory)
     return memory
 

@@ -7,6 +7,8 @@ from kfp import dsl
 
 from components import tracking
 from components.checks import Verdict, at_least
+from components.dataset.component import validate_dataset
+from components.dataset.validate import DatasetConfig
 from components.errors import DigestMismatch
 from components.release.closing import outcome
 from components.release.component import close_release, promote, refuse
@@ -35,6 +37,38 @@ def close(folder: Path) -> str:
     card = artifact(folder, "card")
     close_release.python_func(serving_target="local", model_name="petstore", card=card)
     return Path(card.path).read_text()
+
+
+def test_credentials_in_the_address_of_a_dataset_are_not_recorded(
+    state, tmp_path, backend, monkeypatch: pytest.MonkeyPatch
+):
+    read: list[DatasetConfig] = []
+
+    def validate(config: DatasetConfig, *_: object) -> str:
+        read.append(config)
+        return "sha256:rows"
+
+    monkeypatch.setattr("components.dataset.validate.validate", validate)
+    defaults = {name: field.default for name, field in DatasetConfig.model_fields.items()}
+    given = {
+        "dataset": "https://me:hunter2@host/rows.jsonl?sig=s3cr3t",
+        "eval_dataset": "https://host/eval.jsonl?sig=s3cr3t",
+        "base_model": "org/name",
+        "dataset_digest": "sha256:rows",
+    }
+    outputs = {name: artifact(tmp_path, name) for name in ("train_set", "eval_set", "report", "page")}
+    metrics = dsl.Metrics(uri=str(tmp_path / "metrics"), metadata={})
+    validate_dataset.python_func(**{**defaults, **given}, **outputs, metrics=metrics)
+    assert read[0].dataset == given["dataset"] and read[0].eval_dataset == given["eval_dataset"]
+    client = tracking.client()
+    parent = tracking.find_parent_run(client, "test-release")
+    (recorded,) = tracking.recorded_stages(client, "test-release")
+    params = client.get_run(outputs["train_set"].metadata[tracking.RUN_KEY]).data.params
+    assert parent and params["dataset"] == recorded.record.params["dataset"] == "https://host/rows.jsonl"
+    assert params["eval_dataset"] == "https://host/eval.jsonl"
+    card = close(tmp_path)
+    assert "https://host/rows.jsonl" in card
+    assert "hunter2" not in card and "s3cr3t" not in card
 
 
 def test_promote_and_close(state, tmp_path, backend, deploy):

@@ -15,11 +15,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from uuid import NAMESPACE_OID, uuid5
 
 import kfp_server_api as api
 
 from tests.pipelines.kubeflow.contract import as_json, violations
 
+DATASET = "/rows.jsonl"
 NOW = datetime(2026, 3, 2, 3, 0, tzinfo=UTC)
 Frame = tuple[str, dict[str, str]]  # the run's state, and the state of each of its tasks
 
@@ -52,11 +54,18 @@ class BackEnd:
         self.frames: dict[str, list[Frame]] = {}
         self.usual: list[Frame] = []  # what a run that is started plays
         self.recurring: dict[str, api.V2beta1RecurringRun] = {}
+        self.rows = '{"instruction": "a", "output": "b"}\n'  # a dataset, at `dataset`
         self.host = ""
         self._ids = count(1)
 
+    @property
+    def dataset(self) -> str:
+        """The address of a dataset that is there for everyone."""
+        return f"{self.host}{DATASET}"
+
     def new_id(self, kind: str) -> str:
-        return f"{kind}-{next(self._ids)}"
+        """Return an id of the form that the real ones have."""
+        return str(uuid5(NAMESPACE_OID, f"{kind}-{next(self._ids)}"))
 
     def play(self, run_id: str, *frames: Frame) -> None:
         """Set what a run answers, one frame for each time that it is asked; the last one stays."""
@@ -242,18 +251,23 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         address = urlsplit(self.path)
+        if address.path == DATASET:
+            return self._send(200, self.back_end.rows.encode())
         raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.back_end.requests.append(f"{self.command} {address.path}")
         try:
             status, answer = 200, self._route(address.path, address.query, raw)
         except Refusal as refusal:
             status, answer = refusal.status, {"error": refusal.message, "message": refusal.message}
-        content = json.dumps(answer).encode()
+        return self._send(status, json.dumps(answer).encode())
+
+    def _send(self, status: int, content: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(content)
+        if self.command != "HEAD":
+            self.wfile.write(content)
 
     def _route(self, path: str, asked: str, raw: bytes) -> Any:
         back_end = self.back_end
@@ -284,7 +298,7 @@ class _Handler(BaseHTTPRequestHandler):
             return part.get_payload(decode=True).decode()
         return json.loads(raw) if raw else None
 
-    do_GET = do_POST = do_DELETE = _answer  # noqa: N815
+    do_GET = do_HEAD = do_POST = do_DELETE = _answer  # noqa: N815
 
     def log_message(self, *_: Any) -> None:
         """Keep the test's output to what the test says."""

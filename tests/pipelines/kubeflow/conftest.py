@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.kubeflow import compile, connection, submit
+from pipelines.kubeflow import compile, connection, schedule, submit
 from pipelines.kubeflow.settings import CompileSettings
 from tests.pipelines.kubeflow.back_end import BackEnd, running_back_end
 
@@ -25,7 +25,10 @@ def packages() -> dict[bool, str]:
 @pytest.fixture
 def back_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packages: dict[bool, str]) -> Iterator[BackEnd]:
     """A back end that the environment leads to; the test fails if a request broke the contract."""
-    monkeypatch.setattr(submit, "package_text", lambda settings, cache_dataset: packages[cache_dataset])
+    for module in (submit, schedule):
+        monkeypatch.setattr(
+            module, "package_text", lambda settings, cache_dataset=False: packages[cache_dataset]
+        )
     monkeypatch.setattr(connection, "BACKOFF_S", 0)
     monkeypatch.setenv("TUNEGATE_HOME", str(tmp_path / "state"))
     with running_back_end() as running:

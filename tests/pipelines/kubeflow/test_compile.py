@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from components.progress import STAGES
@@ -114,6 +115,8 @@ def test_pods_get_what_they_need(package: tuple[dict[str, Any], dict[str, Any]])
         handed = {item["envVar"] for item in pod["configMapAsEnv"][0]["keyToEnv"]}
         assert {"MLFLOW_TRACKING_URI", "TUNEGATE_CLUSTER_NAMESPACE", "TUNEGATE_DEVICE"} <= handed
         assert {"TUNEGATE_MLFLOW_URL", "AZURE_STORAGE_ACCOUNT_NAME"} <= handed
+        secrets = {item["envVar"] for item in pod["secretAsEnv"][0]["keyToEnv"]}
+        assert {"HF_TOKEN", "MLFLOW_TRACKING_TOKEN", "TUNEGATE_API_KEY"} <= secrets
         assert int(pod["activeDeadlineSeconds"]) > 0
         assert ("pvcMount" in pod) == (name in TRAIN)
         assert (
@@ -151,6 +154,36 @@ def test_settings_of_the_compile_step_reach_the_package(tmp_path: Path, monkeypa
     assert said.exit_code == 0, said.output
     text = (tmp_path / "own.yaml").read_text()
     assert "sizeLimit: 3Gi" in text and "pvcMount" not in text
+
+
+def test_times_and_retries_of_some_stages_leave_the_others(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TUNEGATE_KUBEFLOW_TIMEOUTS_S", '{"finetune": 60}')
+    monkeypatch.setenv("TUNEGATE_KUBEFLOW_RETRIES", '{"evaluate": 0, "deploy": 0}')
+    usual, own = CompileSettings.model_construct(), CompileSettings()
+    assert own.timeouts_s == {**usual.timeouts_s, "finetune": 60}
+    assert own.retries == {**usual.retries, "evaluate": 0, "deploy": 0}
+
+
+def test_wrong_times_and_retries_are_named_all_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TUNEGATE_HOME", str(tmp_path))
+    monkeypatch.setenv("TUNEGATE_KUBEFLOW_TIMEOUTS_S", '{"tune": 5, "finetune": 0}')
+    monkeypatch.setenv("TUNEGATE_KUBEFLOW_RETRIES", '{"finetune": -1, "promote": 2}')
+    said = CliRunner().invoke(app, ["compile", "-o", str(tmp_path / "own.yaml")])
+    assert said.exit_code == 1 and "2 problems" in said.output, said.output
+    for words in (
+        "TUNEGATE_KUBEFLOW_TIMEOUTS_S: got {'tune': 5, 'finetune': 0}",
+        "no stage 'tune', there are validate_dataset, find_champion",
+        "finetune 0, wanted 1 or more",
+        "finetune -1, wanted 0 or more",
+        "promote 2, but it is tried once",
+    ):
+        assert words in said.output
+
+
+@pytest.mark.parametrize("stage", [name for name in ONCE if name != "refuse-2"])
+def test_what_runs_once_can_not_be_tried_again(stage: str):
+    with pytest.raises(ValidationError, match="it is tried once"):
+        CompileSettings(retries={stage.replace("-", "_"): 1})
 
 
 def test_wrong_settings_are_named_all_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -2,17 +2,18 @@
 
 import json
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
+from pipelines.kubeflow.compile import SHIPPED
 from pipelines.kubeflow.params import KubeflowParams
 from tests.pipelines.test_release import TO_THE_FIRST_GATE, TO_THE_SECOND_GATE, Graph
 
 
 class Package(Graph):
     model = KubeflowParams
-    starts: ClassVar[list[str]] = ["-m", "tests.pipelines.kubeflow.run_package"]
+    starts = ("-m", "tests.pipelines.kubeflow.run_package", str(SHIPPED))
 
 
 @pytest.fixture
@@ -30,6 +31,17 @@ def package(tmp_path: Path) -> Package:
 def test_branches(package: Package, quality: str, service: str, stages: list[str]):
     ran = package.run(quality, service, image_repository="registry/name")
     assert ran == [*stages, "closed"], package.ended.stdout + package.ended.stderr
+    assert package.ended.returncode == 0, package.ended.stderr
+
+
+def test_the_package_that_submit_uploads(tmp_path: Path, packages: dict[bool, str]):
+    """With a digest of the dataset its stage may be skipped, and every command names the source."""
+    file = tmp_path / "submitted.yaml"
+    file.write_text(packages[True])
+    package = Package(tmp_path)
+    package.starts = (*Package.starts[:-1], str(file))
+    ran = package.run(image_repository="registry/name", dataset_digest="sha256:rows")
+    assert ran == [*TO_THE_SECOND_GATE, "promote", "promoted", "closed"], package.ended.stderr
     assert package.ended.returncode == 0, package.ended.stderr
 
 

@@ -1,7 +1,5 @@
 """Schedules, against a back end that holds every request against the API's models."""
 
-from pathlib import Path
-
 import pytest
 from typer.testing import CliRunner
 
@@ -11,12 +9,12 @@ from pipelines.kubeflow.params import KubeflowParams
 from pipelines.kubeflow.schedule import delete, pause, resume, schedule, schedules
 from tests.pipelines.kubeflow.back_end import BackEnd
 
+IMAGES = "registry.example.com/pets"
+
 
 @pytest.fixture
-def params(tmp_path: Path) -> KubeflowParams:
-    rows = tmp_path / "rows.jsonl"
-    rows.write_text("{}\n")
-    return KubeflowParams(dataset=rows.as_uri(), image_repository="registry/pets", model_name="pets")
+def params(back_end: BackEnd) -> KubeflowParams:
+    return KubeflowParams(dataset=back_end.dataset, image_repository=IMAGES, model_name="pets")
 
 
 def test_one_at_a_time_and_none_for_missed_times(back_end: BackEnd, params: KubeflowParams):
@@ -57,7 +55,7 @@ def test_list_pause_resume_delete(back_end: BackEnd, params: KubeflowParams):
 
 
 def test_everything_wrong_is_said_at_once(back_end: BackEnd):
-    params = KubeflowParams(dataset="rows.jsonl", image_repository="r")
+    params = KubeflowParams(dataset="rows.jsonl", image_repository=IMAGES)
     with pytest.raises(InvalidInput) as refused:
         schedule(params, "0 0 0 30 2 *")
     assert len(refused.value.problems) == 2
@@ -66,7 +64,7 @@ def test_everything_wrong_is_said_at_once(back_end: BackEnd):
 
 
 def test_the_command(back_end: BackEnd, params: KubeflowParams):
-    own = ["--dataset", params.dataset, "--set", "image_repository=registry/pets"]
+    own = ["--dataset", params.dataset, "--set", f"image_repository={IMAGES}"]
     made = CliRunner().invoke(app, ["schedule", "--cron", "0 0 3 * * 1", *own])
     assert made.exit_code == 0, made.output
     assert "At 03:00, only on Monday" in made.output and "next  Mon " in made.output
@@ -83,10 +81,41 @@ def test_the_command(back_end: BackEnd, params: KubeflowParams):
     assert "No schedule yet" in CliRunner().invoke(app, ["schedule", "list"]).output
 
 
+def test_an_id_is_listed_whole(back_end: BackEnd, params: KubeflowParams, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    made = schedule(params.model_copy(update={"model_name": "m" * 40}), "0 30 3 1,8,15,22 * *")
+    assert made.id in CliRunner().invoke(app, ["schedule", "list"]).output
+
+
+def test_what_the_command_hands_on(back_end: BackEnd):
+    own = ["--dataset", back_end.dataset, "--eval-dataset", back_end.dataset, "--base-model", "org/name@rev"]
+    said = CliRunner().invoke(
+        app, ["schedule", "--cron", "0 0 3 * * 1", *own, "--set", f"image_repository={IMAGES}"]
+    )
+    assert said.exit_code == 0, said.output
+    (made,) = back_end.recurring.values()
+    sent = made.runtime_config["parameters"]
+    assert (sent["eval_dataset"], sent["base_model"]) == (back_end.dataset, "org/name@rev")
+
+
+def test_the_command_says_everything_at_once(back_end: BackEnd):
+    wrong = ["--cron", "0 0 0 31 2 *", "--dataset", "rows.jsonl", "--set", "lora_r=0"]
+    said = CliRunner().invoke(app, ["schedule", *wrong, "--set", "image_repository=https://host/name"])
+    assert said.exit_code == 1 and "4 problems" in said.output, said.output
+    for words in ("never fires", "lora_r: got '0'", "'rows.jsonl', a path", "got 'https://host/name'"):
+        assert words in said.output
+    assert not back_end.requests
+
+
+def test_reading_makes_nothing(back_end: BackEnd):
+    assert schedules() == []
+    assert not back_end.experiments
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        pytest.param(["--dataset", "https://host/rows"], "--cron is missing", id="no cron"),
+        pytest.param(["--dataset", "https://host/rows"], "--cron: is missing", id="no cron"),
         pytest.param(["--cron", "0 0 0 31 2 *"], "never fires", id="never"),
         pytest.param(["--cron", "0 0 3 * * 1"], "dataset: missing", id="no dataset"),
     ],

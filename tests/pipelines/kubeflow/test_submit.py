@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import Result
+from typer.testing import CliRunner
 
 from components.errors import InvalidInput, TunegateError
+from pipelines.cli import app
 from pipelines.kubeflow import connection
 from pipelines.kubeflow.client import Client
 from pipelines.kubeflow.params import KubeflowParams
@@ -20,16 +23,12 @@ def settings(back_end: BackEnd, **named: Any) -> ClientSettings:
     return ClientSettings(host=back_end.host, **named)
 
 
-@pytest.fixture
-def rows(tmp_path: Path) -> str:
-    path = tmp_path / "rows.jsonl"
-    path.write_text('{"instruction": "a", "output": "b"}\n')
-    return path.as_uri()
+IMAGES = "registry.example.com/pets"
 
 
 @pytest.fixture
-def params(rows: str) -> KubeflowParams:
-    return KubeflowParams(dataset=rows, image_repository="registry/pets", model_name="pets", lora_r=8)
+def params(back_end: BackEnd) -> KubeflowParams:
+    return KubeflowParams(dataset=back_end.dataset, image_repository=IMAGES, model_name="pets", lora_r=8)
 
 
 def test_a_run_is_started_with_every_parameter(back_end: BackEnd, params: KubeflowParams):
@@ -43,6 +42,28 @@ def test_a_run_is_started_with_every_parameter(back_end: BackEnd, params: Kubefl
     assert started.url == f"{back_end.host}/#/runs/details/{started.run_id}"
     (experiment,) = back_end.experiments.values()
     assert experiment.display_name == "tunegate"
+
+
+def submit_with(back_end: BackEnd, *given: str) -> Result:
+    """Call the command with values of --set."""
+    own = ["submit", "--dataset", back_end.dataset, f"--set=image_repository={IMAGES}"]
+    return CliRunner().invoke(app, [*own, *(f"--set={pair}" for pair in given)])
+
+
+def test_lists_and_mappings_are_given_as_json(back_end: BackEnd):
+    wanted = {"train_node_selector": {"a": "b"}, "train_tolerations": [{"key": "k", "operator": "Exists"}]}
+    said = submit_with(back_end, *(f"{name}={json.dumps(value)}" for name, value in wanted.items()))
+    assert said.exit_code == 0, said.output
+    (run,) = back_end.runs.values()
+    assert run.runtime_config["parameters"].items() >= wanted.items()
+
+
+def test_what_is_no_json_is_a_problem_of_its_parameter(back_end: BackEnd):
+    said = submit_with(back_end, "train_node_selector={a", "train_tolerations={}", "lora_r=0")
+    assert said.exit_code == 1 and "3 problems" in said.output
+    assert "train_node_selector: got '{a', wanted JSON (Expecting" in said.output
+    assert "train_tolerations: got {}, input should be a valid list" in said.output
+    assert not back_end.requests
 
 
 def test_the_same_package_is_uploaded_once(back_end: BackEnd, params: KubeflowParams):
@@ -62,12 +83,12 @@ def test_what_is_uploaded_is_the_package(back_end: BackEnd, params: KubeflowPara
     assert set(spec["root"]["inputDefinitions"]["parameters"]) == set(KubeflowParams.model_fields)
 
 
-def test_everything_wrong_with_the_parameters_is_said_at_once():
+def test_everything_wrong_with_the_parameters_is_said_at_once(back_end: BackEnd):
     wrong = KubeflowParams.model_construct(
         **{
-            **KubeflowParams(dataset="x", image_repository="r").model_dump(),
+            **KubeflowParams(dataset="x", image_repository=IMAGES).model_dump(),
             "dataset": "rows.jsonl",
-            "eval_dataset": "file:///nowhere.jsonl",
+            "eval_dataset": f"{back_end.host}/nowhere.jsonl",
             "base_model": "./mine",
             "serving_target": "local",
         }
@@ -111,11 +132,30 @@ def test_a_base_model_that_pods_will_not_have(base_model: str, told: bool):
     [
         pytest.param("s3://bucket/rows.jsonl", False, "", id="only the pods can reach it"),
         pytest.param("/cache/rows.jsonl", True, "", id="on the volume"),
+        pytest.param("file:///cache/rows.jsonl", False, "", id="on the volume, as a URL"),
     ],
 )
 def test_what_is_not_read_has_no_digest(dataset: str, check: bool, digest: str):
-    params = KubeflowParams(dataset=dataset, image_repository="r")
+    params = KubeflowParams(dataset=dataset, image_repository=IMAGES)
     assert preflight(params, check).dataset_digest == digest
+
+
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [
+        pytest.param({"dataset": "file:///home/me/x"}, "'file:///home/me/x', a path", id="this machine's"),
+        pytest.param({"eval_dataset": "local:///x"}, "eval_dataset: got 'local:///x'", id="by another name"),
+        pytest.param({"image_repository": "https://host.example/name"}, "without https://", id="an address"),
+        pytest.param({"image_repository": f"{IMAGES}:v1"}, "without a tag", id="an image with a tag"),
+        pytest.param({"image_repository": "pets"}, "wanted host[:port]/name", id="a name without a registry"),
+    ],
+)
+@pytest.mark.parametrize("check", [True, False], ids=["read here", "not read here"])
+def test_what_no_pod_could_use(named: dict[str, str], words: str, check: bool):
+    given = {"dataset": "/cache/rows.jsonl", "image_repository": IMAGES} | named
+    with pytest.raises(InvalidInput) as refused:
+        preflight(KubeflowParams(**given), check)
+    assert words in str(refused.value) and len(refused.value.problems) == 1
 
 
 def test_a_token_that_is_renewed_while_it_is_used(back_end: BackEnd, tmp_path: Path):
@@ -124,7 +164,7 @@ def test_a_token_that_is_renewed_while_it_is_used(back_end: BackEnd, tmp_path: P
     client = Client(settings(back_end, token_file=file))
     back_end.token = "new"
     back_end.when_refused = lambda: file.write_text("new\n")
-    assert client.experiment() in back_end.experiments
+    assert client.find_experiment() is None
     assert back_end.seen_tokens[:2] == ["Bearer old", "Bearer new"]
 
 
@@ -156,6 +196,12 @@ def test_a_token_is_sent(back_end: BackEnd, params: KubeflowParams):
         pytest.param({}, {"pipeline": "mine"}, ["'mine'", "no such pipeline"], id="pipeline"),
         pytest.param({}, {"experiment": "mine"}, ["'mine'", "no such experiment"], id="experiment"),
         pytest.param(
+            {},
+            {"pipeline": "mine", "experiment": "my own"},
+            ["2 problems", "'mine': no such pipeline", "'my own': no such experiment"],
+            id="both",
+        ),
+        pytest.param(
             {"namespaces": ["team"]}, {}, ["Namespace is required", "TUNEGATE_KUBEFLOW_NAMESPACE"], id="none"
         ),
         pytest.param(
@@ -171,7 +217,7 @@ def test_what_is_not_there_is_named(
     with pytest.raises(TunegateError) as refused:
         submit(params, settings=settings(back_end, **named))
     assert all(word in str(refused.value) for word in words), refused.value
-    assert not back_end.runs
+    assert not [request for request in back_end.requests if request.startswith("POST")]
 
 
 def test_an_installation_for_several_teams(back_end: BackEnd, params: KubeflowParams):
@@ -190,10 +236,8 @@ def test_a_run_is_never_started_twice(back_end: BackEnd, params: KubeflowParams,
     submit(params)
     client = Client(settings(back_end))
     package = next(iter(back_end.packages.values()))
-    ensured = client.ensure_version(package)
-    monkeypatch.setattr(client, "ensure_version", lambda package: ensured)
-    experiment = client.experiment()
-    monkeypatch.setattr(client, "experiment", lambda: experiment)
+    places = client.places(package)
+    monkeypatch.setattr(client, "places", lambda package: places)
     back_end.faults = [500, 500]
     with pytest.raises(TunegateError, match="failed with 500"):
         client.create_run("again", package, {})
@@ -203,22 +247,46 @@ def test_a_run_is_never_started_twice(back_end: BackEnd, params: KubeflowParams,
 def test_an_address_where_nothing_answers(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(connection, "BACKOFF_S", 0)
     with pytest.raises(TunegateError, match=r"http://127\.0\.0\.1:1 can't be reached"):
-        Client(ClientSettings(host="http://127.0.0.1:1")).experiment()
+        Client(ClientSettings(host="http://127.0.0.1:1")).find_experiment()
 
 
-def test_the_way_through_the_kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    cluster = {"name": "c", "cluster": {"server": "https://cluster:6443"}}
+def kubeconfig(folder: Path, monkeypatch: pytest.MonkeyPatch, server: str) -> None:
+    """Make a kubeconfig with a token the one that is found."""
+    cluster = {"name": "c", "cluster": {"server": server}}
     context = {"name": "x", "context": {"cluster": "c", "user": "u"}}
     user = {"name": "u", "user": {"token": "from-kubeconfig"}}
     config = {"clusters": [cluster], "contexts": [context], "users": [user], "current-context": "x"}
-    (tmp_path / "config").write_text(json.dumps({**config, "apiVersion": "v1", "kind": "Config"}))
-    monkeypatch.setattr(
-        "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "config")
-    )
+    (folder / "config").write_text(json.dumps({**config, "apiVersion": "v1", "kind": "Config"}))
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(folder / "config"))
+
+
+def test_the_way_through_the_kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    kubeconfig(tmp_path, monkeypatch, "https://cluster:6443")
     client = Client(ClientSettings(system_namespace="flow")).connection
     assert client.host == "https://cluster:6443/api/v1/namespaces/flow/services/ml-pipeline:http/proxy"
     assert "from-kubeconfig" in client._configuration.get_api_key_with_prefix("authorization")
     assert "port-forward -n flow" in client.ui_hint
+
+
+@pytest.mark.parametrize(
+    ("own", "sent"),
+    [
+        pytest.param({}, "from-kubeconfig", id="the kubeconfig's token"),
+        pytest.param({"token": "own"}, "own", id="an own token"),
+        pytest.param({"token_file": "token"}, "from-file", id="an own file"),
+    ],
+)
+def test_requests_through_the_kubeconfig(
+    back_end: BackEnd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: dict[str, str], sent: str
+):
+    monkeypatch.chdir(tmp_path)
+    Path("token").write_text("from-file\n")
+    kubeconfig(tmp_path, monkeypatch, back_end.host)
+    back_end.token = sent
+    client = Client(ClientSettings(**{"host": "", **own}))
+    assert client.find_experiment() is None and client.find_experiment() is None
+    proxy = "GET /api/v1/namespaces/kubeflow/services/ml-pipeline:http/proxy/apis/v2beta1/"
+    assert [request.startswith(proxy) for request in back_end.requests] == [True, True], back_end.requests
 
 
 def test_a_cluster_without_kubeflow_pipelines(back_end: BackEnd, monkeypatch: pytest.MonkeyPatch):
@@ -231,7 +299,7 @@ def test_a_cluster_without_kubeflow_pipelines(back_end: BackEnd, monkeypatch: py
     with pytest.raises(
         TunegateError, match=r"no Kubeflow Pipelines in namespace 'kubeflow'.*SYSTEM_NAMESPACE"
     ):
-        Client(settings(back_end)).experiment()
+        Client(settings(back_end)).find_experiment()
 
 
 def test_no_way_to_the_back_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -1,9 +1,9 @@
 """Following a run: what is told of each stage, and how it is said to have ended."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
+from mlflow.exceptions import MlflowException
 from typer.testing import CliRunner
 
 from components import tracking
@@ -57,6 +57,23 @@ def no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
             ("CANCELED", {**TO_GATE, "finetune": "CANCELED"}), "cancelled", 130, "stopped", id="cancelled"
         ),
         pytest.param(("SKIPPED", {}), "skipped", 0, "not started", id="skipped"),
+        pytest.param(
+            ("SUCCEEDED", {"validate-dataset": "SUCCEEDED", "find-champion": "SUCCEEDED"}),
+            "skipped",
+            0,
+            "SKIPPED: as Kubeflow Pipelines tells it",
+            id="nothing new",
+        ),
+        pytest.param(
+            ("SUCCEEDED", {"find-champion": "SUCCEEDED", "refuse": "SKIPPED", "refuse-2": "SKIPPED"}),
+            "skipped",
+            0,
+            "SKIPPED",
+            id="nothing new, with the tasks of the branches",
+        ),
+        pytest.param(
+            ("FAILED", {**TO_GATE, "refuse": "SKIPPED"}), "failed", 1, "FAILED", id="failed outside a stage"
+        ),
     ],
 )
 def test_endings(back_end: BackEnd, last: Frame, ending: str, code: int, words: str):
@@ -114,9 +131,24 @@ def test_with_the_records_the_summary_is_the_cards(
     assert "no record of this release" in watch("other").lines[-1]
 
 
+def test_records_that_can_not_be_read_leave_what_kubeflow_says(
+    back_end: BackEnd, monkeypatch: pytest.MonkeyPatch
+):
+    def away(*_: object) -> None:
+        raise MlflowException("the server is away")
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow")
+    monkeypatch.setattr(tracking, "find_parent_run", away)
+    back_end.play("r", ("SUCCEEDED", REFUSED))
+    ended = watch("r")
+    assert ended.ending == "refused"
+    assert ended.lines[-1] == ("its records could not be read (the server is away); the card is in the UI")
+
+
 def test_the_newest_run_is_the_default(back_end: BackEnd):
     said = CliRunner().invoke(app, ["watch"])
     assert said.exit_code == 1 and "no run in experiment 'tunegate' yet" in said.output
+    assert not back_end.experiments  # reading makes nothing
 
 
 @pytest.mark.parametrize(
@@ -143,20 +175,31 @@ def test_an_outage_is_sat_out_but_not_for_ever(back_end: BackEnd, monkeypatch: p
 
 
 def test_a_token_that_expires_meanwhile_ends_it_at_once(back_end: BackEnd):
-    back_end.token = "new"
+    def expire(line: Progress) -> None:
+        back_end.token = "new"
+
+    back_end.token = "old"
+    back_end.play("r", ("RUNNING", {"validate-dataset": "RUNNING"}))
     with pytest.raises(TunegateError, match="has expired; renew"):
-        watch("r", settings=ClientSettings(host=back_end.host, token="old"))
+        watch("r", expire, settings=ClientSettings(host=back_end.host, token="old"))
+    assert len(back_end.seen_tokens) == 2
 
 
-def test_submit_says_where_the_run_is_and_refuses_all_problems_at_once(back_end: BackEnd, tmp_path: Path):
-    rows = tmp_path / "rows.jsonl"
-    rows.write_text("{}\n")
-    own: list[Any] = ["submit", "--dataset", rows.as_uri(), "--set", "image_repository=registry/pets"]
+def test_submit_says_where_the_run_is_and_refuses_all_problems_at_once(back_end: BackEnd):
+    own = ["submit", "--dataset", back_end.dataset, "--set", "image_repository=registry.example.com/pets"]
     said = CliRunner().invoke(app, own)
     (run_id,) = back_end.runs
     assert said.exit_code == 0 and f"/#/runs/details/{run_id}" in said.output
-    wrong = CliRunner().invoke(app, [*own, "--set", "lora_r=0", "--set", "replicas=two", "--set", "lora_q=1"])
-    assert wrong.exit_code == 1 and "3 problems" in wrong.output
-    for words in ("lora_r: got '0'", "replicas: got 'two'", "lora_q: no such parameter"):
+    typed = [f"--set={given}" for given in ("lora_r=0", "replicas=two", "lora_q=1")]
+    gone = ["--eval-dataset", f"{back_end.host}/gone.jsonl", "--base-model", "./mine"]
+    wrong = CliRunner().invoke(app, [*own, *typed, *gone])
+    assert wrong.exit_code == 1 and "5 problems" in wrong.output, wrong.output
+    for words in (
+        "lora_r: got '0'",
+        "replicas: got 'two'",
+        "lora_q: no such parameter",
+        "eval_dataset http://127.0.0.1",
+        "base_model: got './mine'",
+    ):
         assert words in wrong.output
     assert len(back_end.runs) == 1

@@ -121,9 +121,11 @@ if "STAND_IN_LOG" in os.environ:
     module("components.loadtest.gate", ServiceGateConfig=Config, judge_service=verdict("service"))
     module(
         "components.release.standing",
+        UNCHANGED="unchanged",
         StandingConfig=Config,
         champion_to_beat=lambda *_: os.environ.get("STAND_IN_CHAMPION", ""),
     )
+    module("components.release.targets", check_targets=lambda *_: None)
     module(
         "components.release.promotion", promote_candidate=note("promoted"), refuse_candidate=note("refused")
     )
