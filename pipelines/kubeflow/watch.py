@@ -15,6 +15,7 @@ from pipelines.kubeflow.settings import ClientSettings
 Ending = Literal["promoted", "refused", "skipped", "failed", "cancelled", "unknown"]
 POLL_S = 5.0
 PATIENCE = 60  # so many times in a row may the back end be away
+HEALTH_TIMEOUT_S = 10
 ENDED = {"SUCCEEDED", "FAILED", "SKIPPED", "CANCELED"}
 # What KFP calls the tasks, and what everything else calls the stages. What is not listed is KFP's own.
 STAGE_OF_TASK = {
@@ -173,16 +174,21 @@ def _recorded(run_id: str) -> WatchedRun | str:
         return (
             "set MLFLOW_TRACKING_URI to the cluster's MLflow to see every check here; the card is in the UI"
         )
+    import requests
     from mlflow.exceptions import MlflowException
 
     from components import tracking
     from components.release.outcome import derive_outcome
     from components.release.summary import summary_lines
 
-    client = tracking.client()
+    uri = tracking.tracking_uri()
     try:
+        if uri.startswith(("http://", "https://")):
+            # A name that only pods know, say: MLflow's own client would try for minutes.
+            requests.get(f"{uri.rstrip('/')}/health", timeout=HEALTH_TIMEOUT_S)
+        client = tracking.client()
         if tracking.find_parent_run(client, run_id) is None:
-            return f"MLflow at {tracking.tracking_uri()} has no record of this release"
+            return f"MLflow at {uri} has no record of this release"
         stages = tracking.recorded_stages(client, run_id)
     except (MlflowException, OSError, TunegateError) as error:
         return f"its records could not be read ({error}); the card is in the UI"

@@ -1,5 +1,6 @@
 """Following a run: what is told of each stage, and how it is said to have ended."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from components import tracking
 from components.checks import Verdict, at_least
 from components.errors import TunegateError
 from components.progress import Progress
+from components.serve.ports import free_port
 from pipelines.cli import app
 from pipelines.kubeflow import watch as watching
 from pipelines.kubeflow.settings import ClientSettings
@@ -137,12 +139,21 @@ def test_records_that_can_not_be_read_leave_what_kubeflow_says(
     def away(*_: object) -> None:
         raise MlflowException("the server is away")
 
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite://")
     monkeypatch.setattr(tracking, "find_parent_run", away)
     back_end.play("r", ("SUCCEEDED", REFUSED))
     ended = watch("r")
     assert ended.ending == "refused"
     assert ended.lines[-1] == ("its records could not be read (the server is away); the card is in the UI")
+
+
+def test_records_of_a_server_that_does_not_answer_are_not_waited_for(
+    back_end: BackEnd, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port(set())}")
+    monkeypatch.setattr(tracking, "find_parent_run", None)
+    back_end.play("r", ("SUCCEEDED", REFUSED))
+    assert re.search(r"could not be read \(.*127.0.0.1.*refused.*\); the card is", watch("r").lines[-1])
 
 
 def test_the_newest_run_is_the_default(back_end: BackEnd):
