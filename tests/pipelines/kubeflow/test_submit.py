@@ -118,7 +118,7 @@ def test_everything_wrong_with_the_parameters_is_said_at_once(back_end: BackEnd)
     ],
 )
 def test_a_base_model_that_pods_will_not_have(base_model: str, told: bool):
-    params = KubeflowParams(dataset="/cache/rows.jsonl", image_repository="r", base_model=base_model)
+    params = KubeflowParams(dataset="/cache/rows.jsonl", image_repository=IMAGES, base_model=base_model)
     try:
         assert preflight(params).base_model == base_model and not told
     except InvalidInput as error:

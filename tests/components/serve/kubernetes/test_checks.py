@@ -1,4 +1,3 @@
-import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,10 +19,6 @@ ROLE = Path("manifests/base/release-account.yaml")
 
 @pytest.fixture
 def settings(state: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    for name in os.environ:
-        if name.startswith("TUNEGATE_CLUSTER_"):
-            monkeypatch.delenv(name)
-
     def make(**values: str) -> Any:
         for name, value in values.items():
             monkeypatch.setenv(f"TUNEGATE_CLUSTER_{name.upper()}", value)
