@@ -221,6 +221,9 @@ def _of_container(pod: Found, status: Found, events: Sequence[Found]) -> Trouble
     if reason in _CREATE:
         hint = "; check TUNEGATE_CLUSTER_HUB_SECRET" if "secret" in message.lower() else ""
         return Trouble(name, container, f"can't be started: {message}{hint}", patience_s=10)
+    if failures := _too_many_start_probes(pod, status, events):
+        said = last_probe(pod, events)
+        return Trouble(name, container, f"failed startup probe {failures} times: {said}")
     now = (status.get("state") or {}).get("terminated") or {}
     ended = now or (status.get("lastState") or {}).get("terminated") or {}
     if not ended:
@@ -243,6 +246,23 @@ def _of_container(pod: Found, status: Found, events: Sequence[Found]) -> Trouble
     if deaths >= DEATHS_TO_GIVE_UP:
         return Trouble(name, container, f"keeps dying (exit code {code})", previous=not now)
     return None
+
+
+def _too_many_start_probes(pod: Found, status: Found, events: Sequence[Found]) -> int:
+    """Return how many start-up probes failed if the container is to be ended for it, else 0.
+
+    Kubelets before 1.21 end it a minute or two later.
+    """
+    limits = [
+        container["startupProbe"]["failureThreshold"]
+        for container in pod["spec"]["containers"]
+        if container["name"] == status["name"] and "startupProbe" in container
+    ]
+    if status.get("started") or not limits:
+        return 0
+    failed = [event for event in events if str(event.get("message")).startswith("Startup probe failed")]
+    times = sum(int(event.get("count") or 1) for event in failed)
+    return times if times >= limits[0] else 0
 
 
 def _pull(pod: str, container: str, status: Found, message: str, events: Sequence[Found]) -> Trouble:

@@ -21,7 +21,12 @@ Found = dict[str, Any]
 
 
 def pod(*statuses: Found, **changes: Any) -> Found:
-    spec = {"containers": [{"name": "engine", "resources": {"limits": {"memory": "4Gi"}}}]}
+    engine = {
+        "name": "engine",
+        "resources": {"limits": {"memory": "4Gi"}},
+        "startupProbe": {"failureThreshold": 2},
+    }
+    spec = {"containers": [engine]}
     conditions = changes.pop("conditions", [])
     status = {"phase": "Pending", "containerStatuses": list(statuses), "conditions": conditions}
     return {"metadata": {"name": "pet-x", **changes}, "spec": spec, "status": status}
@@ -141,6 +146,13 @@ RUNNING = {"running": {}}
             id="start-up probe",
         ),
         pytest.param(
+            pod(container(**RUNNING)),
+            [event("Unhealthy", "Startup probe failed: /health does not answer 200") | {"count": 2}],
+            "failed startup probe 2 times: Startup probe failed: /health does not",
+            0,
+            id="start-up probe, and a kubelet that ends it later",
+        ),
+        pytest.param(
             pod(container(waiting={"reason": "ContainerCreating"})),
             [event("FailedMount", "Unable to attach or mount volumes: timed out")],
             "FailedMount: Unable to attach or mount volumes",
@@ -248,6 +260,11 @@ def test_a_trouble_is_said(found: Found, events: list[Found], words: str, patien
             pod(container(waiting={"reason": "ContainerCreating"})),
             [event("FailedMount", "not found", name="another")],
             id="the trouble of another",
+        ),
+        pytest.param(
+            pod(container(**RUNNING)),
+            [event("Unhealthy", "Startup probe failed: refused")],
+            id="a start-up probe that may fail once more",
         ),
         pytest.param(
             pod(container(**RUNNING)),
