@@ -11,8 +11,8 @@ import yaml
 
 from components.serve.kubernetes.manifests import deployment_manifests, live_service
 from components.serve.kubernetes.scaler import scaled_object
-from components.serve.spec import ServingSpec
 from components.settings import ClusterSettings
+from tests.components.serve.specs import spec_of
 
 Manifest = dict[str, Any]
 
@@ -20,16 +20,8 @@ MANIFESTS = Path(__file__).parents[2] / "manifests"
 KUSTOMIZATIONS = sorted(
     str(path.parent.relative_to(MANIFESTS)) for path in MANIFESTS.rglob("kustomization.yaml")
 )
-SPEC = ServingSpec(
-    name="pet-r1",
-    model_name="pet",
-    base_model="org/model@abc",
-    image="reg.example/pet@sha256:" + "a" * 64,
-    adapter_digest="sha256:" + "b" * 64,
-    lora_r=8,
-    replicas=2,
-    max_model_len=2048,
-)
+
+SPEC = spec_of(base_model="org/model@abc")
 
 
 def kubectl() -> str:

@@ -8,19 +8,7 @@ import pytest
 from components.serve.spec import ServingSpec
 from pipelines import local
 from pipelines.local import retire_leftovers
-
-
-def spec(name: str) -> ServingSpec:
-    return ServingSpec(
-        name=name,
-        model_name="pet",
-        base_model="base",
-        image="reg/pet@sha256:" + "0" * 64,
-        adapter_digest="sha256:" + "0" * 64,
-        lora_r=4,
-        replicas=1,
-        max_model_len=64,
-    )
+from tests.components.serve.specs import spec_of
 
 
 class Standing:
@@ -29,10 +17,10 @@ class Standing:
     retired: ClassVar[list[str]] = []
 
     def deployments(self) -> list[ServingSpec]:
-        return [spec("pet-mine"), spec("pet-champion"), spec("pet-theirs")]
+        return [spec_of("pet-mine"), spec_of("pet-champion"), spec_of("pet-theirs")]
 
     def champion(self, model_name: str) -> ServingSpec:
-        return spec("pet-champion")
+        return spec_of("pet-champion")
 
     def retire(self, name: str) -> None:
         self.retired.append(name)

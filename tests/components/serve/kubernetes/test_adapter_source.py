@@ -10,19 +10,10 @@ from components.serve.kubernetes.backend import KubernetesBackend
 from components.serve.kubernetes.cluster import Rejected
 from components.serve.kubernetes.engine_pod import mounts_image
 from components.serve.kubernetes.labels import INSTANCE
-from components.serve.spec import ServingSpec
+from tests.components.serve.specs import spec_of
 
 Found = dict[str, Any]
-SPEC = ServingSpec(
-    name="pet-r1",
-    model_name="pet",
-    base_model="org/model",
-    image="reg.example/pet@sha256:" + "a" * 64,
-    adapter_digest="sha256:" + "b" * 64,
-    lora_r=8,
-    replicas=2,
-    max_model_len=2048,
-)
+SPEC = spec_of()
 
 
 def keeps(manifest: Found) -> Found:

@@ -1,6 +1,5 @@
 """What the back end asks, and makes of objects that somebody has edited, over a fake API server."""
 
-from collections import Counter
 from typing import Any
 from urllib.parse import urlparse
 
@@ -11,74 +10,20 @@ from components.serve.kubernetes import backend as module
 from components.serve.kubernetes.backend import KubernetesBackend
 from components.serve.kubernetes.labels import INSTANCE
 from components.serve.kubernetes.manifests import deployment_manifests, live_service
-from components.serve.spec import ServingSpec
 from components.settings import ClusterSettings
+from tests.components.serve.kubernetes.fake_cluster import FakeCluster
+from tests.components.serve.specs import spec_of
 
-Found = dict[str, Any]
 SETTINGS = ClusterSettings(control_image="c", serve_image="s")
-
-
-def spec_of(name: str) -> ServingSpec:
-    return ServingSpec(
-        name=name,
-        model_name="pet",
-        base_model="org/model",
-        image="reg.example/pet@sha256:" + "a" * 64,
-        adapter_digest="sha256:" + "b" * 64,
-        lora_r=8,
-        replicas=2,
-        max_model_len=2048,
-    )
-
-
-class FakeCluster:
-    """An API server that keeps what is applied, and counts how often each kind is listed."""
-
-    namespace = "tunegate"
-
-    def __init__(self) -> None:
-        self.objects: dict[tuple[str, str], Found] = {}
-        self.listed: Counter[str] = Counter()
-
-    def put(self, found: Found) -> None:
-        found["metadata"]["generation"] = 1
-        self.objects[found["kind"], found["metadata"]["name"]] = found
-
-    def require(self) -> None:
-        pass
-
-    def apply(self, manifest: Found, manager: str = "", dry_run: bool = False, force: bool = False) -> Found:
-        if not dry_run and "labels" in manifest["metadata"]:  # the number of engines has none
-            self.objects[manifest["kind"], manifest["metadata"]["name"]] = manifest
-        return manifest
-
-    def get(self, kind: str, name: str) -> Found | None:
-        assert name, "the API server would list all of them"
-        return self.objects.get((kind, name))
-
-    def list(self, kind: str, labels: str = "", fields: str = "") -> list[Found]:
-        self.listed[kind] += 1
-        wanted = dict(pair.split("=") for pair in labels.split(",") if pair).items()
-        return [
-            found
-            for (of_kind, _), found in self.objects.items()
-            if of_kind == kind and wanted <= found["metadata"].get("labels", {}).items()
-        ]
-
-    def knows(self, kind: str) -> bool:
-        return False
-
-    def delete(self, kind: str, name: str, grace_s: int | None = None) -> None:
-        del self.objects[kind, name]
 
 
 @pytest.fixture
 def cluster() -> FakeCluster:
     """One with a champion and a candidate."""
-    cluster = FakeCluster()
+    cluster = FakeCluster(has_keda=False)
     for name in ("pet-r1", "pet-r2"):
-        cluster.put(deployment_manifests(spec_of(name), SETTINGS, ["engine"])[0])
-    cluster.put(live_service(spec_of("pet-r1"), "tunegate"))
+        cluster.apply(deployment_manifests(spec_of(name), SETTINGS, ["engine"])[0])
+    cluster.apply(live_service(spec_of("pet-r1"), "tunegate"))
     return cluster
 
 
@@ -148,7 +93,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def test_a_start_is_noticed_at_once_and_looked_into_once_a_second(
     backend: KubernetesBackend, cluster: FakeCluster, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cluster.put(deployment_manifests(spec_of("pet-r2"), SETTINGS, ["engine"])[1])
+    cluster.apply(deployment_manifests(spec_of("pet-r2"), SETTINGS, ["engine"])[1])
     monkeypatch.setattr(backend, "_rolled_out", lambda name: clock.now >= 10.25)
     seen: list[float] = []
 

@@ -17,6 +17,7 @@ from components.serve.kubernetes.manifests import (
 )
 from components.serve.spec import ServingSpec
 from components.settings import ClusterSettings, load_cluster_settings
+from tests.components.serve.specs import spec_of
 
 VERSIONS = ["1.32", kubernetes_validate.latest_version()]
 COMMAND = ["python", "-m", "engine"]
@@ -24,16 +25,7 @@ COMMAND = ["python", "-m", "engine"]
 
 @pytest.fixture
 def spec() -> ServingSpec:
-    return ServingSpec(
-        name="pet-r1",
-        model_name="pet",
-        base_model="org/model@abc",
-        image="reg.example/pet@sha256:" + "a" * 64,
-        adapter_digest="sha256:" + "b" * 64,
-        lora_r=8,
-        replicas=2,
-        max_model_len=2048,
-    )
+    return spec_of(base_model="org/model@abc")
 
 
 def settings(**changes: Any) -> ClusterSettings:

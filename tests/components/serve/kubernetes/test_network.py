@@ -9,22 +9,14 @@ from components.serve.kubernetes.labels import selector
 from components.serve.kubernetes.manifests import deployment_manifests
 from components.serve.spec import ServingSpec
 from components.settings import ClusterSettings
+from tests.components.serve.specs import spec_of
 
 MONITORING, SUPPORT, OTHER = {"name": "monitoring"}, {"team": "support"}, {"name": "other"}
 
 
 @pytest.fixture
 def spec() -> ServingSpec:
-    return ServingSpec(
-        name="pet-r1",
-        model_name="pet",
-        base_model="org/model",
-        image="reg.example/pet@sha256:" + "a" * 64,
-        adapter_digest="sha256:" + "b" * 64,
-        lora_r=8,
-        replicas=2,
-        max_model_len=2048,
-    )
+    return spec_of()
 
 
 def policies(spec: ServingSpec, **changes: Any) -> dict[str, Any]:
