@@ -15,9 +15,9 @@ from types import FrameType
 from typing import Literal
 
 from components import progress
-from components.adapter_images import check_repository
 from components.errors import InvalidInput, TunegateError, noted
 from components.models import check_base_model
+from components.release.targets import target_problems
 from components.serve.backend import serving_backend
 from components.serve.spec import deployment_name
 from components.settings import home
@@ -126,10 +126,9 @@ def preflight(params: ReleaseParams) -> ReleaseParams:
             problems += [f"{key} {named[key]}: {problem}" for problem in error.problems]
     with noted(problems):
         check_base_model(params.base_model)
-    with noted(problems):
-        check_repository(params.image_repository)
-    with noted(problems):
-        serving_backend(params.serving_target).check(params.model_name, params.base_model)
+    problems += target_problems(
+        params.image_repository, params.serving_target, params.model_name, params.base_model
+    )
     if problems:
         raise InvalidInput("parameters", problems)
     return params.model_copy(update={**paths, "dataset_digest": "+".join(digests)})

@@ -18,7 +18,7 @@ from components.serve.kubernetes.labels import (
     left_alone,
     selector,
 )
-from components.serve.kubernetes.manifests import live_name, live_service
+from components.serve.kubernetes.manifests import live_service, service_name
 from components.serve.kubernetes.rollout import is_ready
 from components.serve.spec import ServingSpec
 
@@ -28,7 +28,7 @@ WAY_PATIENCE_S = 5
 
 def live_url(model_name: str, namespace: str) -> str:
     """Return the base URL (without `/v1`) of a live Service."""
-    return f"http://{live_name(model_name)}.{namespace}.svc"
+    return f"http://{service_name(model_name)}.{namespace}.svc"
 
 
 def find_live(cluster: Cluster, model_name: str) -> dict[str, Any] | None:
@@ -37,7 +37,7 @@ def find_live(cluster: Cluster, model_name: str) -> dict[str, Any] | None:
     Raises:
         InvalidInput: Somebody else has one of that name.
     """
-    found = cluster.get("Service", live_name(model_name))
+    found = cluster.get("Service", service_name(model_name))
     if found is not None and not is_of_model(found, model_name):
         raise InvalidInput(f"live endpoint of {model_name}", [left_alone(found)])
     return found
@@ -73,7 +73,7 @@ def switch_live(cluster: Cluster, spec: ServingSpec) -> None:
 def _wait_switched(cluster: Cluster, spec: ServingSpec) -> None:
     """Wait until the live Service names the routers of a deployment and no others."""
     deadline = time.monotonic() + SWITCH_TIMEOUT_S
-    name = live_name(spec.model_name)
+    name = service_name(spec.model_name)
     while True:
         pods = cluster.list("Pod", as_query(selector(spec.name, "router")))
         routers = {(pod.get("status") or {}).get("podIP", "") for pod in pods if is_ready(pod)}

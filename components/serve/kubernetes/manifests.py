@@ -69,14 +69,9 @@ def scale_manifest(name: str, namespace: str, replicas: int) -> Manifest:
 def live_service(spec: ServingSpec, namespace: str) -> Manifest:
     """Return the Service that clients of a model name know, sending them to a deployment's routers."""
     own = {MANAGED_BY: OWNED, MODEL: spec.model_name, "app.kubernetes.io/component": "live"}
-    return _object("Service", live_name(spec.model_name), namespace, own) | {
+    return _object("Service", service_name(spec.model_name), namespace, own) | {
         "spec": {"type": "ClusterIP", "selector": selector(spec.name, "router"), "ports": [_PORT]}
     }
-
-
-def live_name(model_name: str) -> str:
-    """Return the name of the live Service of a model name."""
-    return service_name(model_name)
 
 
 def service_name(name: str) -> str:

@@ -16,7 +16,7 @@ from components.serve.kubernetes.labels import (
     is_of_model,
     left_alone,
 )
-from components.serve.kubernetes.manifests import live_name
+from components.serve.kubernetes.manifests import service_name
 from components.serve.spec import ServingSpec
 from components.settings import ClusterSettings
 
@@ -64,7 +64,7 @@ class Scaler:
                 f"{API_VERSIONS[KIND]} {KIND}; install KEDA (https://keda.sh/docs/latest/deploy), or set it "
                 "to 0"
             ]
-        found = self._cluster.get(KIND, live_name(model_name))
+        found = self._cluster.get(KIND, service_name(model_name))
         return [] if found is None or is_of_model(found, model_name) else [left_alone(found)]
 
     def try_follow(self, spec: ServingSpec) -> None:
@@ -145,7 +145,7 @@ def scaled_object(spec: ServingSpec, settings: ClusterSettings) -> Found:
         "apiVersion": API_VERSIONS[KIND],
         "kind": KIND,
         "metadata": {
-            "name": live_name(spec.model_name),
+            "name": service_name(spec.model_name),
             "namespace": settings.namespace,
             "labels": {MANAGED_BY: OWNED, MODEL: spec.model_name, COMPONENT: "live"},
         },

@@ -125,7 +125,7 @@ if "STAND_IN_LOG" in os.environ:
         StandingConfig=Config,
         champion_to_beat=lambda *_: os.environ.get("STAND_IN_CHAMPION", ""),
     )
-    module("components.release.targets", check_targets=lambda *_: None)
+    module("components.release.targets", check_targets=lambda *_: None, target_problems=lambda *_: [])
     module(
         "components.release.promotion", promote_candidate=note("promoted"), refuse_candidate=note("refused")
     )

@@ -11,9 +11,9 @@ from components.errors import InvalidInput
 from components.serve.kubernetes.engine_pod import AdapterSource
 from components.serve.kubernetes.manifests import (
     deployment_manifests,
-    live_name,
     live_service,
     scale_manifest,
+    service_name,
 )
 from components.serve.spec import ServingSpec
 from components.settings import ClusterSettings, load_cluster_settings
@@ -297,7 +297,7 @@ def test_services_have_names_that_services_may_have(spec: ServingSpec, model_nam
     named = spec.model_copy(update={"name": model_name, "model_name": model_name})
     manifests = deployment_manifests(named, settings(), COMMAND)
 
-    assert live_name(model_name) == name
+    assert service_name(model_name) == name
     assert [m["metadata"]["name"] for m in manifests if m["kind"] == "Service"] == [name]
 
 
