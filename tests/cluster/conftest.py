@@ -7,6 +7,7 @@ them; adapters are pushed to the registry that they come from.
 
 import secrets
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 import yaml
 
 from components.adapter_images import PushedImage, push_adapter
+from components.errors import NotReady
 from components.serve.kubernetes.backend import KubernetesBackend
 from components.serve.kubernetes.cluster import Cluster
 from components.serve.spec import ServingSpec
@@ -146,6 +148,20 @@ def backend_of(serving: pytest.MonkeyPatch) -> BackendOf:
 def backend(backend_of: BackendOf) -> KubernetesBackend:
     """The back end over stand-ins that answer at once."""
     return backend_of()
+
+
+def assert_fails_soon(backend: KubernetesBackend, spec: ServingSpec, namespace: str, words: str) -> None:
+    """Apply a deployment that can't become ready: why is told, not waited out, and nothing of it stays."""
+    started = time.monotonic()
+    try:
+        backend.apply(spec)
+        with pytest.raises(NotReady, match=f"(?s){words}") as told:
+            backend.wait_ready(spec.name, 100)
+        print(f"said after {time.monotonic() - started:.1f} s")
+        assert "not ready within" not in str(told.value)
+    finally:
+        backend.retire(spec.name)
+    assert objects(namespace, spec.name) == []
 
 
 def objects(namespace: str, name: str) -> list[str]:

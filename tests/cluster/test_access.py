@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from components.errors import InvalidInput, NotReady
+from components.errors import InvalidInput
 from components.serve.kubernetes.cluster import Cluster
 from components.serve.kubernetes.engine_pod import mounts_image
 from components.serve.kubernetes.manifests import deployment_manifests
 from components.serve.router import workers
 from components.settings import load_cluster_settings
-from tests.cluster.conftest import BackendOf, MakeSpec, kubectl, objects
+from tests.cluster.conftest import BackendOf, MakeSpec, assert_fails_soon, kubectl, objects
 from tests.components.serve.clients import ask
 
 READY_S = 120
@@ -143,16 +143,7 @@ def test_what_the_settings_name_and_is_not_there_is_told_soon(
     spec = make_spec("pet-lacks", replicas=1)
     with settings(**wanted):
         backend = backend_of()
-    started = time.monotonic()
-    try:
-        backend.apply(spec)
-        with pytest.raises(NotReady, match=f"(?s){words}") as told:
-            backend.wait_ready(spec.name, 100)
-        print(f"said after {time.monotonic() - started:.1f} s")
-        assert "not ready within" not in str(told.value)  # it was known, not waited out
-    finally:
-        backend.retire(spec.name)
-    assert objects(namespace, spec.name) == []
+    assert_fails_soon(backend, spec, namespace, words)
 
 
 def test_wrong_credentials_of_the_registry_are_told_at_once(
@@ -167,19 +158,8 @@ def test_wrong_credentials_of_the_registry_are_told_at_once(
     spec = spec.model_copy(update={"image": f"{host}/{spec.image.partition('/')[2]}"})
     monkeypatch.setenv("TUNEGATE_INSECURE_REGISTRIES", host)
     backend = backend_of()
-    started = time.monotonic()
-    try:
-        backend.apply(spec)
-        words = (
-            r"\(adapter\): the registry refused it; check the Secret that TUNEGATE_CLUSTER_REGISTRY_SECRET"
-        )
-        with pytest.raises(NotReady, match=rf"(?s){words}.*asks for credentials") as told:
-            backend.wait_ready(spec.name, 100)
-        print(f"said after {time.monotonic() - started:.1f} s")
-        assert "not ready within" not in str(told.value)  # it was known, not waited out
-    finally:
-        backend.retire(spec.name)
-    assert objects(namespace, spec.name) == []
+    words = r"\(adapter\): the registry refused it; check the Secret that TUNEGATE_CLUSTER_REGISTRY_SECRET"
+    assert_fails_soon(backend, spec, namespace, rf"{words}.*asks for credentials")
 
 
 @pytest.mark.parametrize("status", [500, 429])

@@ -33,3 +33,12 @@ def test_torch_has_no_local_build_label():
     # The package index has no such build: a machine without the file could not install it.
     assert {pins(kind)["torch"] for kind in ("cpu", "gpu")} == {"2.13.0"}
     assert not [name for name in pins("cpu") if name.startswith("nvidia-")]
+
+
+@pytest.mark.parametrize("image", ["serve", "train"])
+def test_the_base_of_gpu_images_has_the_cuda_of_their_wheels(image: str):
+    folder = Path("containers") / image
+    base = re.search(r"^ARG BASE_IMAGE=\S+/cuda:([0-9.]+)-base-", (folder / "Dockerfile").read_text(), re.M)
+    wheels = re.search(r"^cuda-toolkit==([0-9.]+)$", (folder / "requirements-gpu.txt").read_text(), re.M)
+    assert base is not None and wheels is not None
+    assert wheels[1].startswith(base[1] + "."), "name the base of that version in both Dockerfiles"
