@@ -79,9 +79,19 @@ def _task(component: Any, params: Any, artifacts: dict[str, Any], cache: bool) -
     scalars = {name: getattr(params, name) for name in inputs if hasattr(params, name)}
     folder = COMPONENTS / component.python_func.__module__.split(".")[1]
     task = component(**artifacts, **scalars)
-    task.set_env_variable(SOURCE_VARIABLE, source_fingerprint(folder)).set_caching_options(cache)
+    add_environment(task, {SOURCE_VARIABLE: source_fingerprint(folder)})
+    task.set_caching_options(cache)
     params.finish(task, component.python_func.__name__, params)
     return task
+
+
+def add_environment(task: dsl.PipelineTask, variables: dict[str, str]) -> None:
+    """Add environment variables to a task, all at once.
+
+    Each `set_env_variable` searches all loaded modules for the source of each frame on the stack: 7 s a
+    release in a notebook that has loaded vLLM.
+    """
+    task.container_spec.env = {**(task.container_spec.env or {}), **variables}
 
 
 def source_fingerprint(stage_folder: Path) -> str:

@@ -71,10 +71,11 @@ def equip(task: "PipelineTask", stage: str, form: Any, settings: CompileSettings
 def _environment(task: "PipelineTask", stage: str, form: Any) -> None:
     from kfp import kubernetes
 
+    from pipelines.graph import add_environment
+
     cache = CACHE_MOUNT if stage in TRAIN_STAGES else "/tmp"
     places = {"TUNEGATE_HOME": f"{cache}/tunegate", "HF_HOME": f"{cache}/huggingface"}
-    for name, value in {**ENVIRONMENT, **places}.items():
-        task.set_env_variable(name, value)
+    add_environment(task, {**ENVIRONMENT, **places})
     # Through the pod's labels: a parameter would be part of the cache key.
     kubernetes.use_field_path_as_env(task, "RELEASE_ID", RUN_LABEL)
     names = {name: name for name in SETTINGS}
