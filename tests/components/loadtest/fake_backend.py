@@ -37,6 +37,7 @@ class FakeBackend(Backend):
         self.lives = [0] * SPEC.replicas
         self.turn = itertools.count()
         self.place = threading.local()
+        self.dying, self.dead = threading.Event(), threading.Event()
         self.log: list[str] = []
         server.fault = self._fault
 
@@ -49,6 +50,11 @@ class FakeBackend(Backend):
             replica = ready[next(self.turn) % len(ready)]
             self.place.held = (replica, self.lives[replica])
         replica, life = self.place.held
+        if replica == 1 and token and self.dying.is_set():
+            self.dying.clear()
+            self.lives[1] += 1
+            self.ready_at[1] = time.monotonic() + self.start_s if self.comes_back else float("inf")
+            self.dead.set()
         return None if self.lives[replica] == life else "break"
 
     def replicas(self, name: str) -> list[Replica]:
@@ -57,8 +63,10 @@ class FakeBackend(Backend):
         return [Replica(f"{name}-{n}", state, "") for n, state in enumerate(states)]  # type: ignore[arg-type]
 
     def kill_replica(self, name: str) -> str:
-        self.lives[1] += 1
-        self.ready_at[1] = time.monotonic() + self.start_s if self.comes_back else float("inf")
+        """Kill the second replica in the middle of an answer, so that one is lost for certain."""
+        self.dead.clear()
+        self.dying.set()
+        assert self.dead.wait(30), "no request came to the replica"
         self.log.append("kill")
         return f"{name}-1"
 
