@@ -27,12 +27,14 @@ SHELLS_OWN = (
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Keep a file's tests in one worker of pytest-xdist, and all files that start real engines in another."""
+    """Keep a file's tests in one worker of pytest-xdist, whole releases in one, other real engines in one."""
     from xdist.scheduler import LoadFileScheduling
 
     @functools.cache
     def scope_of(file: str) -> str:
-        return "engines" if "mark.e2e" in (config.rootpath / file).read_text(encoding="utf-8") else file
+        if "mark.e2e" not in (config.rootpath / file).read_text(encoding="utf-8"):
+            return file
+        return "releases" if {"e2e", "cluster"} & {*Path(file).parts} else "engines"
 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
