@@ -10,6 +10,7 @@ UV_PIN := $(BIN)/uv pip compile --python-version 3.11 \
   --overrides containers/local/overrides.txt --no-emit-index-url --no-emit-find-links \
   --no-annotate --no-header --quiet --upgrade
 UV_COMPILE := $(UV_PIN) pyproject.toml --extra dev
+UV_CPU := --overrides containers/local/overrides-cpu.txt
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test lint strip bench lock clean
@@ -44,15 +45,17 @@ bench: setup  ## speed, as ratios measured side by side
 	@for bench in tests/bench/bench_*.py; do $(BIN)/python $$bench || exit 1; done
 
 lock: setup  ## pin every package anew from pyproject.toml; torch loses its local build label
-	@$(UV_COMPILE) --extra cpu -o containers/local/requirements-cpu.txt
+	@$(UV_COMPILE) $(UV_CPU) --extra cpu -o containers/local/requirements-cpu.txt
 	@$(UV_COMPILE) --extra gpu -o containers/local/requirements-gpu.txt
 	@sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' containers/local/requirements-*.txt
 	@$(UV_PIN) containers/control/requirements.in -c containers/local/requirements-cpu.txt -o containers/control/requirements.txt
 	@$(UV_PIN) containers/mlflow/requirements.in -c containers/local/requirements-cpu.txt -o containers/mlflow/requirements.txt
-	@for image in serve train; do for device in cpu gpu; do \
-	  $(UV_PIN) containers/$$image/requirements.in containers/$$image/requirements-$$device.in \
-	    -c containers/local/requirements-$$device.txt -o containers/$$image/requirements-$$device.txt || exit 1; \
-	  done; done
+	@for image in serve train; do \
+	  $(UV_PIN) $(UV_CPU) containers/$$image/requirements.in containers/$$image/requirements-cpu.in \
+	    -c containers/local/requirements-cpu.txt -o containers/$$image/requirements-cpu.txt || exit 1; \
+	  $(UV_PIN) containers/$$image/requirements.in containers/$$image/requirements-gpu.in \
+	    -c containers/local/requirements-gpu.txt -o containers/$$image/requirements-gpu.txt || exit 1; \
+	  done
 	@sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' containers/*/requirements-*.txt
 
 clean: setup  ## stop what runs and delete all state

@@ -71,13 +71,13 @@ def install(device: str) -> None:
     pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, UV], check=True)
     kind = "gpu" if device == "cuda" else "cpu"
-    requirements = ROOT / "containers" / "local" / f"requirements-{kind}.txt"
+    local = ROOT / "containers" / "local"
+    files = ["--requirements", local / f"requirements-{kind}.txt"]
+    for overrides in (local / "overrides.txt", *local.glob(f"overrides-{kind}.txt")):
+        files += ["--overrides", overrides]
     uv = [VENV / "bin" / "uv", "pip", "install", "--quiet", "--python", python]
     environment = package_sources(python)
-    overrides = ROOT / "containers" / "local" / "overrides.txt"
-    subprocess.run(
-        [*uv, "--requirements", requirements, "--overrides", overrides], env=environment, cwd=ROOT, check=True
-    )
+    subprocess.run([*uv, *files], env=environment, cwd=ROOT, check=True)
     # Without build isolation, so that this works with no package index at hand.
     tunegate = ["--no-deps", "--no-build-isolation", "--editable", ROOT]
     subprocess.run([*uv, *tunegate], env=environment, check=True)

@@ -1,17 +1,18 @@
 """Our LoRA operations against vLLM's own, and against plain matrix products where vLLM's are wrong."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-pytest.importorskip("vllm")
+if TYPE_CHECKING:
+    import torch
+    from vllm.lora.layers import LoRAMapping
+    from vllm.lora.punica_wrapper.punica_cpu import PunicaWrapperCPU
 
-import torch
-from vllm.lora.layers import LoRAMapping
-from vllm.lora.punica_wrapper.punica_cpu import PunicaWrapperCPU
-
-from components.vllm_lora_cpu import GroupedLora, group_by_adapter
+    from components.vllm_lora_cpu import GroupedLora, group_by_adapter
 
 SLOTS, RANK, INPUTS = 3, 8, 48
 SLICES = (32, 16, 16)
@@ -49,8 +50,21 @@ def agree(ours: torch.Tensor, stock: torch.Tensor) -> None:
     torch.testing.assert_close(ours.float(), stock.float(), rtol=2**-6, atol=2**-6)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def imported() -> None:
+    """Import vLLM only where these tests run: every worker collects them, and it takes 10 s."""
+    global torch, LoRAMapping, PunicaWrapperCPU, GroupedLora, group_by_adapter
+
+    pytest.importorskip("vllm")
+    import torch
+    from vllm.lora.layers import LoRAMapping
+    from vllm.lora.punica_wrapper.punica_cpu import PunicaWrapperCPU
+
+    from components.vllm_lora_cpu import GroupedLora, group_by_adapter
+
+
 @pytest.fixture(autouse=True)
-def seed() -> None:
+def seed(imported: None) -> None:
     torch.manual_seed(0)
 
 
@@ -60,7 +74,7 @@ def prefill(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture(params=BATCHES.values(), ids=BATCHES.keys())
-def both(request: pytest.FixtureRequest, prefill: bool) -> tuple[Any, Any, int, int]:
+def both(request: pytest.FixtureRequest, imported: None, prefill: bool) -> tuple[Any, Any, int, int]:
     requests, tokens = request.param
     return (
         wrapper(GroupedLora, requests, tokens, prefill),
@@ -77,10 +91,11 @@ def same(call: Callable[[Any, torch.Tensor], None], ours: Any, stock: Any, y: to
     agree(one, other)
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=["bf16", "fp32"])
+@pytest.mark.parametrize("dtype_name", ["bfloat16", "float32"])
 @pytest.mark.parametrize("four", [True, False], ids=["4-d weights", "3-d weights"])
-def test_linear_agrees_with_stock(both: tuple[Any, Any, int, int], dtype: torch.dtype, four: bool) -> None:
+def test_linear_agrees_with_stock(both: tuple[Any, Any, int, int], dtype_name: str, four: bool) -> None:
     ours, stock, rows, _ = both
+    dtype = getattr(torch, dtype_name)
     a = tuple(stack(RANK, INPUTS, dtype=dtype, four=four) for _ in SLICES)
     b = tuple(stack(width, RANK, dtype=dtype, four=four) for width in SLICES)
     x, y = torch.randn(rows, INPUTS).to(dtype), torch.randn(rows, OUTPUTS).to(dtype)
