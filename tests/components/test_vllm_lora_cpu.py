@@ -64,7 +64,7 @@ def imported() -> None:
 
 
 @pytest.fixture(autouse=True)
-def seed(imported: None) -> None:
+def seed() -> None:
     torch.manual_seed(0)
 
 
@@ -74,7 +74,7 @@ def prefill(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture(params=BATCHES.values(), ids=BATCHES.keys())
-def both(request: pytest.FixtureRequest, imported: None, prefill: bool) -> tuple[Any, Any, int, int]:
+def both(request: pytest.FixtureRequest, prefill: bool) -> tuple[Any, Any, int, int]:
     requests, tokens = request.param
     return (
         wrapper(GroupedLora, requests, tokens, prefill),
