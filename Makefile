@@ -32,10 +32,11 @@ test: setup lint  ## lint, types and every test, the real thing on a smaller pre
 	@$(BIN)/python -m pytest -m "not quiet" -n $(TEST_WORKERS) --no-loadscope-reorder
 	@$(BIN)/python -m pytest -m quiet
 
-lint: setup  ## style and types
+lint: setup  ## style, types and who may import whom
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo --no-cache
 	@$(BIN)/hadolint containers/*/Dockerfile tests/cluster/Dockerfile
 
 strip: setup  ## take what a run left in the notebooks out of them, before a commit

@@ -35,7 +35,7 @@ def _ask() -> str:
 def _stream(endpoint: str, model_name: str, messages: list[dict[str, str]]) -> str:
     from openai import AuthenticationError, OpenAI, OpenAIError
 
-    from components.api_keys import KEY_VARIABLE, client_key
+    from components.engine.api_keys import KEY_VARIABLE, client_key
 
     client = OpenAI(base_url=f"{endpoint}/v1", api_key=client_key() or "none", max_retries=1)
     parts: list[str] = []

@@ -162,7 +162,7 @@ def down(
     ] = None,
 ) -> None:
     """Stop everything that serves on this machine; releases, images and cards stay."""
-    from components.serve.local import LocalBackend
+    from components.serve.local.backend import LocalBackend
     from pipelines.lock import exclusive
     from pipelines.status import stop_model
 
@@ -185,7 +185,7 @@ def mlflow() -> None:
     from components.errors import InvalidInput
     from components.serve import ports
     from components.settings import load_settings
-    from components.tracking import tracking_uri
+    from components.tracking.runs import tracking_uri
 
     port = load_settings().mlflow_port
     with shown_errors():

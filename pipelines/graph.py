@@ -2,6 +2,7 @@
 
 import hashlib
 import inspect
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from pipelines.params import ReleaseParams
 COMPONENTS = Path(__file__).parent.parent / "components"
 SOURCE_VARIABLE = "TUNEGATE_STAGE_SOURCE"
 NAME = "tunegate-release"
+_IMPORTED_ROOM = re.compile(r"^ *(?:from|import) components\.(\w+)", re.MULTILINE)
 Finish = Callable[[dsl.PipelineTask, str, Any], None]
 
 
@@ -95,9 +97,30 @@ def add_environment(task: dsl.PipelineTask, variables: dict[str, str]) -> None:
 
 
 def source_fingerprint(stage_folder: Path) -> str:
-    """Return a hash of a stage's source and of what every stage stands on; part of its cache key."""
+    """Return a hash of a stage's source and of all that it stands on; part of its cache key.
+
+    That is every loose module beside the stages, and each room that it imports, itself or through
+    another one.
+    """
+    components = stage_folder.parent
     digest = hashlib.sha256()
-    own = (path for path in stage_folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    for file in (*sorted(COMPONENTS.glob("*.py")), *sorted(own)):
-        digest.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+    rooms = sorted(_rooms_under(stage_folder, set()))
+    files = (*components.glob("*.py"), *(file for room in rooms for file in _source(room)))
+    for file in sorted(files):
+        name = file.relative_to(components).as_posix()
+        digest.update(name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:16]
+
+
+def _rooms_under(room: Path, seen: set[Path]) -> set[Path]:
+    """Return a room and those that its modules import, wherever in them."""
+    seen.add(room)
+    for file in room.rglob("*.py"):
+        for name in _IMPORTED_ROOM.findall(file.read_text(encoding="utf-8")):
+            if (other := room.parent / name).is_dir() and other not in seen:
+                _rooms_under(other, seen)
+    return seen
+
+
+def _source(room: Path) -> list[Path]:
+    return [path for path in room.rglob("*") if path.is_file() and "__pycache__" not in path.parts]

@@ -18,8 +18,8 @@ from components import progress
 from components.errors import InvalidInput, TunegateError, noted
 from components.models import check_base_model
 from components.release.targets import target_problems
-from components.serve.backend import serving_backend
 from components.serve.spec import deployment_name
+from components.serve.targets import serving_backend
 from components.settings import home
 from components.storage import content_digest
 from pipelines.lock import exclusive, holder

@@ -6,8 +6,8 @@ from typing import Any, ClassVar, Literal, Self, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from components.adapter_images import LAYOUT_PREFIX
 from components.errors import InvalidInput
+from components.oci.adapter_images import LAYOUT_PREFIX
 
 OPTIONS = ("dataset",)  # parameters without a default that have an option of their own
 LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"

@@ -8,11 +8,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from components import registry, tracking
 from components.errors import InvalidInput, TunegateError
-from components.serve.backend import Backend, serving_backend
+from components.serve.backend import Backend
 from components.serve.spec import ServingSpec
+from components.serve.targets import serving_backend
 from components.settings import home
+from components.tracking import model_registry, records, runs
 from pipelines.local import ReleaseResult, last_log_lines, running_release
 from pipelines.params import ReleaseParams
 
@@ -45,8 +46,8 @@ def status_view() -> RenderableType:
 
 def _targets() -> list[str]:
     """Return where releases were to be served, this machine first."""
-    client = tracking.client()
-    champions = [registry.champion(client, name) for name in registry.champion_names(client)]
+    client = runs.client()
+    champions = [model_registry.champion(client, name) for name in model_registry.champion_names(client)]
     targets = {champion.serving_target for champion in champions if champion}
     targets |= {_params(release)["serving_target"] for release in _shown_releases()}
     return ["local", *sorted(targets - {"local"})]
@@ -134,7 +135,7 @@ def only_model(model: str | None) -> str:
     Raises:
         InvalidInput: There is no such model, or several and none was named.
     """
-    names = registry.champion_names(tracking.client())
+    names = model_registry.champion_names(runs.client())
     if model is None and len(names) == 1:
         return names[0]
     if not names:
@@ -146,7 +147,7 @@ def only_model(model: str | None) -> str:
 
 def champions_backend(model_name: str) -> Backend:
     """Return the back end on which a model's champion is served."""
-    champion = registry.champion(tracking.client(), model_name)
+    champion = model_registry.champion(runs.client(), model_name)
     return serving_backend(champion.serving_target if champion else "local")
 
 
@@ -179,12 +180,12 @@ def stop_model(model: str) -> None:
 
 def result_view(result: ReleaseResult, params: ReleaseParams) -> list[Text | str]:
     """Return how a release ended, line by line: its checks, its card and how to ask the model."""
-    from components.release.curl import curl_command
-    from components.release.facts import read_examples
-    from components.release.summary import summary_lines
+    from components.release.card.curl import curl_command
+    from components.release.card.facts import read_examples
+    from components.release.card.summary import summary_lines
 
-    client = tracking.client()
-    stages = tracking.recorded_stages(client, result.release_id)
+    client = runs.client()
+    stages = records.recorded_stages(client, result.release_id)
     headline, *lines = summary_lines(stages)
     parts: list[Text | str] = ["", Text(headline, style=f"bold {COLOURS[result.ending]}")]
     parts += [Text(line) for line in lines]

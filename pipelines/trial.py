@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from components import tracking
 from components.errors import InvalidInput, TunegateError
+from components.tracking import records, runs
+from components.tracking.stage import end_abandoned
 from pipelines.params import ReleaseParams, read_params
 
 if TYPE_CHECKING:
@@ -51,8 +52,8 @@ class Trial:
 
 def open_trial(trial_id: str, sweep_id: str, setting: Setting, params: ReleaseParams) -> None:
     """Make the run of a trial that is about to start, named after its setting."""
-    client = tracking.client()
-    run_id = tracking.parent_run(client, trial_id)
+    client = runs.client()
+    run_id = runs.parent_run(client, trial_id)
     tags = {SWEEP_TAG: sweep_id, VARIED_TAG: " ".join(setting), NAME_TAG: words(setting)}
     for key, text in tags.items():
         client.set_tag(run_id, key, text)
@@ -64,10 +65,10 @@ def close_trial(trial_id: str) -> Trial:
     """Sum a trial up in its run, however it ended, so that MLflow's own tables compare it with others."""
     from components.release.outcome import derive_outcome
 
-    client = tracking.client()
-    run_id = tracking.parent_run(client, trial_id)
-    tracking.end_abandoned(client, trial_id)
-    stages = tracking.recorded_stages(client, trial_id)
+    client = runs.client()
+    run_id = runs.parent_run(client, trial_id)
+    end_abandoned(client, trial_id)
+    stages = records.recorded_stages(client, trial_id)
     for stage in stages:
         for key, value in stage.record.metrics.items():
             client.log_metric(run_id, key, value)
@@ -86,14 +87,14 @@ def read_sweep(sweep_id: str) -> list[Trial]:
     Raises:
         InvalidInput: There is no such sweep.
     """
-    client = tracking.client()
-    experiment = client.get_experiment_by_name(tracking.EXPERIMENT)
+    client = runs.client()
+    experiment = client.get_experiment_by_name(runs.EXPERIMENT)
     wanted = f"tags.`{SWEEP_TAG}` = '{sweep_id}'"
     order = ["attributes.start_time ASC"]
-    runs = client.search_runs([experiment.experiment_id], wanted, order_by=order) if experiment else []
-    if not runs:
-        raise InvalidInput(f"sweep {sweep_id!r}", [f"MLflow at {tracking.tracking_uri()} has no such sweep"])
-    return [_trial(run) for run in runs]
+    found = client.search_runs([experiment.experiment_id], wanted, order_by=order) if experiment else []
+    if not found:
+        raise InvalidInput(f"sweep {sweep_id!r}", [f"MLflow at {runs.tracking_uri()} has no such sweep"])
+    return [_trial(run) for run in found]
 
 
 def best(trials: Sequence[Trial]) -> Trial:
@@ -113,7 +114,7 @@ def _trial(run: "Run") -> Trial:
     tags = run.data.tags
     params = read_params(ReleaseParams, None, dict(run.data.params))
     return Trial(
-        trial_id=tags[tracking.RELEASE_TAG],
+        trial_id=tags[runs.RELEASE_TAG],
         sweep_id=tags[SWEEP_TAG],
         setting={name: getattr(params, name) for name in tags[VARIED_TAG].split()},
         params=params,

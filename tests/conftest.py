@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from components import tracking
+from components.tracking.stage import Stage, open_stage
 
 # With these set, as in CI, a command draws for another terminal than a test has, or flushes what it says.
 SHELLS_OWN = (
@@ -100,9 +100,9 @@ def state(tmp_path: Path, tracking_database: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.fixture
-def stage(state: Path) -> Iterator[tracking.Stage]:
+def stage(state: Path) -> Iterator[Stage]:
     """A stage that is running, with a real MLflow run behind it."""
-    with tracking.stage("test-stage", {}) as running:
+    with open_stage("test-stage", {}) as running:
         yield running
 
 

@@ -1,0 +1,1 @@
+"""The dataset stage: every row is accepted, or quarantined with a reason."""

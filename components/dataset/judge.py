@@ -2,11 +2,14 @@
 
 from collections import Counter
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from components.checks import Check, Verdict, at_least, at_most
+from components.dataset.load import display_name
 from components.dataset.rows import KINDS, Kind
 from components.dataset.screen import Screened, file_name
+from components.tracking.records import Scalar
+from components.tracking.shell import StageConfig
 
 UNREADABLE: tuple[Kind, ...] = (
     "not_json",
@@ -22,10 +25,8 @@ UNREADABLE: tuple[Kind, ...] = (
 )
 
 
-class DatasetConfig(BaseModel):
+class DatasetConfig(StageConfig):
     """What a dataset is and what it has to satisfy."""
-
-    model_config = ConfigDict(frozen=True)
 
     dataset: str = Field(min_length=1, description="Training rows: path or URL.")
     eval_dataset: str = Field("", description="Held-out rows; empty: eval_fraction of the dataset.")
@@ -40,6 +41,11 @@ class DatasetConfig(BaseModel):
     )
     max_length: int = Field(512, ge=1, description="Longest row, tokens.")
     seed: int = Field(17, ge=0, description="Seed of the split.")
+
+    def recorded(self) -> dict[str, Scalar]:
+        """Return the knobs without the credentials that an address may hold: records are read by many."""
+        names = {"dataset": display_name(self.dataset), "eval_dataset": display_name(self.eval_dataset)}
+        return super().recorded() | names
 
 
 def judge(config: DatasetConfig, screened: Screened) -> Verdict:

@@ -7,7 +7,7 @@ from typing import Any
 from components.dataset.judge import DatasetConfig
 from components.dataset.load import display_name
 from components.dataset.screen import Row, Screened, file_name
-from components.tracking import Stage
+from components.tracking.stage import Stage
 
 DIGEST_CHARACTERS = 36  # the longest digest that MLflow takes
 

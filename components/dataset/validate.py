@@ -17,7 +17,7 @@ from components.dataset.plots import draw_lengths, draw_quarantine
 from components.dataset.report import render_report
 from components.dataset.screen import Screen, Screened, fingerprint
 from components.errors import InvalidInput
-from components.tracking import Stage
+from components.tracking.stage import Stage
 
 __all__ = ["DatasetConfig", "validate"]
 

@@ -5,24 +5,26 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
-from components.adapter_images import pull_adapter
-from components.adapters import adapter_digest, adapter_rank
 from components.conversations import Conversation, read_conversations
-from components.engine import Contender, EngineConfig, answer
+from components.engine.config import EngineConfig
+from components.engine.offline import Contender, answer
 from components.errors import InvalidInput
 from components.evaluate.record import record
 from components.evaluate.scores import ScoredExample, Scores
 from components.evaluate.scoring import GUARD_METRIC, TASK_METRICS, score
 from components.models import prepare_base_model
-from components.registry import registered_version
-from components.tracking import Stage
+from components.oci.adapter_images import pull_adapter
+from components.oci.adapters import adapter_digest, adapter_rank
+from components.tracking.model_registry import registered_version
+from components.tracking.shell import StageConfig
+from components.tracking.stage import Stage
 
 GUARD_SET = Path(__file__).parent / "guard.jsonl"
 
 
-class EvaluateConfig(BaseModel):
+class EvaluateConfig(StageConfig):
     """How base and fine-tuned are compared."""
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())

@@ -22,28 +22,19 @@ def evaluate(
     """Let base, fine-tuned and champion answer the same held-out prompts in one engine and score them."""
     from pathlib import Path
 
-    from components import stage_page, tracking
     from components.evaluate.agreement import CATEGORIES, agreement
     from components.evaluate.compare import EvaluateConfig, compare
-    from components.stage_metrics import log_metrics
+    from components.tracking.shell import run_stage
 
-    config = EvaluateConfig(
-        base_model=base_model,
-        max_eval_rows=max_eval_rows,
-        max_new_tokens=max_new_tokens,
-        max_model_len=max_model_len,
-        seed=seed,
-        model_name=model_name,
-        champion_version=champion_version,
-    )
-    upstream = [eval_set.metadata, adapter.metadata]
-    with tracking.stage("evaluate", config.model_dump(), upstream=upstream) as stage:
+    config = EvaluateConfig.of(locals())
+    figures = [metrics, confusion]
+    with run_stage(
+        "evaluate", config, page, reads=[eval_set, adapter], makes=[scores], metrics=figures
+    ) as stage:
         compared = compare(config, Path(adapter.path), Path(eval_set.path), Path(scores.path), stage)
-    stage_page.write_page(stage, Path(page.path))
     evaluated = {"adapter_digest": compared.adapter_digest, "base_revision": compared.base_revision}
-    scores.metadata.update({tracking.RUN_KEY: stage.run_id, **evaluated})
+    scores.metadata.update(evaluated)
     confusion.log_confusion_matrix(CATEGORIES, agreement(Path(scores.path)))
-    log_metrics(stage.record, metrics, confusion)
 
 
 @dsl.component(base_image="python:3.11-slim", install_kfp_package=False)
@@ -61,19 +52,11 @@ def quality_gate(
     """Let the release go on only if the fine-tuned model is better than the base by the asked margin."""
     from pathlib import Path
 
-    from components import stage_page, tracking
     from components.evaluate.gate import QualityGateConfig, judge_quality
+    from components.tracking.shell import run_stage
 
-    config = QualityGateConfig(
-        metric=quality_metric,
-        margin=quality_margin,
-        confidence=confidence,
-        champion_margin=champion_margin,
-        max_guard_drop=max_guard_drop,
-        seed=seed,
-    )
-    with tracking.stage("quality-gate", config.model_dump(), upstream=[scores.metadata]) as stage:
+    config = QualityGateConfig.of(locals())
+    with run_stage("quality-gate", config, page, reads=[scores]) as stage:
         judged = judge_quality(config, Path(scores.path), stage)
-    stage_page.write_page(stage, Path(page.path))
     judged.write(Path(verdict.path))
     return judged.passed

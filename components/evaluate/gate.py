@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from components.checks import Check, Status, Verdict, at_most
 from components.errors import InvalidInput
@@ -11,19 +11,18 @@ from components.evaluate.figures import draw_decision
 from components.evaluate.intervals import MeanInterval, mean_interval
 from components.evaluate.scores import Scores
 from components.evaluate.scoring import LABELS
-from components.tracking import Stage
+from components.tracking.shell import StageConfig
+from components.tracking.stage import Stage
 
 MIN_ROWS = 10
 GAIN_SPAN = (-1.0, 1.0)
 
 
-class QualityGateConfig(BaseModel):
+class QualityGateConfig(StageConfig):
     """What the fine-tuned model has to prove."""
 
-    model_config = ConfigDict(frozen=True)
-
-    metric: str = Field(description="Metric that is judged.")
-    margin: float = Field(ge=-1, le=1, description="Least gain over the base model.")
+    quality_metric: str = Field(description="Metric that is judged.")
+    quality_margin: float = Field(ge=-1, le=1, description="Least gain over the base model.")
     confidence: float = Field(gt=0.5, lt=1, description="Confidence of the two-sided interval.")
     seed: int = Field(ge=0, description="Seed of the resampling.")
     champion_margin: float = Field(
@@ -55,12 +54,12 @@ def judge_quality(config: QualityGateConfig, scores_path: Path, stage: Stage) ->
         InvalidInput: The scores do not hold the metric.
     """
     scores = Scores.read(scores_path)
-    if config.metric not in scores.metrics:
+    if config.quality_metric not in scores.metrics:
         raise InvalidInput(
-            f"quality_metric {config.metric!r}",
+            f"quality_metric {config.quality_metric!r}",
             [f"the evaluation has no such metric; it has {', '.join(scores.metrics)}"],
         )
-    interval = mean_interval(scores.gains(config.metric), config.confidence, config.seed, GAIN_SPAN)
+    interval = mean_interval(scores.gains(config.quality_metric), config.confidence, config.seed, GAIN_SPAN)
     rows = len(scores.examples)
     gain = gain_check(config, interval, rows)
     against_champion = [champion_check(config, scores)] if scores.champion_version else []
@@ -75,21 +74,22 @@ def judge_quality(config: QualityGateConfig, scores_path: Path, stage: Stage) ->
     stage.metrics({"gain": interval.mean, "gain_low": interval.low, "gain_high": interval.high})
     with tempfile.TemporaryDirectory() as folder:
         png = Path(folder) / "quality-gate.png"
-        draw_decision(interval, gain, LABELS[config.metric], config.confidence, png)
+        draw_decision(interval, gain, LABELS[config.quality_metric], config.confidence, png)
         stage.figure("Gain over base and the margin", png)
     return verdict
 
 
 def gain_check(config: QualityGateConfig, interval: MeanInterval, rows: int) -> Check:
     """Hold the interval of the gain over the base against the margin."""
-    return _gain_check(f"{config.metric}_gain_low", "base", config.margin, config.confidence, interval, rows)
+    name = f"{config.quality_metric}_gain_low"
+    return _gain_check(name, "base", config.quality_margin, config.confidence, interval, rows)
 
 
 def champion_check(config: QualityGateConfig, scores: Scores) -> Check:
     """Hold the interval of the gain over the champion, paired row by row, against its margin."""
-    gains = scores.gains_over_champion(config.metric)
+    gains = scores.gains_over_champion(config.quality_metric)
     interval = mean_interval(gains, config.confidence, config.seed, GAIN_SPAN)
-    name = f"{config.metric}_gain_over_champion_low"
+    name = f"{config.quality_metric}_gain_over_champion_low"
     who = f"champion version {scores.champion_version}"
     return _gain_check(name, who, config.champion_margin, config.confidence, interval, len(gains))
 

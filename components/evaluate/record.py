@@ -10,7 +10,7 @@ from components.evaluate.figures import draw_comparison, draw_rows
 from components.evaluate.intervals import MeanInterval, mean_interval
 from components.evaluate.scores import ScoredExample, Scores
 from components.evaluate.scoring import GUARD_METRIC, LABELS, TASK_METRICS
-from components.tracking import Stage
+from components.tracking.stage import Stage
 
 EXAMPLES_FILE = "examples.json"
 EXAMPLE_COUNT = 6

@@ -24,25 +24,10 @@ def finetune(
     """Train a LoRA adapter on the completions of the training set; a killed run resumes."""
     from pathlib import Path
 
-    from components import stage_page, tracking
     from components.finetune.train import FinetuneConfig, train
-    from components.stage_metrics import log_metrics
+    from components.tracking.shell import run_stage
 
-    config = FinetuneConfig(
-        base_model=base_model,
-        seed=seed,
-        max_length=max_length,
-        learning_rate=learning_rate,
-        num_train_epochs=num_train_epochs,
-        per_device_train_batch_size=per_device_train_batch_size,
-        gradient_accumulation_steps=gradient_accumulation_steps,
-        warmup_ratio=warmup_ratio,
-        lora_r=lora_r,
-        lora_alpha=lora_alpha,
-        lora_dropout=lora_dropout,
-    )
-    with tracking.stage("finetune", config.model_dump(), upstream=[train_set.metadata]) as stage:
+    config = FinetuneConfig.of(locals())
+    with run_stage("finetune", config, page, reads=[train_set], makes=[adapter], metrics=[metrics]) as stage:
         digest = train(config, Path(train_set.path), Path(adapter.path), stage)
-    stage_page.write_page(stage, Path(page.path))
-    adapter.metadata.update({tracking.RUN_KEY: stage.run_id, "adapter_digest": digest})
-    log_metrics(stage.record, metrics)
+    adapter.metadata["adapter_digest"] = digest

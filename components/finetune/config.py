@@ -1,9 +1,11 @@
 """The knobs of a fine-tuning run."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from components.tracking.shell import StageConfig
 
 
-class FinetuneConfig(BaseModel):
+class FinetuneConfig(StageConfig):
     """What an adapter is trained with; the names are the field's.
 
     Attributes:
@@ -19,8 +21,6 @@ class FinetuneConfig(BaseModel):
         lora_alpha: Scale; the update is multiplied by alpha / r.
         lora_dropout: Dropout before the adapter.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     base_model: str = Field(min_length=1)
     seed: int = Field(ge=0)

@@ -13,7 +13,7 @@ from components.finetune.config import FinetuneConfig
 from components.finetune.data import Example
 from components.finetune.loss import CompletionLoss
 from components.finetune.optimizer import MasterAdamW, learning_rate_at
-from components.tracking import Stage
+from components.tracking.stage import Stage
 
 REPORT_S = 2.0
 CHECKPOINT_S = 30.0

@@ -6,10 +6,10 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal
 
-from components.adapters import ADAPTER_FILES
 from components.errors import InvalidInput
 from components.finetune.config import FinetuneConfig
 from components.models import BaseModelFiles
+from components.oci.adapters import ADAPTER_FILES
 
 Attention = Literal["eager", "sdpa"]
 

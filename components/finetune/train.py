@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from components.adapters import adapter_digest
 from components.conversations import read_conversations
 from components.errors import InvalidInput
 from components.finetune.batches import Step, plan_steps
@@ -24,8 +23,9 @@ from components.finetune.loop import History, clock, run_steps
 from components.finetune.model import Attention, add_adapter, attention_for, load_base, save_adapter
 from components.finetune.plots import draw_loss, smooth
 from components.models import BaseModelFiles, prepare_base_model
+from components.oci.adapters import adapter_digest
 from components.settings import load_settings
-from components.tracking import Stage
+from components.tracking.stage import Stage
 
 __all__ = ["FinetuneConfig", "train"]
 

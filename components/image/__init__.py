@@ -1,0 +1,1 @@
+"""The image stage: the adapter pushed as an OCI image and registered."""

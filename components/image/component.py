@@ -17,21 +17,18 @@ def push_image(
     """Put the adapter into an OCI image, push it, read it back by digest and register it."""
     from pathlib import Path
 
-    from components import stage_page, tracking
     from components.image.push import ImageConfig, push
+    from components.tracking.runs import RUN_KEY
+    from components.tracking.shell import run_stage
 
-    config = ImageConfig(
-        base_model=base_model,
+    config = ImageConfig.of(
+        locals(),
         base_revision=scores.metadata["base_revision"],
-        model_name=model_name,
-        image_repository=image_repository,
         evaluated_digest=scores.metadata["adapter_digest"],
         dataset_fingerprint=train_set.metadata["fingerprint"],
-        evaluation_run=scores.metadata[tracking.RUN_KEY],
+        evaluation_run=scores.metadata[RUN_KEY],
     )
-    upstream = [train_set.metadata, adapter.metadata, scores.metadata]
-    with tracking.stage("image", config.model_dump(), upstream=upstream) as stage:
+    with run_stage("image", config, page, reads=[train_set, adapter, scores], makes=[image]) as stage:
         pushed = push(config, Path(adapter.path), stage)
-    stage_page.write_page(stage, Path(page.path))
     Path(image.path).write_text(pushed.model_dump_json(indent=2), encoding="utf-8")
-    image.metadata.update({tracking.RUN_KEY: stage.run_id, "reference": pushed.reference})
+    image.metadata["reference"] = pushed.reference

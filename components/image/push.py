@@ -3,18 +3,20 @@
 import tempfile
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
-from components import registry, tracking
-from components.adapter_images import PushedImage, pull_adapter, push_adapter
-from components.adapters import adapter_digest
 from components.errors import DigestMismatch
+from components.oci.adapter_images import PushedImage, pull_adapter, push_adapter
+from components.oci.adapters import adapter_digest
 from components.settings import home
+from components.tracking import model_registry
+from components.tracking.shell import StageConfig
+from components.tracking.stage import Stage
 
 MIB = 1 << 20
 
 
-class ImageConfig(BaseModel):
+class ImageConfig(StageConfig):
     """What an adapter image is made of."""
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
@@ -28,7 +30,7 @@ class ImageConfig(BaseModel):
     evaluation_run: str = Field(description="MLflow run that evaluated it.")
 
 
-def push(config: ImageConfig, adapter_path: Path, stage: tracking.Stage) -> PushedImage:
+def push(config: ImageConfig, adapter_path: Path, stage: Stage) -> PushedImage:
     """Push an adapter, verify what is read back by digest, and register it as candidate.
 
     Args:
@@ -48,7 +50,7 @@ def push(config: ImageConfig, adapter_path: Path, stage: tracking.Stage) -> Push
     with tempfile.TemporaryDirectory(dir=home(), prefix=".read-back-") as folder:
         pull_adapter(pushed.reference, config.evaluated_digest, Path(folder) / "adapter")
     stage.say(f"{pushed.size_bytes / MIB:.1f} MiB read back and verified: {pushed.manifest_digest}")
-    version = registry.register(
+    version = model_registry.register(
         stage.client,
         model_name=config.model_name,
         image=pushed.reference,

@@ -1,0 +1,1 @@
+"""The stress stage and the service gate: load, degraded modes, budgets."""

@@ -8,7 +8,7 @@ import requests
 from pydantic import BaseModel, ConfigDict, Field
 from urllib3.exceptions import NewConnectionError, ReadTimeoutError
 
-from components.api_keys import authorization, client_key
+from components.engine.api_keys import authorization, client_key
 
 UserClass = Literal["normal", "long"]
 Prompt = list[dict[str, str]]

@@ -1,21 +1,20 @@
 """How a candidate is loaded."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from components.loadtest.results import Objective
+from components.tracking.shell import StageConfig
 
 GRACE_S = 30.0
 
 
-class StressConfig(BaseModel):
+class StressConfig(StageConfig):
     """The load and its budgets; see `ReleaseParams` for the parameters of the same names.
 
     Attributes:
         warm_up_s: Load before each measurement.
         request_timeout_s: An answer that takes longer has failed.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     serving_target: str
     seed: int

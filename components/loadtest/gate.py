@@ -2,19 +2,18 @@
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from components.checks import Check, Verdict, at_least, at_most
 from components.loadtest.results import FEWEST_REQUESTS, LoadStats, ScenarioResult, StressResults
-from components.tracking import Stage
+from components.tracking.shell import StageConfig
+from components.tracking.stage import Stage
 
 MOST_CLIENT_CPU = 0.9  # of one core: beyond it the load client may have measured itself
 
 
-class ServiceGateConfig(BaseModel):
+class ServiceGateConfig(StageConfig):
     """The budgets; see `ReleaseParams` for the parameters of the same names."""
-
-    model_config = ConfigDict(frozen=True)
 
     min_goodput: float = Field(ge=0, le=1)
     min_goodput_long: float = Field(ge=0, le=1)

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 from pydantic import BaseModel, ConfigDict
 
-from components.api_keys import KEY_VARIABLE, client_key
+from components.engine.api_keys import KEY_VARIABLE, client_key
 from components.errors import TunegateError
 from components.loadtest.client import ChatEndpoint, Prompt, RequestRecord
 

@@ -15,9 +15,9 @@ from components.loadtest.prompts import Prompts, length, make_prompts
 from components.loadtest.results import FEWEST_REQUESTS, ScenarioResult, StressResults, summarise
 from components.loadtest.run import Run
 from components.loadtest.scenarios import Scenario, scenarios
-from components.serve.backend import serving_backend
 from components.serve.spec import ServingSpec
-from components.tracking import Stage
+from components.serve.targets import serving_backend
+from components.tracking.stage import Stage
 
 ROOM_SHARE = 0.9  # of the context; tokens per character differ from prompt to prompt
 

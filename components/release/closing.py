@@ -3,16 +3,19 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components import progress, registry, tracking
+from components import progress
 from components.errors import TunegateError
-from components.release.card import render_card
-from components.release.facts import Serving, gather_facts
+from components.release.card.facts import Serving, gather_facts
+from components.release.card.page import render_card
 from components.release.outcome import Ending, Outcome, derive_outcome
 from components.release.promotion import deployments_of
-from components.serve.backend import Backend, serving_backend
+from components.serve.backend import Backend
+from components.serve.targets import serving_backend
 from components.settings import home
 from components.storage import atomic_write
-from components.tracking import RecordedStage
+from components.tracking import model_registry, records, runs
+from components.tracking.records import RecordedStage
+from components.tracking.stage import end_abandoned
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -33,10 +36,10 @@ def close(serving_target: str, model_name: str, card_path: Path) -> None:
         model_name: The model that the release is of.
         card_path: Where the card is written; also kept with the parent run and in the state directory.
     """
-    release, client = tracking.release_id(), tracking.client()
+    release, client = runs.release_id(), runs.client()
     progress.report(STAGE, "started", "")
-    tracking.end_abandoned(client, release)
-    stages = tracking.recorded_stages(client, release)
+    end_abandoned(client, release)
+    stages = records.recorded_stages(client, release)
     ended = derive_outcome(stages)
     problems, serving = _settle(client, serving_target, model_name, release, ended)
     facts = gather_facts(client, release, model_name, stages, serving, problems)
@@ -57,14 +60,14 @@ def _write(path: Path, text: str) -> None:
 
 def outcome(release: str) -> Ending:
     """Return how a release ended; of one that was never closed, what its records say so far."""
-    client = tracking.client()
-    parent = tracking.find_parent_run(client, release)
+    client = runs.client()
+    parent = runs.find_parent_run(client, release)
     if parent is None:
         return "failed"
     tagged = client.get_run(parent).data.tags.get(OUTCOME_TAG)
     if tagged in ("promoted", "refused", "skipped", "failed"):
         return tagged  # type: ignore[return-value]  # the line above says so
-    return derive_outcome(tracking.recorded_stages(client, release)).ending
+    return derive_outcome(records.recorded_stages(client, release)).ending
 
 
 def _settle(
@@ -83,7 +86,7 @@ def _settle(
 
 
 def _serving(client: "MlflowClient", backend: Backend, model_name: str) -> Serving | None:
-    live, registered = backend.champion(model_name), registry.champion(client, model_name)
+    live, registered = backend.champion(model_name), model_registry.champion(client, model_name)
     if live is None:
         return None
     same = registered is not None and registered.adapter_digest == live.adapter_digest
@@ -116,7 +119,7 @@ def _undo_half_promotion(
     live = backend.champion(model_name)
     if live is None or live.name not in {spec.name for spec in deployments_of(backend, release)}:
         return []
-    champion = registry.champion(client, model_name)
+    champion = model_registry.champion(client, model_name)
     if champion is None:
         return [f"{live.name} takes the live traffic but is not the registry's champion: run again"]
     for spec in backend.deployments():
@@ -134,7 +137,7 @@ def _undo_half_promotion(
 def _end_parent(
     client: "MlflowClient", release: str, stages: list[RecordedStage], outcome: Outcome, card: str
 ) -> None:
-    parent = tracking.parent_run(client, release)
+    parent = runs.parent_run(client, release)
     client.log_text(parent, card, "card.html")
     if OUTCOME_TAG not in client.get_run(parent).data.tags:
         for stage in stages:

@@ -20,24 +20,15 @@ def find_champion(
 
     Where there is something to train, what would only fail after the training is refused.
     """
-    from pathlib import Path
-
-    from components import stage_page, tracking
     from components.release.standing import UNCHANGED, StandingConfig, champion_to_beat
     from components.release.targets import check_targets
+    from components.tracking.shell import run_stage
 
-    config = StandingConfig(
-        base_model=base_model,
-        model_name=model_name,
-        skip_unchanged=skip_unchanged,
-        compare_with_champion=compare_with_champion,
-        dataset_fingerprint=train_set.metadata["fingerprint"],
-    )
-    with tracking.stage("champion", config.model_dump(), upstream=[train_set.metadata]) as stage:
+    config = StandingConfig.of(locals(), dataset_fingerprint=train_set.metadata["fingerprint"])
+    with run_stage("champion", config, page, reads=[train_set]) as stage:
         version = champion_to_beat(config, stage)
         if version != UNCHANGED:
             check_targets(image_repository, serving_target, model_name, base_model)
-    stage_page.write_page(stage, Path(page.path))
     return version
 
 
@@ -53,15 +44,14 @@ def promote(
     """Switch the live traffic to the candidate, then move the registry's champion alias to it."""
     from pathlib import Path
 
-    from components import stage_page, tracking
-    from components.release.promotion import promote_candidate
+    from components.release.promotion import EndConfig, promote_candidate
+    from components.tracking.shell import run_stage
 
+    config = EndConfig.of(locals())
     verdicts = [Path(quality_verdict.path), Path(service_verdict.path)]
-    with tracking.stage("promote", {"serving_target": serving_target}) as stage:
-        promote_candidate(
-            serving_target, Path(deployment.path), verdicts, scores.metadata["adapter_digest"], stage
-        )
-    stage_page.write_page(stage, Path(page.path))
+    evaluated = scores.metadata["adapter_digest"]
+    with run_stage("promote", config, page) as stage:
+        promote_candidate(serving_target, Path(deployment.path), verdicts, evaluated, stage)
 
 
 @dsl.component(base_image="python:3.11-slim", install_kfp_package=False)
@@ -74,13 +64,12 @@ def refuse(
     """Retire the candidate, if one is deployed, and say why; an earlier champion goes on serving."""
     from pathlib import Path
 
-    from components import stage_page, tracking
     from components.errors import Refused
-    from components.release.promotion import refuse_candidate
+    from components.release.promotion import EndConfig, refuse_candidate
+    from components.tracking.shell import run_stage
 
-    with tracking.stage("refuse", {"serving_target": serving_target}) as stage:
+    with run_stage("refuse", EndConfig.of(locals()), page) as stage:
         refuse_candidate(serving_target, Path(verdict.path), stage)
-    stage_page.write_page(stage, Path(page.path))
     if fail_on_reject:
         raise Refused("the release was refused, and fail_on_reject asks for a failed run; the card says why")
 

@@ -7,7 +7,7 @@ from typing import Literal
 from components import wording
 from components.checks import Verdict
 from components.release.standing import UNCHANGED_FACT
-from components.tracking import RecordedStage, StageRecord
+from components.tracking.records import RecordedStage, StageRecord
 
 Ending = Literal["promoted", "refused", "skipped", "failed"]
 

@@ -4,12 +4,24 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from components import progress, registry, tracking
+from pydantic import Field
+
+from components import progress
 from components.checks import Verdict
 from components.errors import DigestMismatch, TunegateError
 from components.release.traffic import switch_traffic
-from components.serve.backend import Backend, serving_backend
+from components.serve.backend import Backend
 from components.serve.spec import ServingSpec, deployment_name
+from components.serve.targets import serving_backend
+from components.tracking import model_registry, runs
+from components.tracking.shell import StageConfig
+from components.tracking.stage import Stage
+
+
+class EndConfig(StageConfig):
+    """Where a release ends."""
+
+    serving_target: str = Field(description="Where the candidate is deployed.")
 
 
 def promote_candidate(
@@ -17,7 +29,7 @@ def promote_candidate(
     deployment_path: Path,
     verdict_paths: Sequence[Path],
     evaluated_digest: str,
-    stage: tracking.Stage,
+    stage: Stage,
 ) -> None:
     """Switch the live traffic to the candidate, move the registry's alias, retire the former champion.
 
@@ -47,7 +59,7 @@ def promote_candidate(
         backend,
         stage.client,
         spec,
-        lambda: registry.set_champion(
+        lambda: model_registry.set_champion(
             stage.client, spec.model_name, registered.version, spec.model_dump_json(), serving_target
         ),
     )
@@ -55,15 +67,15 @@ def promote_candidate(
 
     stage.fact("endpoint", backend.live_endpoint(spec.model_name))
     stage.fact("champion_version", registered.version)
-    previous = registry.previous(stage.client, spec.model_name)
+    previous = model_registry.previous(stage.client, spec.model_name)
     if previous is not None:
         stage.fact("previous_version", previous.version)
     if former is not None and former.name != spec.name:
         retire_former(backend, former, stage)
 
 
-def _registered(stage: tracking.Stage, spec: ServingSpec) -> registry.RegisteredAdapter:
-    found = registry.version_of(stage.client, spec.model_name, spec.image)
+def _registered(stage: Stage, spec: ServingSpec) -> model_registry.RegisteredAdapter:
+    found = model_registry.version_of(stage.client, spec.model_name, spec.image)
     if found is None:
         raise TunegateError(f"{spec.name} can't be promoted: {spec.image} is not registered")
     if found.adapter_digest != spec.adapter_digest:
@@ -94,7 +106,7 @@ def require_proof(spec: ServingSpec, verdicts: Sequence[Verdict], evaluated_dige
         raise DigestMismatch(f"{spec.name} can't be promoted: not one adapter throughout: {found}")
 
 
-def retire_former(backend: Backend, former: ServingSpec, stage: tracking.Stage) -> None:
+def retire_former(backend: Backend, former: ServingSpec, stage: Stage) -> None:
     """Retire the former champion; a promotion that is complete is not undone because this failed."""
     try:
         backend.retire(former.name)
@@ -105,7 +117,7 @@ def retire_former(backend: Backend, former: ServingSpec, stage: tracking.Stage) 
         stage.say(f"retired {former.name}")
 
 
-def refuse_candidate(serving_target: str, verdict_path: Path, stage: tracking.Stage) -> None:
+def refuse_candidate(serving_target: str, verdict_path: Path, stage: Stage) -> None:
     """Retire this release's deployment, if it has one, and say why; an earlier champion serves on.
 
     Args:
@@ -119,7 +131,7 @@ def refuse_candidate(serving_target: str, verdict_path: Path, stage: tracking.St
     stage.fact("refused_by", verdict.stage)
     stage.fact("reasons", "\n".join(reasons))
     backend = serving_backend(serving_target)
-    for spec in deployments_of(backend, tracking.release_id()):
+    for spec in deployments_of(backend, runs.release_id()):
         backend.retire(spec.name)
         stage.fact("retired", spec.name)
 

@@ -4,12 +4,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from components import registry, tracking
 from components.errors import DigestMismatch, TunegateError
 from components.release.traffic import switch_traffic
-from components.serve.backend import Backend, serving_backend
+from components.serve.backend import Backend
 from components.serve.narration import narrator
 from components.serve.spec import ServingSpec
+from components.serve.targets import serving_backend
+from components.tracking import model_registry, runs
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,9 @@ def roll_back(model_name: str, ready_timeout_s: float, say: Callable[[str], None
         DigestMismatch: Its image holds another adapter than the registry says; nothing was changed.
     """
     started = time.monotonic()
-    client = tracking.client()
-    present = registry.champion(client, model_name)
-    target = registry.previous(client, model_name)
+    client = runs.client()
+    present = model_registry.champion(client, model_name)
+    target = model_registry.previous(client, model_name)
     if present is None or target is None or present.version == target.version:
         known = f"version {present.version} is its only champion so far" if present else "it has no champion"
         raise TunegateError(f"{model_name} can't be rolled back: {known}; `tunegate run` makes a release")
@@ -62,7 +63,7 @@ def roll_back(model_name: str, ready_timeout_s: float, say: Callable[[str], None
             backend,
             client,
             spec,
-            lambda: registry.set_champion(
+            lambda: model_registry.set_champion(
                 client, model_name, target.version, spec.model_dump_json(), present.serving_target
             ),
         )
@@ -83,7 +84,7 @@ def roll_back(model_name: str, ready_timeout_s: float, say: Callable[[str], None
     return rolled_back
 
 
-def _spec_of(target: registry.RegisteredAdapter) -> ServingSpec:
+def _spec_of(target: model_registry.RegisteredAdapter) -> ServingSpec:
     if not target.serving_spec:
         raise TunegateError(
             f"{target.model_name} version {target.version} can't be brought back: "

@@ -2,12 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
-from components import registry
 from components.errors import InvalidInput
-from components.registry import RegisteredAdapter
-from components.tracking import Stage
+from components.tracking import model_registry
+from components.tracking.model_registry import RegisteredAdapter
+from components.tracking.shell import StageConfig
+from components.tracking.stage import Stage
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -16,7 +17,7 @@ UNCHANGED = "unchanged"
 UNCHANGED_FACT = "unchanged_since_version"
 
 
-class StandingConfig(BaseModel):
+class StandingConfig(StageConfig):
     """What is asked of a release that has a champion before it."""
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
@@ -42,7 +43,7 @@ def champion_to_beat(config: StandingConfig, stage: Stage) -> str:
     Raises:
         InvalidInput: The champion has another base model, so that no engine can hold both.
     """
-    champion = registry.champion(stage.client, config.model_name)
+    champion = model_registry.champion(stage.client, config.model_name)
     if champion is None:
         stage.say("there is no champion yet")
         return ""

@@ -1,8 +1,8 @@
 """Whether a release can end where it is meant to: the registry takes adapters, the serving target a model."""
 
-from components.adapter_images import check_repository
 from components.errors import InvalidInput, noted
-from components.serve.backend import serving_backend
+from components.oci.adapter_images import check_repository
+from components.serve.targets import serving_backend
 
 
 def check_targets(image_repository: str, serving_target: str, model_name: str, base_model: str) -> None:

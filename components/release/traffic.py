@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from components import registry
 from components.errors import DigestMismatch, TunegateError
 from components.serve.backend import Backend
 from components.serve.spec import ServingSpec
+from components.tracking import model_registry
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -41,15 +41,15 @@ def switch_traffic(
 def _aliases(client: "MlflowClient", model_name: str) -> dict[str, str]:
     """Return the versions that the champion's and the previous champion's alias name."""
     named = {
-        registry.CHAMPION: registry.champion(client, model_name),
-        registry.PREVIOUS: registry.previous(client, model_name),
+        model_registry.CHAMPION: model_registry.champion(client, model_name),
+        model_registry.PREVIOUS: model_registry.previous(client, model_name),
     }
     return {alias: adapter.version for alias, adapter in named.items() if adapter is not None}
 
 
 def _restore(client: "MlflowClient", model_name: str, before: dict[str, str]) -> None:
     now = _aliases(client, model_name)
-    for alias in (registry.CHAMPION, registry.PREVIOUS):
+    for alias in (model_registry.CHAMPION, model_registry.PREVIOUS):
         if alias in before and now.get(alias) != before[alias]:
             client.set_registered_model_alias(model_name, alias, before[alias])
         elif alias in now and alias not in before:
@@ -57,7 +57,7 @@ def _restore(client: "MlflowClient", model_name: str, before: dict[str, str]) ->
 
 
 def _require_champion(client: "MlflowClient", spec: ServingSpec) -> None:
-    found = registry.champion(client, spec.model_name)
+    found = model_registry.champion(client, spec.model_name)
     if found is None or found.adapter_digest != spec.adapter_digest:
         raise DigestMismatch(
             f"the registry's champion of {spec.model_name} is "

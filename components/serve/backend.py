@@ -111,22 +111,3 @@ class Backend(ABC):
         Raises:
             TunegateError: It takes the live traffic.
         """
-
-
-def serving_backend(target: str) -> Backend:
-    """Return the back end of a serving target.
-
-    Raises:
-        InvalidInput: There is no such target.
-    """
-    from components.errors import InvalidInput
-
-    if target == "local":
-        from components.serve.local import LocalBackend
-
-        return LocalBackend()
-    if target == "kubernetes":
-        from components.serve.kubernetes.backend import KubernetesBackend
-
-        return KubernetesBackend()
-    raise InvalidInput("serving_target", [f"got {target!r}, wanted 'local' or 'kubernetes'"])

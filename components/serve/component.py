@@ -18,19 +18,11 @@ def deploy(
     """Serve the adapter out of its image and wait until every replica has answered with it."""
     from pathlib import Path
 
-    from components import stage_page, tracking
     from components.serve.deploy import DeployConfig, deploy_candidate
+    from components.tracking.shell import run_stage
 
-    config = DeployConfig(
-        base_model=base_model,
-        model_name=model_name,
-        serving_target=serving_target,
-        replicas=replicas,
-        max_model_len=max_model_len,
-        ready_timeout_s=ready_timeout_s,
-    )
-    with tracking.stage("deploy", config.model_dump(), upstream=[image.metadata]) as stage:
+    config = DeployConfig.of(locals())
+    with run_stage("deploy", config, page, reads=[image], makes=[deployment]) as stage:
         spec = deploy_candidate(config, Path(image.path), stage)
-    stage_page.write_page(stage, Path(page.path))
     spec.write(Path(deployment.path))
-    deployment.metadata.update({tracking.RUN_KEY: stage.run_id, "adapter_digest": spec.adapter_digest})
+    deployment.metadata["adapter_digest"] = spec.adapter_digest

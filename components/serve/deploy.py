@@ -3,20 +3,18 @@
 import tempfile
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
-
-from components import tracking
-from components.adapter_images import PushedImage, pull_adapter
-from components.adapters import adapter_rank
-from components.serve.backend import serving_backend
+from components.oci.adapter_images import PushedImage, pull_adapter
+from components.oci.adapters import adapter_rank
 from components.serve.narration import narrator
 from components.serve.spec import ServingSpec, deployment_name
+from components.serve.targets import serving_backend
+from components.tracking import runs
+from components.tracking.shell import StageConfig
+from components.tracking.stage import Stage
 
 
-class DeployConfig(BaseModel):
+class DeployConfig(StageConfig):
     """The knobs of the deploy stage; `pipelines.params.ReleaseParams` says what they mean."""
-
-    model_config = ConfigDict(frozen=True, protected_namespaces=())
 
     base_model: str
     model_name: str
@@ -26,7 +24,7 @@ class DeployConfig(BaseModel):
     ready_timeout_s: int
 
 
-def deploy_candidate(config: DeployConfig, image_path: Path, stage: tracking.Stage) -> ServingSpec:
+def deploy_candidate(config: DeployConfig, image_path: Path, stage: Stage) -> ServingSpec:
     """Serve the adapter of an image beside whatever serves already; all of it is ready, or nothing is left.
 
     Args:
@@ -40,7 +38,7 @@ def deploy_candidate(config: DeployConfig, image_path: Path, stage: tracking.Sta
     """
     image = PushedImage.model_validate_json(image_path.read_bytes())
     spec = ServingSpec(
-        name=deployment_name(config.model_name, tracking.release_id()),
+        name=deployment_name(config.model_name, runs.release_id()),
         model_name=config.model_name,
         base_model=config.base_model,
         image=image.reference,

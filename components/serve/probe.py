@@ -6,7 +6,7 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from components.api_keys import authorization
+from components.engine.api_keys import authorization
 
 # A proxy that the environment names is for the world outside: loopback is asked directly.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

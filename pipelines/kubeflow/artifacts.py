@@ -1,8 +1,8 @@
 """What a release on the cluster has left, read from MLflow: its card and what each stage recorded."""
 
-from components import tracking
 from components.errors import TunegateError
-from components.tracking import RecordedStage
+from components.tracking import records, runs
+from components.tracking.records import RecordedStage
 
 CARD = "card.html"
 
@@ -13,9 +13,9 @@ def recorded(run_id: str) -> list[RecordedStage]:
     Raises:
         TunegateError: MLflow has no record of the run.
     """
-    client = tracking.client()
+    client = runs.client()
     _parent(run_id)
-    return tracking.recorded_stages(client, run_id)
+    return records.recorded_stages(client, run_id)
 
 
 def card(run_id: str) -> str:
@@ -24,17 +24,17 @@ def card(run_id: str) -> str:
     Raises:
         TunegateError: There is none, or not yet.
     """
-    found = tracking.run_file(tracking.client(), _parent(run_id), CARD)
+    found = records.run_file(runs.client(), _parent(run_id), CARD)
     if found is None:
         raise TunegateError(f"run {run_id} has no card yet; it is written when the run ends")
     return found.decode()
 
 
 def _parent(run_id: str) -> str:
-    parent = tracking.find_parent_run(tracking.client(), run_id)
+    parent = runs.find_parent_run(runs.client(), run_id)
     if parent is None:
         raise TunegateError(
-            f"MLflow at {tracking.tracking_uri()} has no record of run {run_id}; MLFLOW_TRACKING_URI names "
+            f"MLflow at {runs.tracking_uri()} has no record of run {run_id}; MLFLOW_TRACKING_URI names "
             "the MLflow of the cluster"
         )
     return parent

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from components.settings import ClusterSettings
-from components.tracking import SHARED_VARIABLE
+from components.tracking.runs import SHARED_VARIABLE
 from pipelines.kubeflow.settings import CompileSettings
 
 if TYPE_CHECKING:

@@ -106,7 +106,7 @@ def preflight(params: KubeflowParams, check_data: bool = True) -> KubeflowParams
     Raises:
         InvalidInput: Every file that the pods or, unless told otherwise, this machine can't read.
     """
-    from components.oci_registry import repository_name  # requests and oras take a while to import
+    from components.oci.registry import repository_name  # requests and oras take a while to import
 
     problems, digests = [], []
     for key in ("dataset", "eval_dataset"):

@@ -177,19 +177,19 @@ def _recorded(run_id: str) -> WatchedRun | str:
     import requests
     from mlflow.exceptions import MlflowException
 
-    from components import tracking
+    from components.release.card.summary import summary_lines
     from components.release.outcome import derive_outcome
-    from components.release.summary import summary_lines
+    from components.tracking import records, runs
 
-    uri = tracking.tracking_uri()
+    uri = runs.tracking_uri()
     try:
         if uri.startswith(("http://", "https://")):
             # A name that only pods know, say: MLflow's own client would try for minutes.
             requests.get(f"{uri.rstrip('/')}/health", timeout=HEALTH_TIMEOUT_S)
-        client = tracking.client()
-        if tracking.find_parent_run(client, run_id) is None:
+        client = runs.client()
+        if runs.find_parent_run(client, run_id) is None:
             return f"MLflow at {uri} has no record of this release"
-        stages = tracking.recorded_stages(client, run_id)
+        stages = records.recorded_stages(client, run_id)
     except (MlflowException, OSError, TunegateError) as error:
         return f"its records could not be read ({error}); the card is in the UI"
     return WatchedRun(run_id, derive_outcome(stages).ending, summary_lines(stages), "")

@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from components.adapter_images import PushedImage, push_adapter
 from components.checks import Check, at_most
+from components.oci.adapter_images import PushedImage, push_adapter
 from components.serve.kubernetes.backend import KubernetesBackend
 from components.serve.kubernetes.cluster import Cluster
 from components.serve.kubernetes.router_pod import ROUTER_PORT_NAME

@@ -20,7 +20,8 @@ from pathlib import Path
 import psutil
 
 from components.checks import at_most
-from components.engine import EngineConfig, engine_environment, server_command
+from components.engine.config import EngineConfig, engine_environment
+from components.engine.server import server_command
 from components.models import prepare_base_model
 from components.settings import load_settings
 

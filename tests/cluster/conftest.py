@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
-from components.adapter_images import PushedImage, push_adapter
 from components.errors import NotReady
+from components.oci.adapter_images import PushedImage, push_adapter
 from components.serve.kubernetes.backend import KubernetesBackend
 from components.serve.kubernetes.cluster import Cluster
 from components.serve.spec import ServingSpec

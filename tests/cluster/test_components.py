@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from components import tracking
-from components.tracking import StageRecord
+from components.tracking import records, runs
+from components.tracking.records import StageRecord
 from pipelines.kubeflow.compile import SHIPPED
 from pipelines.kubeflow.params import KubeflowParams
 from pipelines.kubeflow.submit import preflight
@@ -103,7 +103,7 @@ class Release:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("TUNEGATE_HOME", str(home))
             patch.setenv("MLFLOW_TRACKING_URI", f"http://mlflow.{self.namespace}:5000")
-            listed = tracking.recorded_stages(tracking.client(), self.run_id)
+            listed = records.recorded_stages(runs.client(), self.run_id)
         return {stage.record.stage: stage.record for stage in listed}
 
 

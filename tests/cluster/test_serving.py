@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from components.adapter_images import PushedImage
 from components.errors import InvalidInput, NotReady, TunegateError
+from components.oci.adapter_images import PushedImage
 from components.serve.kubernetes.backend import KubernetesBackend
 from components.serve.kubernetes.cluster import Cluster, Conflict
 from components.serve.router import workers

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from components import tracking
 from components.checks import Verdict, at_least
+from components.tracking import runs
+from components.tracking.stage import open_stage
 from tests.pipelines.kubeflow.back_end import BackEnd, running_back_end
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
@@ -76,7 +77,7 @@ def test_in_git_there_is_only_what_a_person_wrote(path: Path):
 @pytest.fixture
 def own_state(state: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A state directory for a release that is for real, stopped in the end."""
-    from components.serve.local import LocalBackend
+    from components.serve.local.backend import LocalBackend
 
     monkeypatch.delenv("RELEASE_ID")
     monkeypatch.setenv("TUNEGATE_DEVICE", "cpu")
@@ -116,16 +117,16 @@ def record_release(run_id: str, monkeypatch: pytest.MonkeyPatch, picture: Path) 
 
     plt.figure().savefig(picture)
     monkeypatch.setenv("RELEASE_ID", run_id)
-    with tracking.stage("finetune", {"lora_r": 8}) as stage:
+    with open_stage("finetune", {"lora_r": 8}) as stage:
         stage.metrics({"train_loss": 0.25})
         stage.figure("Training loss", picture)
-    with tracking.stage("quality-gate", {}) as stage:
+    with open_stage("quality-gate", {}) as stage:
         check = at_least("token_f1_gain_low", 0.4, 0.2, "share", "it is better by enough")
         stage.verdict(Verdict(stage="quality", checks=(check,)))
-    with tracking.stage("promote", {}):
+    with open_stage("promote", {}):
         pass
-    client = tracking.client()
-    client.log_text(tracking.parent_run(client, run_id), "<h1>PROMOTED</h1>", "card.html")
+    client = runs.client()
+    client.log_text(runs.parent_run(client, run_id), "<h1>PROMOTED</h1>", "card.html")
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from components import tracking
 from components.checks import Verdict, at_least
+from components.tracking.stage import open_stage
 from pipelines.cli import app
 from pipelines.local import ReleaseResult
 from pipelines.status import result_view
@@ -100,7 +100,7 @@ def test_a_port_in_use_is_named(state: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_result_names_what_stands_in_the_way(state: Path, tmp_path: Path):
-    with tracking.stage("quality-gate", {}) as stage:
+    with open_stage("quality-gate", {}) as stage:
         check = at_least("gain_low", 0.1, 0.2, "share", "it is too small")
         stage.verdict(Verdict(stage="quality", checks=(check,)))
     result = ReleaseResult("test-release", "refused", tmp_path / "card.html", tmp_path / "run.log")

@@ -7,10 +7,11 @@ from typing import Any, ClassVar
 
 import pytest
 
-from components import tracking
 from components.checks import Verdict, at_least
 from components.errors import InvalidInput, TunegateError
 from components.progress import Progress
+from components.tracking import runs
+from components.tracking.stage import open_stage
 from pipelines import experiment
 from pipelines.experiment import sweep
 from pipelines.lock import Busy, exclusive
@@ -56,11 +57,11 @@ class StandIn:
         return False
 
     def _stages(self, params: ReleaseParams) -> None:
-        with tracking.stage("finetune", {"lora_r": params.lora_r}) as stage:
+        with open_stage("finetune", {"lora_r": params.lora_r}) as stage:
             if params.lora_r not in self.gains:
                 raise MemoryError("it does not fit")
             stage.metrics({"train_seconds": 3.0 * params.lora_r})
-        with tracking.stage("quality-gate", {}) as stage:
+        with open_stage("quality-gate", {}) as stage:
             gain = self.gains[params.lora_r]
             check = at_least("token_f1_gain_low", gain, params.quality_margin, "share", "told so")
             stage.verdict(Verdict(stage="quality", checks=(check,)))
@@ -97,7 +98,7 @@ def test_trials_are_read_back_from_mlflow_in_their_order(graph: StandIn, params:
     assert read_sweep(trials[0].sweep_id) == trials
     assert best(trials) == trials[1]
     assert [line.text for line in said[:2]] == ["lora_r=4", "quality gate failed"]
-    run = tracking.client().get_run(tracking.parent_run(tracking.client(), trials[1].trial_id))
+    run = runs.client().get_run(runs.parent_run(runs.client(), trials[1].trial_id))
     assert (run.info.run_name, run.info.status) == ("lora_r=8", "FINISHED")
 
 
@@ -115,11 +116,11 @@ def test_ctrl_c_keeps_what_was_measured(graph: StandIn, params: ReleaseParams):
     with pytest.raises(KeyboardInterrupt):
         sweep(params, RANKS)
     assert len(graph.started) == 2
-    client = tracking.client()
-    (experiment_id,) = [e.experiment_id for e in client.search_experiments() if e.name == tracking.EXPERIMENT]
-    runs = client.search_runs([experiment_id], f"tags.`{SWEEP_TAG}` LIKE '%'")
-    assert sorted(run.info.status for run in runs) == ["FAILED", "FINISHED"]
-    left = read_sweep(runs[0].data.tags[SWEEP_TAG])
+    client = runs.client()
+    (experiment_id,) = [e.experiment_id for e in client.search_experiments() if e.name == runs.EXPERIMENT]
+    found = client.search_runs([experiment_id], f"tags.`{SWEEP_TAG}` LIKE '%'")
+    assert sorted(run.info.status for run in found) == ["FAILED", "FINISHED"]
+    left = read_sweep(found[0].data.tags[SWEEP_TAG])
     assert [trial.status for trial in left] == ["failed", "broken"]
     assert best(left).setting == {"lora_r": 4}
 

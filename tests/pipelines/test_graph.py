@@ -38,22 +38,3 @@ def test_components_import_nothing_heavy_at_module_level():
             if isinstance(node, ast.Import | ast.ImportFrom)
         }
         assert names <= {"kfp"}, file
-
-
-def test_stages_do_not_import_one_another():
-    import ast
-
-    stages = {file.parent.name for file in COMPONENTS.glob("*/component.py")}
-    reach_a_service = {("loadtest", "serve"), ("release", "serve")}
-    for stage in stages:
-        for file in (COMPONENTS / stage).rglob("*.py"):
-            for node in ast.walk(ast.parse(file.read_text())):
-                if not (isinstance(node, ast.ImportFrom) and (node.module or "").startswith("components.")):
-                    continue
-                other = (node.module or "").split(".")[1]
-                if other in stages - {stage}:
-                    assert (stage, other) in reach_a_service, (file, node.module)
-                    assert (node.module or "").split(".")[2] in {"backend", "narration", "spec"}, (
-                        file,
-                        node.module,
-                    )

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
-from components.api_keys import KEY_VARIABLE, client_key
+from components.engine.api_keys import KEY_VARIABLE, client_key
 from components.errors import InvalidInput, TunegateError
 from components.models import IMAGE_PACKAGES, is_in_images
-from components.oci_registry import RegistryRepository
+from components.oci.registry import RegistryRepository
 from components.serve.kubernetes.cluster import Cluster, too_old
 from components.serve.kubernetes.engine_pod import CACHE
 from components.serve.kubernetes.rights import AUTOSCALER_RIGHTS, RELEASE_RIGHTS

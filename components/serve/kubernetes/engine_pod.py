@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from components.api_keys import DIRECTORY_VARIABLE
-from components.engine import engine_environment
+from components.engine.api_keys import DIRECTORY_VARIABLE
+from components.engine.config import engine_environment
 from components.serve.kubernetes.labels import Component, selector
 from components.serve.kubernetes.pod import (
     ADAPTER_VARIABLE,

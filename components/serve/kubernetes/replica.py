@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from components.api_keys import DIRECTORY_VARIABLE, ApiKeys
+from components.engine.api_keys import DIRECTORY_VARIABLE, ApiKeys
 from components.errors import AccessRefused, DigestMismatch, InvalidInput, TunegateError, Unreachable
 from components.serve import probe
 from components.serve.kubernetes.pod import (
@@ -38,7 +38,7 @@ READY_POLL_S = 0.2
 
 def fetch() -> None:
     """Pull the adapter into the pod's volume."""
-    from components.adapter_images import pull_adapter
+    from components.oci.adapter_images import pull_adapter
     from components.serve.spec import ServingSpec
 
     spec = ServingSpec.model_validate_json(os.environ[SPEC_VARIABLE])
@@ -53,7 +53,7 @@ def verify() -> None:
         DigestMismatch: It is another one.
         InvalidInput: It is no adapter's.
     """
-    from components.adapters import adapter_digest
+    from components.oci.adapters import adapter_digest
     from components.serve.spec import ServingSpec
 
     spec = ServingSpec.model_validate_json(os.environ[SPEC_VARIABLE])
@@ -65,7 +65,8 @@ def verify() -> None:
 
 def serve() -> None:
     """Prepare the base model and become its server."""
-    from components.engine import EngineConfig, server_command
+    from components.engine.config import EngineConfig
+    from components.engine.server import server_command
     from components.models import prepare_base_model
     from components.serve.spec import ServingSpec
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from components import tracking
 from components.conversations import read_conversations
 from components.dataset.petstore import generate
 from components.dataset.validate import DatasetConfig, length_quantiles, validate
 from components.errors import InvalidInput
+from components.tracking.stage import Stage
 
 PETSTORE = Path(generate.__file__).parent
 
@@ -19,7 +19,7 @@ PETSTORE = Path(generate.__file__).parent
 class Run:
     """One run of the stage and where it wrote."""
 
-    def __init__(self, folder: Path, stage: tracking.Stage, model: Path) -> None:
+    def __init__(self, folder: Path, stage: Stage, model: Path) -> None:
         self.train, self.eval, self.report = folder / "out/train", folder / "out/eval", folder / "out/report"
         self.stage, self.model = stage, model
 
@@ -38,7 +38,7 @@ class Run:
 
 
 @pytest.fixture
-def run(tmp_path: Path, stage: tracking.Stage, tiny_model: Path) -> Run:
+def run(tmp_path: Path, stage: Stage, tiny_model: Path) -> Run:
     return Run(tmp_path, stage, tiny_model)
 
 

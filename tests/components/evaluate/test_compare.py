@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from components.adapter_images import push_adapter
-from components.adapters import adapter_digest
 from components.conversations import Conversation, read_conversations, write_conversations
-from components.engine import EngineConfig
+from components.engine.config import EngineConfig
 from components.errors import InvalidInput
 from components.evaluate import compare as compare_module
 from components.evaluate.compare import GUARD_SET, EvaluateConfig, compare, pick_rows
 from components.evaluate.scores import Scores
-from components.registry import register
-from components.tracking import Stage
+from components.oci.adapter_images import push_adapter
+from components.oci.adapters import adapter_digest
+from components.tracking.model_registry import register
+from components.tracking.stage import Stage
 
 
 def row(question: str, answer: str) -> Conversation:

@@ -7,7 +7,7 @@ import pytest
 from components.errors import InvalidInput
 from components.evaluate.gate import QualityGateConfig, judge_quality
 from components.evaluate.scores import ScoredExample, Scores
-from components.tracking import Stage
+from components.tracking.stage import Stage
 
 DIGEST = "sha256:" + "0" * 64
 
@@ -35,7 +35,13 @@ def scores(base: list[float], tuned: list[float], guard: tuple[float, float] = (
 
 
 def config(**changed: object) -> QualityGateConfig:
-    usual = {"metric": "token_f1", "margin": 0.05, "confidence": 0.95, "seed": 3, "max_guard_drop": 0.2}
+    usual = {
+        "quality_metric": "token_f1",
+        "quality_margin": 0.05,
+        "confidence": 0.95,
+        "seed": 3,
+        "max_guard_drop": 0.2,
+    }
     return QualityGateConfig.model_validate(usual | changed)
 
 
@@ -113,7 +119,7 @@ def test_the_order_of_rows_does_not_matter(stage: Stage, tmp_path: Path):
 def test_an_unknown_metric_names_those_there_are(stage: Stage, tmp_path: Path):
     scores([0.1] * 12, [0.2] * 12).write(tmp_path / "scores.json")
     with pytest.raises(InvalidInput, match=r"'bleu'[\s\S]*no such metric; it has token_f1"):
-        judge_quality(config(metric="bleu"), tmp_path / "scores.json", stage)
+        judge_quality(config(quality_metric="bleu"), tmp_path / "scores.json", stage)
 
 
 @pytest.mark.parametrize(

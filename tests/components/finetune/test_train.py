@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from components import tracking
-from components.adapters import ADAPTER_FILES, adapter_digest
 from components.conversations import Conversation, Message, write_conversations
 from components.errors import InvalidInput, TunegateError
 from components.finetune import checkpoint, estimate, loop
 from components.finetune.train import FinetuneConfig, train
+from components.oci.adapters import ADAPTER_FILES, adapter_digest
+from components.tracking.stage import Stage
 
 AISLES = {"fish": "Aisle 3.", "dog": "Aisle 1.", "cat": "Aisle 2.", "bird": "Closed."}
 
@@ -81,7 +81,7 @@ def test_it_learns_and_says_so(
     learnable_model: Path,
     train_set: Path,
     tmp_path: Path,
-    stage: tracking.Stage,
+    stage: Stage,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     digest = train(_config(learnable_model), train_set, tmp_path / "adapter", stage)
@@ -104,7 +104,7 @@ def test_it_learns_and_says_so(
 
 
 def test_the_adapter_is_two_files_that_peft_loads_to_the_same_logits(
-    tiny_model: Path, train_set: Path, tmp_path: Path, stage: tracking.Stage, monkeypatch: pytest.MonkeyPatch
+    tiny_model: Path, train_set: Path, tmp_path: Path, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch
     from peft import PeftModel
@@ -139,7 +139,7 @@ def test_the_adapter_is_two_files_that_peft_loads_to_the_same_logits(
 
 
 def test_the_base_model_is_noted_by_the_users_name(
-    tiny_model: Path, train_set: Path, tmp_path: Path, stage: tracking.Stage, monkeypatch: pytest.MonkeyPatch
+    tiny_model: Path, train_set: Path, tmp_path: Path, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tiny_model.parent)
     config = _config(Path(f"./{tiny_model.name}"), num_train_epochs=0.1).model_copy(
@@ -162,7 +162,7 @@ def test_an_interrupted_run_ends_with_the_same_bytes(
     tiny_model: Path,
     train_set: Path,
     tmp_path: Path,
-    stage: tracking.Stage,
+    stage: Stage,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     changes: dict[str, Any],
@@ -195,19 +195,19 @@ def test_an_interrupted_run_ends_with_the_same_bytes(
 KILLED = """
 import sys
 from pathlib import Path
-from components import tracking
+from components.tracking.stage import Stage, open_stage
 from components.finetune import loop
 from components.finetune.train import FinetuneConfig, train
 
 loop.CHECKPOINT_S = 0.0
 config = FinetuneConfig.model_validate_json(sys.argv[1])
-with tracking.stage("finetune", {}) as stage:
+with open_stage("finetune", {}) as stage:
     print(train(config, Path(sys.argv[2]), Path(sys.argv[3]), stage))
 """
 
 
 def test_a_run_that_was_killed_ends_with_the_same_bytes(
-    tiny_model: Path, train_set: Path, tmp_path: Path, stage: tracking.Stage
+    tiny_model: Path, train_set: Path, tmp_path: Path, stage: Stage
 ) -> None:
     import torch
 
@@ -268,7 +268,7 @@ def test_another_config_or_training_set_is_another_run(
 
 
 def test_a_run_that_does_not_fit_is_refused_before_the_model_is_loaded(
-    tiny_model: Path, train_set: Path, tmp_path: Path, stage: tracking.Stage, monkeypatch: pytest.MonkeyPatch
+    tiny_model: Path, train_set: Path, tmp_path: Path, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from components.finetune import train as train_module
 
@@ -285,7 +285,7 @@ def test_a_run_that_does_not_fit_is_refused_before_the_model_is_loaded(
 
 
 def test_a_loss_that_is_no_number_stops_the_run(
-    tiny_model: Path, train_set: Path, tmp_path: Path, stage: tracking.Stage, monkeypatch: pytest.MonkeyPatch
+    tiny_model: Path, train_set: Path, tmp_path: Path, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "_train_step", lambda *_: (float("nan"), 1.0))
     with pytest.raises(TunegateError) as stopped:

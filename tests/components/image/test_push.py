@@ -3,12 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from components import registry, tracking
-from components.adapter_images import PushedImage, pull_adapter
-from components.adapters import ADAPTER_FILES, adapter_digest
 from components.errors import DigestMismatch, InvalidInput
 from components.image import push as push_module
 from components.image.push import ImageConfig, push
+from components.oci.adapter_images import PushedImage, pull_adapter
+from components.oci.adapters import ADAPTER_FILES, adapter_digest
+from components.tracking import model_registry
+from components.tracking.stage import Stage
 
 
 @pytest.fixture
@@ -38,12 +39,12 @@ def leftovers(state: Path) -> list[str]:
 
 
 def test_the_evaluated_adapter_is_pushed_read_back_and_registered(
-    config: ImageConfig, adapter: Path, state: Path, stage: tracking.Stage, capsys: pytest.CaptureFixture[str]
+    config: ImageConfig, adapter: Path, state: Path, stage: Stage, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pushed = push(config, adapter, stage)
 
     pull_adapter(pushed.reference, config.evaluated_digest, state / "out")
-    found = registry.version_of(stage.client, "tuned", pushed.reference)
+    found = model_registry.version_of(stage.client, "tuned", pushed.reference)
     assert found is not None
     assert (found.image, found.adapter_digest) == (pushed.reference, config.evaluated_digest)
     assert (found.base_model, found.run_id) == (config.base_model, stage.run_id)
@@ -62,7 +63,7 @@ def test_the_evaluated_adapter_is_pushed_read_back_and_registered(
 
 
 def test_the_image_says_where_it_comes_from(
-    config: ImageConfig, adapter: Path, state: Path, stage: tracking.Stage, tiny_model: Path
+    config: ImageConfig, adapter: Path, state: Path, stage: Stage, tiny_model: Path
 ) -> None:
     digest = push(config, adapter, stage).manifest_digest.removeprefix("sha256:")
     manifest = json.loads((state / "images" / "blobs" / "sha256" / digest).read_bytes())
@@ -78,13 +79,13 @@ def test_the_image_says_where_it_comes_from(
     }
 
 
-def test_pushing_again_changes_nothing(config: ImageConfig, adapter: Path, stage: tracking.Stage) -> None:
+def test_pushing_again_changes_nothing(config: ImageConfig, adapter: Path, stage: Stage) -> None:
     assert push(config, adapter, stage) == push(config, adapter, stage)
     assert len(stage.client.search_model_versions("name = 'tuned'")) == 1
 
 
 def test_an_adapter_that_was_not_evaluated_is_not_pushed(
-    config: ImageConfig, adapter: Path, state: Path, stage: tracking.Stage
+    config: ImageConfig, adapter: Path, state: Path, stage: Stage
 ) -> None:
     (adapter / ADAPTER_FILES[1]).write_bytes(b"retrained since")
     with pytest.raises(
@@ -92,14 +93,14 @@ def test_an_adapter_that_was_not_evaluated_is_not_pushed(
     ):
         push(config, adapter, stage)
     assert not (state / "images").exists()
-    assert registry.version_of(stage.client, "tuned", f"x@{config.evaluated_digest}") is None
+    assert model_registry.version_of(stage.client, "tuned", f"x@{config.evaluated_digest}") is None
 
 
 def test_an_image_that_does_not_come_back_whole_is_not_registered(
     config: ImageConfig,
     adapter: Path,
     state: Path,
-    stage: tracking.Stage,
+    stage: Stage,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     honest = push_module.push_adapter
@@ -117,8 +118,6 @@ def test_an_image_that_does_not_come_back_whole_is_not_registered(
     assert leftovers(state) == []
 
 
-def test_a_name_that_is_no_repository_is_refused(
-    config: ImageConfig, adapter: Path, stage: tracking.Stage
-) -> None:
+def test_a_name_that_is_no_repository_is_refused(config: ImageConfig, adapter: Path, stage: Stage) -> None:
     with pytest.raises(InvalidInput, match=r"image repository 'adapters'(?s:.*)wanted host\[:port\]/name"):
         push(config.model_copy(update={"image_repository": "adapters"}), adapter, stage)

@@ -5,7 +5,7 @@ import pytest
 
 from components.loadtest.gate import ServiceGateConfig, judge_service
 from components.loadtest.results import LoadStats, Percentiles, ScenarioResult, StressResults
-from components.tracking import Stage
+from components.tracking.stage import Stage
 
 BUDGETS = ServiceGateConfig(
     min_goodput=0.9,

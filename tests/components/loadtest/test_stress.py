@@ -10,7 +10,7 @@ from components.loadtest.config import StressConfig
 from components.loadtest.gate import ServiceGateConfig, judge_service
 from components.loadtest.results import StressResults
 from components.loadtest.stress import run_stress
-from components.tracking import Stage
+from components.tracking.stage import Stage
 from tests.components.loadtest.fake_backend import SPEC, FakeBackend, fake_backend
 
 CONFIG = StressConfig(

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from components import registry, tracking
 from components.errors import TunegateError
 from components.serve.backend import Backend, Replica, WaitProgress
 from components.serve.spec import ServingSpec, deployment_name
+from components.tracking import model_registry, runs
 
 
 class MemoryBackend(Backend):
@@ -91,7 +91,7 @@ def deploy(state: Path, backend: MemoryBackend) -> Callable[..., ServingSpec]:
     """Register an adapter, and deploy it as the candidate of a release."""
 
     def run(release: str = "test-release", seed: str = "a", model_name: str = "petstore") -> ServingSpec:
-        client = tracking.client()
+        client = runs.client()
         spec = ServingSpec(
             name=deployment_name(model_name, release),
             model_name=model_name,
@@ -102,13 +102,13 @@ def deploy(state: Path, backend: MemoryBackend) -> Callable[..., ServingSpec]:
             replicas=2,
             max_model_len=256,
         )
-        registry.register(
+        model_registry.register(
             client,
             model_name=model_name,
             image=spec.image,
             adapter_digest=spec.adapter_digest,
             base_model=spec.base_model,
-            run_id=tracking.parent_run(client, release),
+            run_id=runs.parent_run(client, release),
         )
         backend.apply(spec)
         return spec
@@ -121,8 +121,8 @@ def champion(backend: MemoryBackend, deploy: Callable[..., ServingSpec]) -> Serv
     """An adapter that an earlier release has promoted."""
     spec = deploy("earlier", "e")
     backend.promote(spec.name)
-    version = registry.version_of(tracking.client(), "petstore", spec.image)
+    version = model_registry.version_of(runs.client(), "petstore", spec.image)
     assert version is not None
-    registry.set_champion(tracking.client(), "petstore", version.version, spec.model_dump_json(), "local")
+    model_registry.set_champion(runs.client(), "petstore", version.version, spec.model_dump_json(), "local")
     backend.calls.clear()
     return spec

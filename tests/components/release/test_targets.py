@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from kfp import dsl
 
-from components import tracking
 from components.errors import InvalidInput, TunegateError
 from components.release.closing import close, outcome
 from components.release.component import UNCHANGED, find_champion
 from components.release.targets import check_targets
+from components.tracking import records, runs
 
 
 def test_every_problem_is_said_at_once(state: Path, backend):
@@ -59,4 +59,4 @@ def test_where_there_is_nothing_to_train_nothing_is_asked(
 ):
     monkeypatch.setattr("components.release.standing.champion_to_beat", lambda *_: UNCHANGED)
     assert find(tmp_path) == UNCHANGED and backend.calls == []
-    assert [one.record.stage for one in tracking.recorded_stages(tracking.client(), "test-release")]
+    assert [one.record.stage for one in records.recorded_stages(runs.client(), "test-release")]

@@ -11,7 +11,7 @@ from urllib.parse import urlparse
 
 import psutil
 
-from components.api_keys import authorization
+from components.engine.api_keys import authorization
 
 
 def ask(url: str, model: str = "pet", stream: bool = False, max_tokens: int = 4, key: str = "") -> str:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from components.adapter_images import PushedImage, push_adapter
-from components.engine import EngineConfig
-from components.serve.deployments import ServerCommand
-from components.serve.local import LocalBackend
+from components.engine.config import EngineConfig
+from components.oci.adapter_images import PushedImage, push_adapter
+from components.serve.local.backend import LocalBackend
+from components.serve.local.deployments import ServerCommand
 from components.serve.spec import ServingSpec
 
 REPLICA_SERVER = Path(__file__).with_name("replica_server.py")

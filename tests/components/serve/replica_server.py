@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
 
-from components.api_keys import DIRECTORY_VARIABLE, REFUSAL, ApiKeys
+from components.engine.api_keys import DIRECTORY_VARIABLE, REFUSAL, ApiKeys
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from components import tracking
-from components.adapter_images import PushedImage
 from components.errors import DigestMismatch, NotReady
+from components.oci.adapter_images import PushedImage
 from components.serve import deploy
 from components.serve.deploy import DeployConfig, deploy_candidate
-from components.serve.local import LocalBackend
+from components.serve.local.backend import LocalBackend
+from components.tracking.stage import Stage
 from tests.components.serve.clients import ask
 from tests.components.serve.conftest import stand_in
 
@@ -54,7 +54,7 @@ def test_the_candidate_of_each_release_stands_beside_the_others(
     config: DeployConfig,
     image_file: Path,
     image: PushedImage,
-    stage: tracking.Stage,
+    stage: Stage,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     backend = backend_of()
@@ -74,7 +74,7 @@ def test_the_candidate_of_each_release_stands_beside_the_others(
 
 
 def test_a_candidate_that_does_not_come_up_is_taken_down(
-    backend_of: BackendOf, config: DeployConfig, image_file: Path, stage: tracking.Stage, state: Path
+    backend_of: BackendOf, config: DeployConfig, image_file: Path, stage: Stage, state: Path
 ) -> None:
     backend = backend_of("--die")
 
@@ -86,7 +86,7 @@ def test_a_candidate_that_does_not_come_up_is_taken_down(
 
 
 def test_an_image_of_another_adapter_is_refused(
-    backend_of: BackendOf, config: DeployConfig, image: PushedImage, image_file: Path, stage: tracking.Stage
+    backend_of: BackendOf, config: DeployConfig, image: PushedImage, image_file: Path, stage: Stage
 ) -> None:
     backend = backend_of()
     other = image.model_copy(update={"adapter_digest": "sha256:" + "1" * 64})

@@ -57,7 +57,7 @@ def test_what_is_changed_in_the_form_reaches_the_stages_with_its_type(
     assert got["finetune"]["lora_r"] == 4 and type(got["finetune"]["lora_r"]) is int
     assert got["finetune"]["learning_rate"] == 1.0 and type(got["finetune"]["learning_rate"]) is float
     assert got["champion"]["compare_with_champion"] is True and got["champion"]["skip_unchanged"] is False
-    assert got["quality-gate"]["metric"] == "exact_match"
+    assert got["quality-gate"]["quality_metric"] == "exact_match"
     assert got["service-gate"]["min_goodput"] == 0.5
     assert got["deploy"]["model_name"] == "python" and got["deploy"]["serving_target"] == "kubernetes"
 

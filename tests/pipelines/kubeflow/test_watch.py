@@ -7,11 +7,12 @@ import pytest
 from mlflow.exceptions import MlflowException
 from typer.testing import CliRunner
 
-from components import tracking
 from components.checks import Verdict, at_least
 from components.errors import TunegateError
 from components.progress import Progress
 from components.serve.ports import free_port
+from components.tracking import runs
+from components.tracking.stage import open_stage
 from pipelines.cli import app
 from pipelines.kubeflow import watch as watching
 from pipelines.kubeflow.settings import ClientSettings
@@ -120,7 +121,7 @@ def test_with_the_records_the_summary_is_the_cards(
     back_end: BackEnd, state: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("RELEASE_ID", "r")
-    with tracking.stage("quality-gate", {}) as stage:
+    with open_stage("quality-gate", {}) as stage:
         stage.verdict(
             Verdict(stage="quality", checks=(at_least("gain_low", 0.1, 0.2, "share", "it is too small"),))
         )
@@ -140,7 +141,7 @@ def test_records_that_can_not_be_read_leave_what_kubeflow_says(
         raise MlflowException("the server is away")
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite://")
-    monkeypatch.setattr(tracking, "find_parent_run", away)
+    monkeypatch.setattr(runs, "find_parent_run", away)
     back_end.play("r", ("SUCCEEDED", REFUSED))
     ended = watch("r")
     assert ended.ending == "refused"
@@ -151,7 +152,7 @@ def test_records_of_a_server_that_does_not_answer_are_not_waited_for(
     back_end: BackEnd, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port(set())}")
-    monkeypatch.setattr(tracking, "find_parent_run", None)
+    monkeypatch.setattr(runs, "find_parent_run", None)
     back_end.play("r", ("SUCCEEDED", REFUSED))
     assert re.search(r"could not be read \(.*127.0.0.1.*refused.*\); the card is", watch("r").lines[-1])
 

@@ -13,13 +13,16 @@ import time
 import types
 from pathlib import Path
 
+SCALARS = (str, int, float, bool)
+
 
 class Config:
     def __init__(self, **values):
         self.values = values
 
-    def model_dump(self):
-        return self.values
+    @classmethod
+    def of(cls, arguments, **others):
+        return cls(**arguments, **others)
 
 
 class Stage(types.SimpleNamespace):
@@ -28,7 +31,7 @@ class Stage(types.SimpleNamespace):
 
 
 @contextlib.contextmanager
-def stage(name, params, upstream=()):
+def run_stage(name, config, page, reads=(), makes=(), metrics=()):
     from components.progress import report
 
     report(name, "started", "")
@@ -37,12 +40,17 @@ def stage(name, params, upstream=()):
         log.write(name + "\n")
     if "STAND_IN_PARAMS" in os.environ:
         with open(os.environ["STAND_IN_PARAMS"], "a") as log:
-            log.write(json.dumps({name: params}) + "\n")
+            knobs = {key: value for key, value in config.values.items() if isinstance(value, SCALARS)}
+            log.write(json.dumps({name: knobs}) + "\n")
     if os.environ.get("STAND_IN_FAILS") == name:
         raise RuntimeError(f"{name} was told to fail")
     if os.environ.get("STAND_IN_HANGS") == name:
         time.sleep(600)
     yield Stage(run_id=f"run-of-{name}", record=Stage(metrics={"measured": 1.0}))
+    for output in (page, *metrics):
+        Path(output.path).write_text("{}")
+    for artifact in makes:
+        artifact.metadata["mlflow_run_id"] = f"run-of-{name}"
 
 
 def module(name, **names):
@@ -107,8 +115,8 @@ class Pushed:
 
 
 if "STAND_IN_LOG" in os.environ:
-    module("components.tracking", stage=stage, RUN_KEY="mlflow_run_id")
-    module("components.stage_page", write_page=write(None, 1))
+    module("components.tracking.runs", RUN_KEY="mlflow_run_id")
+    module("components.tracking.shell", run_stage=run_stage)
     module("components.dataset.validate", DatasetConfig=Config, validate=write("sha256:data", 1, 2, 3))
     module("components.finetune.train", FinetuneConfig=Config, train=train)
     module("components.evaluate.compare", EvaluateConfig=Config, compare=write(EVALUATED, 3))
@@ -127,7 +135,10 @@ if "STAND_IN_LOG" in os.environ:
     )
     module("components.release.targets", check_targets=lambda *_: None, target_problems=lambda *_: [])
     module(
-        "components.release.promotion", promote_candidate=note("promoted"), refuse_candidate=note("refused")
+        "components.release.promotion",
+        EndConfig=Config,
+        promote_candidate=note("promoted"),
+        refuse_candidate=note("refused"),
     )
     module("components.release.closing", close=note("closed"), outcome=lambda release: "promoted")
     module("pipelines.status", result_view=lambda result, model_name: [f"it ended: {result.ending}"])

@@ -15,8 +15,12 @@ class Config:
     def __init__(self, **values):
         self.values = values
 
-    def model_dump(self):
-        return self.values
+    @classmethod
+    def of(cls, arguments, **others):
+        return cls(**arguments, **others)
+
+    def recorded(self):
+        return {key: value for key, value in self.values.items() if isinstance(value, str | int | float)}
 
 
 def module(name, **names):
@@ -42,7 +46,7 @@ def validate(config, train_path, eval_path, report_path, stage):
 
 
 def train(config, train_path, adapter_path, stage):
-    from components.adapters import adapter_digest
+    from components.oci.adapters import adapter_digest
 
     adapter_path.mkdir(parents=True)
     (adapter_path / "adapter_config.json").write_text('{"r": 4}')
@@ -51,7 +55,7 @@ def train(config, train_path, adapter_path, stage):
 
 
 def compare(config, adapter_path, eval_path, scores_path, stage):
-    from components.adapters import adapter_digest
+    from components.oci.adapters import adapter_digest
 
     digest = adapter_digest(adapter_path)
     scores_path.write_text(digest)

@@ -6,12 +6,12 @@ import pytest
 import yaml
 
 from components.errors import InvalidInput
-from components.oci_registry import RegistryRepository
+from components.oci.registry import RegistryRepository
 from components.serve.kubernetes import backend, checks
 from components.serve.kubernetes.backend import KINDS
 from components.serve.kubernetes.rights import AUTOSCALER_RIGHTS, RELEASE_RIGHTS
 from components.settings import load_cluster_settings
-from tests.components.oci_registries import running_front
+from tests.components.oci.registries import running_front
 
 DIGEST = "sha256:" + "1" * 64
 ROLE = Path("manifests/base/release-account.yaml")

@@ -10,13 +10,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from components.adapter_images import PushedImage, push_adapter
 from components.errors import InvalidInput, TunegateError
+from components.oci.adapter_images import PushedImage, push_adapter
 from components.serve.kubernetes import replica
 from components.serve.kubernetes.pod import ADAPTER_VARIABLE, NO_ACCESS, SPEC_VARIABLE, TRY_AGAIN, WRONG_INPUT
 from components.serve.ports import free_port
 from components.serve.probe import lists_adapter
-from tests.components.oci_registries import Front, running_front, running_registry
+from tests.components.oci.registries import Front, running_front, running_registry
 
 SERVER = Path(__file__).parents[1] / "replica_server.py"
 
@@ -195,9 +195,9 @@ def test_another_mounted_adapter_is_refused_for_good(
 @pytest.fixture
 def registry(tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Front]:
     """A registry with a front that misbehaves as told; nobody waits for it."""
-    from components import oci_registry
+    from components.oci import registry
 
-    monkeypatch.setattr(oci_registry, "RETRY_WAIT", lambda state: 0)
+    monkeypatch.setattr(registry, "RETRY_WAIT", lambda state: 0)
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "registry").mkdir()
     with running_registry(tmp_path / "registry") as host, running_front(host) as front:
@@ -240,9 +240,9 @@ def test_what_a_registry_answers_decides_whether_to_try_again(
 def test_a_registry_that_is_away_is_asked_again_later(
     image: PushedImage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from components import oci_registry
+    from components.oci import registry
 
-    monkeypatch.setattr(oci_registry, "RETRY_WAIT", lambda state: 0)
+    monkeypatch.setattr(registry, "RETRY_WAIT", lambda state: 0)
     monkeypatch.setenv(ADAPTER_VARIABLE, str(tmp_path / "files"))
     unreachable = f"127.0.0.1:{free_port(set())}/pet@{image.manifest_digest}"
     monkeypatch.setenv(SPEC_VARIABLE, spec_of(image, image=unreachable))

@@ -1,0 +1,1 @@
+"""vLLM: how it is configured and started, its plugin for CPUs, and who may ask it."""

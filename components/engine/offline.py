@@ -1,0 +1,111 @@
+"""vLLM in this process: several models answer the same prompts, and the engine is gone."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+from components.engine.config import EngineConfig, engine_environment, engine_rank
+from components.errors import InvalidInput
+from components.settings import load_settings
+
+OFFLINE = {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "TORCH_CPP_LOG_LEVEL": "ERROR",
+}
+
+Contender = Literal["base", "tuned", "champion"]
+
+
+def answer(
+    config: EngineConfig, prompts: Sequence[list[dict[str, str]]], max_new_tokens: int
+) -> dict[Contender, list[str]]:
+    """Let base, fine-tuned and champion, if there is one, answer the same prompts greedily.
+
+    The engine runs in this process, on all of its cores or on the GPU, and is gone afterwards.
+
+    Args:
+        config: The models.
+        prompts: Conversations as the OpenAI API takes them, each ending with a user's turn.
+        max_new_tokens: Longest answer, tokens.
+
+    Returns:
+        The answers of each model in the order of the prompts.
+
+    Raises:
+        InvalidInput: Every prompt that leaves no room for an answer of `max_new_tokens`.
+    """
+    with _environment(engine_environment(load_settings().device) | OFFLINE):
+        _refuse_long_prompts(config, prompts, max_new_tokens)
+        return _answer(config, prompts, max_new_tokens)
+
+
+@contextmanager
+def _environment(wanted: dict[str, str]) -> Iterator[None]:
+    """Set what torch and vLLM read when they are imported; what the user has set stays, and comes back."""
+    before = dict(os.environ)
+    os.environ.update(wanted | before)
+    try:
+        yield
+    finally:  # vLLM sets variables of its own, which a server started from here would inherit
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _answer(
+    config: EngineConfig, prompts: Sequence[list[dict[str, str]]], max_new_tokens: int
+) -> dict[Contender, list[str]]:
+    from vllm import LLM, SamplingParams
+    from vllm.distributed import cleanup_dist_env_and_memory
+    from vllm.lora.request import LoRARequest
+
+    engine = LLM(
+        model=str(config.base_path),
+        max_model_len=config.max_model_len,
+        gpu_memory_utilization=config.gpu_memory_utilization,
+        dtype="bfloat16",
+        generation_config="vllm",
+        enable_lora=True,
+        max_lora_rank=engine_rank(config.lora_r),
+        max_loras=1,
+        disable_log_stats=True,
+        use_tqdm_on_load=False,
+    )
+    try:
+        conversations: Any = list(prompts)  # vLLM's type of a conversation is a union of typed dicts
+        greedy = SamplingParams(temperature=0, max_tokens=max_new_tokens)
+
+        def ask(adapter: LoRARequest | None) -> list[str]:
+            outputs = engine.chat(conversations, greedy, use_tqdm=False, lora_request=adapter)
+            return [output.outputs[0].text for output in outputs]
+
+        tuned = LoRARequest(config.model_name, 1, str(config.adapter_path))
+        answers: dict[Contender, list[str]] = {"base": ask(None), "tuned": ask(tuned)}
+        if config.champion_path is not None:
+            answers["champion"] = ask(LoRARequest("champion", 2, str(config.champion_path)))
+        return answers
+    finally:
+        engine.llm_engine.engine_core.shutdown()
+        cleanup_dist_env_and_memory()
+
+
+def _refuse_long_prompts(
+    config: EngineConfig, prompts: Sequence[list[dict[str, str]]], max_new_tokens: int
+) -> None:
+    """Refuse prompts that do not fit, before vLLM is imported."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(config.base_path)
+    room = config.max_model_len - max_new_tokens
+    problems = []
+    for index, prompt in enumerate(prompts):
+        tokens = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=False)
+        if len(tokens) > room:
+            problems.append(
+                f"prompt {index}: got {len(tokens)} tokens, wanted at most {room} (max_model_len "
+                f"{config.max_model_len} less max_new_tokens {max_new_tokens}); shorten it or raise "
+                "max_model_len"
+            )
+    if problems:
+        raise InvalidInput("prompts", problems)

@@ -1,0 +1,1 @@
+"""The release card, and the words of it that the terminal shows."""

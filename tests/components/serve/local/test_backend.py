@@ -1,0 +1,246 @@
+"""The local back end: real supervisord, real vllm-router, replicas that are stand-ins."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from components.errors import DigestMismatch, InvalidInput, NotReady, TunegateError
+from components.serve.local.backend import LocalBackend
+from components.serve.local.supervisor import Supervisor
+from components.serve.spec import ServingSpec
+from tests.components.serve.clients import ask, continuous_requests, processes_in
+from tests.components.serve.conftest import stand_in
+
+READY_S = 60
+MakeSpec = Callable[..., ServingSpec]
+
+
+@pytest.fixture(scope="module")
+def champion(backend: LocalBackend, make_spec: MakeSpec) -> ServingSpec:
+    """A deployment that takes the live traffic."""
+    spec = make_spec("pet-old")
+    backend.apply(spec)
+    backend.wait_ready(spec.name, READY_S)
+    backend.promote(spec.name)
+    return spec
+
+
+def process_ids(home: Path, name: str) -> dict[str, int]:
+    return {n: p.pid for n, p in Supervisor(home / "serve").states(name).items()}
+
+
+def test_a_champion_answers_at_both_endpoints(backend: LocalBackend, champion: ServingSpec) -> None:
+    assert backend.champion("pet") == champion
+    assert champion in backend.deployments()
+    assert [replica.state for replica in backend.replicas(champion.name)] == ["ready", "ready"]
+    for url in (backend.endpoint(champion.name), backend.live_endpoint("pet")):
+        assert "pet-old" in ask(url)
+
+
+def test_requests_are_spread_over_the_replicas(backend: LocalBackend, champion: ServingSpec) -> None:
+    answers = {ask(backend.live_endpoint("pet")) for _ in range(4)}
+
+    assert len(answers) == 2  # the stand-in answers with its process id
+
+
+def test_a_second_apply_changes_nothing(home: Path, backend: LocalBackend, champion: ServingSpec) -> None:
+    before = process_ids(home, champion.name)
+
+    backend.apply(champion)
+
+    assert process_ids(home, champion.name) == before
+    assert len(before) == 3
+
+
+def test_another_spec_under_the_same_name_is_refused(
+    backend: LocalBackend, champion: ServingSpec, make_spec: MakeSpec
+) -> None:
+    with pytest.raises(TunegateError, match="another spec; retire it first"):
+        backend.apply(make_spec(champion.name, replicas=1))
+
+
+def test_a_killed_replica_comes_back_and_few_requests_notice(
+    home: Path, backend: LocalBackend, champion: ServingSpec
+) -> None:
+    before = process_ids(home, champion.name)
+    with continuous_requests(backend.live_endpoint("pet"), (champion.name,), clients=4) as asked:
+        asked.wait_for(champion.name, 20)
+        killed = backend.kill_replica(champion.name)
+        backend.wait_ready(champion.name, READY_S)
+        asked.wait_for(champion.name, 20)
+
+    after = process_ids(home, champion.name)
+    assert [name for name in before if before[name] != after[name]] == [killed]
+    # Only a stream that the killed replica had begun can't be asked again by the router.
+    assert len(asked.failures) <= 2, asked.failures
+
+
+def test_the_champion_is_not_retired(backend: LocalBackend, champion: ServingSpec) -> None:
+    with pytest.raises(TunegateError, match="takes the live traffic of pet; promote another one first"):
+        backend.retire(champion.name)
+
+    assert "pet-old" in ask(backend.live_endpoint("pet"))
+
+
+@pytest.mark.parametrize("replicas", [-1, 3])
+def test_a_number_of_replicas_that_is_not_laid_out_is_refused(
+    backend: LocalBackend, champion: ServingSpec, replicas: int
+) -> None:
+    with pytest.raises(InvalidInput, match=f"got {replicas}, wanted 0 to 2"):
+        backend.scale(champion.name, replicas)
+
+
+def test_traffic_is_switched_and_switched_back_without_a_failed_request(
+    backend: LocalBackend, champion: ServingSpec, make_spec: MakeSpec
+) -> None:
+    live = backend.live_endpoint("pet")
+    new = make_spec("pet-new")
+    slow = LocalBackend(stand_in("--answer-s", "0.1"))
+    slow.apply(new)
+    slow.wait_ready(new.name, READY_S)
+    with continuous_requests(live, (champion.name, new.name)) as asked:
+        asked.wait_for(champion.name, 10)
+        backend.promote(new.name)
+        asked.wait_for(new.name, 10)
+        assert backend.champion("pet") == new
+        backend.promote(champion.name)
+        backend.retire(new.name)  # while it still works on streams
+        asked.wait_for(champion.name, 10)
+
+    assert asked.failures == []
+    assert backend.live_endpoint("pet") == live
+
+
+def test_what_is_not_ready_is_not_promoted(
+    backend: LocalBackend, champion: ServingSpec, make_spec: MakeSpec
+) -> None:
+    spec = make_spec("pet-shy", replicas=1)
+    LocalBackend(stand_in("--hide-adapter")).apply(spec)
+
+    with pytest.raises(NotReady, match=r"not ready within 1 s, still waiting for pet-shy-0"):
+        backend.wait_ready(spec.name, 1)
+    with pytest.raises(NotReady, match=r"can't take live traffic: pet-shy-0 is starting"):
+        backend.promote(spec.name)
+
+    assert backend.champion("pet") == champion
+    backend.retire(spec.name)
+
+
+def test_a_replica_that_dies_at_once_is_given_up_with_its_log(
+    backend: LocalBackend, champion: ServingSpec, make_spec: MakeSpec
+) -> None:
+    spec = make_spec("pet-dying", replicas=1)
+    LocalBackend(stand_in("--die")).apply(spec)
+
+    with pytest.raises(NotReady, match="pet-dying-0 keeps dying") as refused:
+        backend.wait_ready(spec.name, 10_000)
+
+    assert "RuntimeError: engine core failed to start" in str(refused.value)
+    backend.retire(spec.name)
+
+
+def test_a_port_that_somebody_else_took_meanwhile_is_given_up(
+    backend: LocalBackend, champion: ServingSpec, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import socket
+
+    from components.serve.local import deployments
+
+    spec = make_spec("pet-moved", replicas=1)
+    found = iter([])
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        original = deployments.ports.free_port
+
+        def faster_neighbour(promised: set[int], wish: int | None = None) -> int:
+            return next(found, None) or original(promised, wish)
+
+        found = iter([0, 0, taken])  # the router's two, then the replica's
+        monkeypatch.setattr(deployments.ports, "free_port", faster_neighbour)
+        with monkeypatch.context() as patch:
+            patch.setattr(deployments.ports, "is_free", lambda port: True)
+            backend.apply(spec)
+
+        backend.wait_ready(spec.name, READY_S)
+
+    assert backend.replicas(spec.name)[0].url != f"http://127.0.0.1:{taken}"
+    assert "pet-moved" in ask(backend.endpoint(spec.name))
+    backend.retire(spec.name)
+
+
+def test_scaled_to_nothing_and_back(
+    home: Path, backend: LocalBackend, champion: ServingSpec, make_spec: MakeSpec
+) -> None:
+    spec = make_spec("pet-cold")
+    backend.apply(spec)
+    backend.wait_ready(spec.name, READY_S)
+
+    backend.scale(spec.name, 0)
+
+    assert processes_in(str(home / "serve/deployments/pet-cold")) == []
+    assert [replica.state for replica in backend.replicas(spec.name)] == ["stopped", "stopped"]
+    with pytest.raises(NotReady, match="is stopped; scale it up first"):
+        backend.wait_ready(spec.name, READY_S)
+    with pytest.raises(TunegateError, match="no replica is ready"):
+        backend.kill_replica(spec.name)
+
+    backend.scale(spec.name, 1)
+    backend.wait_ready(spec.name, READY_S)
+    assert [replica.state for replica in backend.replicas(spec.name)] == ["ready", "stopped"]
+    assert "pet-cold" in ask(backend.endpoint(spec.name))
+    backend.retire(spec.name)
+
+
+def test_retiring_leaves_no_process_and_no_file(
+    home: Path, backend: LocalBackend, champion: ServingSpec, make_spec: MakeSpec
+) -> None:
+    spec = make_spec("pet-gone", replicas=1)
+    backend.apply(spec)
+    backend.wait_ready(spec.name, READY_S)
+    folder = home / "serve/deployments/pet-gone"
+    assert len(processes_in(str(folder))) == 2
+
+    backend.retire(spec.name)
+    backend.retire(spec.name)  # one that is not there is no error
+
+    assert processes_in(str(folder)) == []
+    assert [str(path) for path in home.rglob("*pet-gone*")] == []
+    assert spec not in backend.deployments()
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        pytest.param(
+            {"image": "oci:nowhere@sha256:" + "0" * 64}, InvalidInput, "nowhere", id="no such image"
+        ),
+        pytest.param(
+            {"adapter_digest": "sha256:" + "1" * 64}, DigestMismatch, "sha256:1111", id="another adapter"
+        ),
+        pytest.param(
+            {"base_model": "./nowhere"}, InvalidInput, "base_model './nowhere'", id="no such base model"
+        ),
+    ],
+)
+def test_what_can_not_be_served_leaves_nothing(
+    home: Path,
+    backend: LocalBackend,
+    champion: ServingSpec,
+    make_spec: MakeSpec,
+    changes: dict[str, str],
+    error: type[Exception],
+    words: str,
+) -> None:
+    with pytest.raises(error, match=words):
+        backend.apply(make_spec("pet-bad", **changes))
+
+    assert [str(path) for path in home.rglob("*pet-bad*")] == []
+    assert [spec.name for spec in backend.deployments()] == [champion.name]
+
+
+def test_an_unknown_deployment_is_named(backend: LocalBackend, champion: ServingSpec) -> None:
+    with pytest.raises(TunegateError, match="'pet-unknown': there is no such one; deployed here: pet-old"):
+        backend.endpoint("pet-unknown")
