@@ -13,6 +13,7 @@ import warnings
 from pathlib import Path
 
 from components.settings import home
+from pipelines import forked_stages
 from pipelines.params import ReleaseParams
 
 PARENT_CHECK_S = 0.5
@@ -31,6 +32,7 @@ def run_graph(params: ReleaseParams, use_cache: bool, only_trial: bool = False) 
 
     # kfp warns of images whose name has no "python" in it, and of resources that one machine has no use for.
     warnings.filterwarnings("ignore", module="kfp")
+    forked_stages.use()
     local.init(
         local.SubprocessRunner(use_venv=False),
         pipeline_root=str(home() / "artifacts"),
@@ -63,6 +65,7 @@ def main() -> int:
     # kfp prints what stages say without flushing; in blocks it would come when they are over.
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # it is no StringIO
     end_with_parent()
+    forked_stages.begin()
     params = ReleaseParams.model_validate_json(arguments.params.read_text(encoding="utf-8"))
     try:
         run_graph(params, use_cache=not arguments.no_cache, only_trial=arguments.trial)

@@ -2,16 +2,20 @@
 
     python -m components.engine.launcher --model PATH --port 8000 ...
 
-It takes the options of `vllm serve`. On a CPU, vLLM starts an API server, an engine and a worker as
-fresh interpreters, one after another, and each spends most of the start-up importing vLLM. Here the
-engine is a fork of the API server and does the worker's job itself. Elsewhere (a forked child can't
-use a GPU that its parent has touched) this is vLLM's own launcher, unchanged.
+It takes the options of `vllm serve`. On a CPU the precision, where it is not given, is the one that
+the CPU computes in, and vLLM would start an API server, an engine and a worker as fresh interpreters,
+one after another, each of which spends most of the start-up importing vLLM. Here the engine is a fork
+of the API server and does the worker's job itself. Elsewhere (a forked child can't use a GPU that its
+parent has touched) this is vLLM's own launcher, unchanged.
 """
 
 import ctypes
 import os
 import signal
+import sys
 from typing import Any
+
+from components.precision import precision_name
 
 PR_SET_PDEATHSIG = 1
 
@@ -22,6 +26,8 @@ def main() -> None:
 
     if current_platform.is_cpu():
         _prepare_one_import_start()
+        if not any(option.startswith("--dtype") for option in sys.argv):
+            sys.argv.append(f"--dtype={precision_name('cpu')}")
     from vllm.entrypoints.launchers.api_server import entry
 
     launcher: Any = entry  # its main() is untyped

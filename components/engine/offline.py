@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from components.engine.config import EngineConfig, engine_environment, engine_rank
 from components.errors import InvalidInput
+from components.precision import precision_name
 from components.settings import load_settings
 
 OFFLINE = {
@@ -64,7 +65,7 @@ def _answer(
         model=str(config.base_path),
         max_model_len=config.max_model_len,
         gpu_memory_utilization=config.gpu_memory_utilization,
-        dtype="bfloat16",
+        dtype=precision_name(load_settings().device),
         generation_config="vllm",
         enable_lora=True,
         max_lora_rank=engine_rank(config.lora_r),

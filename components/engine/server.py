@@ -18,7 +18,8 @@ def server_command(config: EngineConfig, host: str, port: int) -> list[str]:
     names a directory, its environment has to name it too (`TUNEGATE_API_KEYS`).
     """
     adapter = {"name": config.model_name, "path": str(config.adapter_path), "base_model_name": BASE_NAME}
-    guard = [f"--middleware={MIDDLEWARE}"] if load_settings().api_keys else []
+    settings = load_settings()
+    guard = [f"--middleware={MIDDLEWARE}"] if settings.api_keys else []
     return [
         sys.executable,
         "-m",
@@ -31,7 +32,7 @@ def server_command(config: EngineConfig, host: str, port: int) -> list[str]:
         "--max-loras=1",
         f"--max-model-len={config.max_model_len}",
         f"--gpu-memory-utilization={config.gpu_memory_utilization:.3f}",
-        "--dtype=bfloat16",
+        *(["--dtype=bfloat16"] if settings.device == "cuda" else []),  # a CPU's follows in the launcher
         # Otherwise sampling settings in the model's own generation_config.json would apply.
         "--generation-config=vllm",
         "--disable-uvicorn-access-log",

@@ -4,11 +4,11 @@ The largest batch goes through the model on torch's meta device, where tensors h
 content. That counts, for any architecture, what is kept for the way back and the operations a token
 costs. The way back costs as many again: frozen weights need the gradient of their input alone.
 
-    memory = 2 B x base weights
-           + 20 B x adapter weights      (bf16 weight and gradient; fp32 copy, gradient, two moments)
+    memory = w B x base weights
+           + (2 w + 16) B x adapter weights  (weight and gradient; fp32 copy, gradient, two moments)
            + kept activations
-           + 16 B x logits at once       (bf16 and fp32 logits, log-softmax, their gradients)
-           all times MEMORY_SLACK, plus RUNTIME_BYTES
+           + (2 w + 12) B x logits at once   (logits, in fp32 too, log-softmax, their gradients)
+           all times MEMORY_SLACK, plus RUNTIME_BYTES; w is 2 in bf16, 4 in fp32
     time   = 2 x forward operations / (measured rate x UTILISATION)
 """
 
@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.errors import InvalidInput
 from components.finetune.batches import collate
@@ -25,8 +25,11 @@ from components.finetune.data import Example
 from components.finetune.loss import CHUNK_LOGITS, CompletionLoss
 from components.finetune.model import Attention, add_adapter
 
+if TYPE_CHECKING:
+    import torch
+
 GIB = 1 << 30
-BASE_BYTES, ADAPTER_BYTES, LOGIT_BYTES = 2, 20, 16  # a weight, a weight, a logit
+ADAPTER_BYTES, LOGIT_BYTES = 16, 12  # in fp32, beside the model's own: a weight, a logit
 MEMORY_SLACK = 1.15  # gradients in flight, fragments
 RUNTIME_BYTES = GIB // 4  # libraries' own buffers
 UTILISATION = 0.5  # near 1 was measured with AVX-512; the faster the matrix units, the less of them is used
@@ -65,13 +68,18 @@ class Estimate:
 
 
 def estimate(
-    base_path: Path, attention: Attention, config: FinetuneConfig, largest: Sequence[Example]
+    base_path: Path,
+    attention: Attention,
+    precision: "torch.dtype",
+    config: FinetuneConfig,
+    largest: Sequence[Example],
 ) -> Estimate:
     """Work out what a run needs from its largest batch, without allocating any of it.
 
     Args:
         base_path: Directory of the base model; only its config is read.
         attention: Attention implementation.
+        precision: What the model computes in.
         config: The run's knobs.
         largest: The rows of the largest batch.
     """
@@ -81,10 +89,10 @@ def estimate(
 
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
-            AutoConfig.from_pretrained(str(base_path)), dtype=torch.bfloat16, attn_implementation=attention
+            AutoConfig.from_pretrained(str(base_path)), dtype=precision, attn_implementation=attention
         )
         # PEFT gives a new adapter its layer's precision only where the layer has values.
-        adapted = add_adapter(model, config).to(torch.bfloat16)
+        adapted = add_adapter(model, config).to(precision)
     weights = list(adapted.parameters())
     adapter_weights = sum(weight.numel() for weight in weights if weight.requires_grad)
     base_weights = sum(weight.numel() for weight in weights) - adapter_weights
@@ -93,10 +101,11 @@ def estimate(
     hooks = torch.autograd.graph.saved_tensors_hooks(kept, lambda tensor: tensor)
     with FlopCounterMode(display=False) as counter, hooks:
         CompletionLoss(model, share_prompt=config.lora_dropout == 0)(batch)
+    own = precision.itemsize
     logits = min(len(batch.row) * model.config.vocab_size, CHUNK_LOGITS)
     return Estimate(
-        fixed_bytes=BASE_BYTES * base_weights + ADAPTER_BYTES * adapter_weights,
-        batch_bytes=kept.total + LOGIT_BYTES * logits,
+        fixed_bytes=own * base_weights + (2 * own + ADAPTER_BYTES) * adapter_weights,
+        batch_bytes=kept.total + (2 * own + LOGIT_BYTES) * logits,
         batch_rows=len(largest),
         flop_per_token=2 * counter.get_total_flops() / sum(len(example.tokens) for example in largest),
     )
@@ -171,12 +180,12 @@ def refuse_if_too_large(needed: Estimate, free_bytes: int, config: FinetuneConfi
     raise InvalidInput("memory", [problem])
 
 
-def layer_rate(device: str) -> float:
+def layer_rate(device: str, precision: "torch.dtype") -> float:
     """Measure what the device does in one small layer, operations a second; takes 0.2 s."""
     import torch
 
-    states = torch.ones(PROBE_TOKENS, PROBE_WIDTH, dtype=torch.bfloat16, device=device)
-    weight = torch.ones(PROBE_WIDTH, PROBE_WIDTH, dtype=torch.bfloat16, device=device)
+    states = torch.ones(PROBE_TOKENS, PROBE_WIDTH, dtype=precision, device=device)
+    weight = torch.ones(PROBE_WIDTH, PROBE_WIDTH, dtype=precision, device=device)
 
     def layer() -> None:
         # Reading one value waits until the device is done.

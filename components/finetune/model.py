@@ -10,6 +10,7 @@ from components.errors import InvalidInput
 from components.finetune.config import FinetuneConfig
 from components.models import BaseModelFiles
 from components.oci.adapters import ADAPTER_FILES
+from components.precision import precision_for
 
 Attention = Literal["eager", "sdpa"]
 
@@ -30,19 +31,21 @@ def attention_for(device: str, longest: int) -> Attention:
 
 
 def load_base(base: BaseModelFiles, attention: Attention, device: str) -> Any:
-    """Load the base model in bf16 on `device`.
+    """Load the base model on `device`, in the precision that it computes in.
 
     Raises:
         InvalidInput: It is no causal language model that transformers can load.
     """
-    import torch
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         return AutoModelForCausalLM.from_pretrained(
-            str(base.path), dtype=torch.bfloat16, attn_implementation=attention, device_map={"": device}
+            str(base.path),
+            dtype=precision_for(device),
+            attn_implementation=attention,
+            device_map={"": device},
         )
     except (OSError, ValueError) as error:
         problem = f"can't be loaded as a causal language model: {error}"

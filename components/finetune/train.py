@@ -24,6 +24,7 @@ from components.finetune.model import Attention, add_adapter, attention_for, loa
 from components.finetune.plots import draw_loss, smooth
 from components.models import BaseModelFiles, prepare_base_model
 from components.oci.adapters import adapter_digest
+from components.precision import precision_for
 from components.settings import load_settings
 from components.tracking.stage import Stage
 
@@ -104,17 +105,18 @@ def _check_fit(
     stage: Stage,
 ) -> None:
     """Say how much memory and time the run takes, and refuse it if the memory is not there."""
+    precision = precision_for(device)
     batches = [[examples[row] for row in batch] for step in steps for batch in step]
     largest = max(batches, key=lambda batch: len(batch) * max(len(example.tokens) for example in batch))
     try:
-        needed = estimate(base.path, attention, config, largest)
+        needed = estimate(base.path, attention, precision, config, largest)
     except (NotImplementedError, RuntimeError) as error:
         # Some architectures can't run without values; that is no reason not to train them.
         stage.say(f"memory and time can't be estimated for this model: {str(error).splitlines()[0]}")
         return
     refuse_if_too_large(needed, free_memory(device), config)
     tokens = sum(len(example.tokens) for batch in batches for example in batch)
-    duration = needed.seconds(tokens, layer_rate(device))
+    duration = needed.seconds(tokens, layer_rate(device, precision))
     stage.say(f"needs about {needed.memory_bytes / GIB:.1f} GiB and {clock(duration)} (minutes:seconds)")
 
 

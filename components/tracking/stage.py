@@ -91,6 +91,8 @@ def open_stage(
         params: Its knobs.
         upstream: Metadata of the artifacts it reads; stages that the cache skipped are noted from it.
     """
+    from mlflow.entities import Param
+
     progress.report(name, "started", "")
     mlflow_client, release = client(), release_id()
     parent = parent_run(mlflow_client, release)
@@ -100,8 +102,7 @@ def open_stage(
     run_id = nested_run(
         mlflow_client, release, parent, name, **({UPSTREAM_TAG: " ".join(made_by)} if made_by else {})
     )
-    for key, value in params.items():
-        mlflow_client.log_param(run_id, key, value)
+    mlflow_client.log_batch(run_id, params=[Param(key, str(value)) for key, value in params.items()])
     record = StageRecord(stage=name, started_at=time.time(), params=dict(params))
     running = Stage(mlflow_client, run_id, record)
     try:
@@ -129,6 +130,7 @@ def _adopt(mlflow_client: "MlflowClient", release: str, parent: str, made_by: st
 
     What that run had read was skipped with it, so it is noted too, first.
     """
+    from mlflow.entities import Metric
     from mlflow.exceptions import MlflowException
 
     try:
@@ -147,8 +149,8 @@ def _adopt(mlflow_client: "MlflowClient", release: str, parent: str, made_by: st
         _adopt(mlflow_client, release, parent, run)
     tags = {CACHED_TAG: made_by, CACHED_RELEASE_TAG: origin.data.tags[RELEASE_TAG]}
     run_id = nested_run(mlflow_client, release, parent, name, **tags)
-    for key, value in origin.data.metrics.items():
-        mlflow_client.log_metric(run_id, key, value)
+    now = int(time.time() * 1000)
+    mlflow_client.log_batch(run_id, [Metric(k, v, now, 0) for k, v in origin.data.metrics.items()])
     mlflow_client.set_terminated(run_id)
     progress.report(name, "cached", f"unchanged since release {origin.data.tags[RELEASE_TAG]}")
 

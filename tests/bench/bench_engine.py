@@ -23,6 +23,7 @@ from components.checks import at_most
 from components.engine.config import EngineConfig, engine_environment
 from components.engine.server import server_command
 from components.models import prepare_base_model
+from components.precision import precision_for, precision_name
 from components.settings import load_settings
 
 PROMPTS, ANSWER_TOKENS = 40, 16
@@ -46,7 +47,7 @@ def main() -> int:
             print(f"{name:<27}{seconds['base']:7.2f} s{seconds['tuned']:10.2f} s{ratio:13.2f}")
         print(f"{'own/ours':<27}{stock['base'] / ours['base']:7.2f}  {stock['tuned'] / ours['tuned']:10.2f}")
 
-        command = server_command(config, "127.0.0.1", free_port())
+        command = [*server_command(config, "127.0.0.1", free_port()), f"--dtype={precision_name('cpu')}"]
         own_command = [*command[:2], "vllm.entrypoints.openai.api_server", *command[3:]]
         print("\nserver, from nothing to ready          processor         wall")
         for name, started in (("ours", command), ("vLLM's own", own_command)):
@@ -68,7 +69,7 @@ def random_adapter(base: Path, path: Path) -> Path:
 
     torch.manual_seed(0)
     lora = LoraConfig(r=16, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False)
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=precision_for("cpu"))
     get_peft_model(model, lora).save_pretrained(path)
     return path
 
@@ -97,7 +98,7 @@ def generate(base: str, adapter: str) -> None:
     engine = LLM(
         base,
         max_model_len=2048,
-        dtype="bfloat16",
+        dtype=precision_name("cpu"),
         enable_lora=True,
         max_lora_rank=16,
         max_loras=1,

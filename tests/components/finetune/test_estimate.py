@@ -28,11 +28,14 @@ def _rows(count: int, length: int) -> list[Example]:
     return [Example(tuple(range(1, length + 1)), length - 8) for _ in range(count)]
 
 
-def test_weights_and_operations_are_those_of_the_model(tiny_model: Path) -> None:
+@pytest.mark.parametrize("name", ["bfloat16", "float32"])
+def test_weights_and_operations_are_those_of_the_model(tiny_model: Path, name: str) -> None:
+    import torch
     from transformers import AutoModelForCausalLM
 
+    precision = getattr(torch, name)
     model = AutoModelForCausalLM.from_pretrained(tiny_model)
-    found = estimate(tiny_model, "sdpa", CONFIG, _rows(16, 64))
+    found = estimate(tiny_model, "sdpa", precision, CONFIG, _rows(16, 64))
 
     shape = model.config
     width, inner = shape.hidden_size, shape.intermediate_size
@@ -43,7 +46,8 @@ def test_weights_and_operations_are_those_of_the_model(tiny_model: Path) -> None
     adapter = shape.num_hidden_layers * sum(CONFIG.lora_r * (a + b) for a, b in ends)
     linear = shape.num_hidden_layers * sum(a * b for a, b in ends)
 
-    assert found.fixed_bytes == 2 * model.num_parameters() + 20 * adapter
+    weight = {"bfloat16": 2, "float32": 4}[name]
+    assert found.fixed_bytes == weight * model.num_parameters() + (2 * weight + 16) * adapter
     # Forward and back to the inputs: 2 x 2 operations a weight, 6 for an adapter's. All rows are equal
     # here, so most tokens are computed once for all 16 of them: 55 shared, 9 of each row.
     computed = (55 + 16 * 9) / (16 * 64)
@@ -52,9 +56,11 @@ def test_weights_and_operations_are_those_of_the_model(tiny_model: Path) -> None
 
 
 def test_memory_of_a_batch_grows_with_its_tokens(tiny_model: Path) -> None:
+    import torch
+
     apart = CONFIG.model_copy(update={"lora_dropout": 0.1})  # with dropout no prompt is shared
-    small = estimate(tiny_model, "sdpa", apart, _rows(4, 64))
-    large = estimate(tiny_model, "sdpa", apart, _rows(16, 64))
+    small = estimate(tiny_model, "sdpa", torch.bfloat16, apart, _rows(4, 64))
+    large = estimate(tiny_model, "sdpa", torch.bfloat16, apart, _rows(16, 64))
 
     assert large.batch_bytes == pytest.approx(4 * small.batch_bytes, rel=0.1)
     assert large.batch_rows == 16
@@ -79,8 +85,8 @@ def test_kept_activations_are_those_that_a_real_batch_keeps(tiny_model: Path) ->
     with torch.autograd.graph.saved_tensors_hooks(kept, lambda tensor: tensor):
         loss_of(collate(rows))
 
-    found = estimate(tiny_model, "eager", CONFIG, rows)
-    logits = LOGIT_BYTES * 8 * 8 * model.config.vocab_size
+    found = estimate(tiny_model, "eager", torch.bfloat16, CONFIG, rows)
+    logits = (2 * torch.bfloat16.itemsize + LOGIT_BYTES) * 8 * 8 * model.config.vocab_size
     assert found.batch_bytes - logits == pytest.approx(kept.total, rel=0.02)
 
 

@@ -16,6 +16,7 @@ from components.errors import InvalidInput, TunegateError
 from components.finetune import checkpoint, estimate, loop
 from components.finetune.train import FinetuneConfig, train
 from components.oci.adapters import ADAPTER_FILES, adapter_digest
+from components.precision import precision_for
 from components.tracking.stage import Stage
 
 AISLES = {"fish": "Aisle 3.", "dog": "Aisle 1.", "cat": "Aisle 2.", "bird": "Closed."}
@@ -126,10 +127,12 @@ def test_the_adapter_is_two_files_that_peft_loads_to_the_same_logits(
     assert settings["target_modules"] == sorted(attention + mlp)
     with safe_open(folder / "adapter_model.safetensors", "pt") as weights:
         names = list(weights.keys())
-        assert weights.get_tensor(names[0]).dtype == torch.bfloat16
+        assert weights.get_tensor(names[0]).dtype == precision_for("cpu")
     assert "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight" in names
 
-    base = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.bfloat16, attn_implementation="eager")
+    base = AutoModelForCausalLM.from_pretrained(
+        tiny_model, dtype=precision_for("cpu"), attn_implementation="eager"
+    )
     loaded = PeftModel.from_pretrained(base, folder, autocast_adapter_dtype=False).eval()
     probe = torch.arange(5, 40)[None]
     with torch.no_grad():
@@ -195,6 +198,7 @@ def test_an_interrupted_run_ends_with_the_same_bytes(
 KILLED = """
 import sys
 from pathlib import Path
+from components.precision import precision_for
 from components.tracking.stage import Stage, open_stage
 from components.finetune import loop
 from components.finetune.train import FinetuneConfig, train
