@@ -1,10 +1,12 @@
 """Every knob of a release, once: the command line, the KFP form and the docs read it from here."""
 
+from collections.abc import Set
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from components.errors import InvalidInput
 from components.oci.adapter_images import LAYOUT_PREFIX
@@ -138,29 +140,56 @@ class ReleaseParams(BaseModel):
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
-        problems = []
-        if self.max_model_len <= self.max_new_tokens:
-            problems.append(
+        if unfit := self.unfit():
+            raise ValueError("\n".join(unfit.values()))
+        return self
+
+    def unfit(self, wrong: Set[str] = frozenset()) -> dict[str, str]:
+        """Return what does not fit together: by parameter, what is wrong with it.
+
+        Args:
+            wrong: Parameters whose values are not to be looked at.
+        """
+        problems = {}
+        if (
+            wrong.isdisjoint({"max_model_len", "max_new_tokens"})
+            and self.max_model_len <= self.max_new_tokens
+        ):
+            problems["max_new_tokens"] = (
                 f"max_new_tokens: got {self.max_new_tokens}, "
                 f"must be less than max_model_len ({self.max_model_len})"
             )
-        if self.max_eval_rows < self.min_eval_rows:
-            problems.append(
+        if wrong.isdisjoint({"max_eval_rows", "min_eval_rows"}) and self.max_eval_rows < self.min_eval_rows:
+            problems["max_eval_rows"] = (
                 f"max_eval_rows: got {self.max_eval_rows}, "
                 f"must be min_eval_rows ({self.min_eval_rows}) or more"
             )
-        image = self.image_repository
-        if self.serving_target == "kubernetes" and (not image or image.startswith(LAYOUT_PREFIX)):
-            problems.append(
-                f"image_repository: {f'got {image!r}' if image else 'is empty'}, must name a registry "
-                "(host/name) that the cluster can pull from when serving_target is kubernetes"
-            )
-        if problems:
-            raise ValueError("\n".join(problems))
-        return self
+        if wrong.isdisjoint({"serving_target", "image_repository"}) and self.serving_target == "kubernetes":
+            image = self.image_repository
+            if not image or image.startswith(LAYOUT_PREFIX):
+                problems["image_repository"] = (
+                    f"image_repository: {f'got {image!r}' if image else 'is empty'}, must name a registry "
+                    "(host/name) that the cluster can pull from when serving_target is kubernetes"
+                )
+        return problems
 
 
 Params = TypeVar("Params", bound=ReleaseParams)
+
+
+@dataclass(frozen=True)
+class Sifted(Generic[Params]):
+    """Values, the right ones apart from the wrong ones.
+
+    Attributes:
+        params: The right ones; what is wrong has its default, or is not set where there is none.
+        wrong: The parameters that are wrong, missing or unknown.
+        problems: Why, as `name: what`; empty if all are right.
+    """
+
+    params: Params
+    wrong: frozenset[str]
+    problems: list[str]
 
 
 def load_params(preset: Path | None, overrides: dict[str, Any]) -> ReleaseParams:
@@ -179,7 +208,10 @@ def read_params(model: type[Params], preset: Path | None, overrides: dict[str, A
     Raises:
         InvalidInput: Every value that is unknown, of a wrong type or out of range.
     """
-    return checked(model, read_values(preset, overrides))
+    sifted = sift(model, read_values(preset, overrides))
+    if sifted.problems:
+        raise InvalidInput("parameters", sifted.problems)
+    return sifted.params
 
 
 def read_values(preset: Path | None, overrides: dict[str, Any]) -> dict[str, Any]:
@@ -191,17 +223,23 @@ def read_values(preset: Path | None, overrides: dict[str, Any]) -> dict[str, Any
     return {**(_read_preset(preset) if preset else {}), **overrides}
 
 
-def checked(model: type[Params], values: dict[str, Any]) -> Params:
-    """Return values as parameters.
-
-    Raises:
-        InvalidInput: Every value that is unknown, of a wrong type or out of range, as `name: what`.
-    """
+def sift(model: type[Params], values: dict[str, Any]) -> Sifted[Params]:
+    """Check values; one that is unknown, of a wrong type or out of range hides no problem of another."""
     try:
-        return model.model_validate(values)
+        return Sifted(model.model_validate(values), frozenset(), [])
     except ValidationError as error:
-        problems = [problem for e in error.errors() for problem in _problem(e, model).splitlines()]
-        raise InvalidInput("parameters", problems) from None
+        found = [e for e in error.errors() if e["loc"]]
+    wrong = {str(e["loc"][0]) for e in found}
+    right = {
+        name: TypeAdapter(field.rebuild_annotation()).validate_python(values[name])
+        for name, field in model.model_fields.items()
+        if name in values and name not in wrong
+    }
+    params = model.model_construct(**right)
+    unfit = params.unfit(wrong)
+    return Sifted(
+        params, frozenset(wrong | unfit.keys()), [*(_problem(e, model) for e in found), *unfit.values()]
+    )
 
 
 def _read_preset(preset: Path) -> dict[str, Any]:
@@ -229,6 +267,4 @@ def _problem(error: Any, model: type[ReleaseParams]) -> str:
     if error["type"] == "missing":
         option = f"--{name} or " if name in OPTIONS else ""
         return f"{name}: missing; give {option}--set {name}=..."
-    if not name:
-        return str(error["msg"]).removeprefix("Value error, ")
     return f"{name}: got {error['input']!r}, {error['msg'][0].lower()}{error['msg'][1:]}"
