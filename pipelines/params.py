@@ -3,16 +3,35 @@
 from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from components.errors import InvalidInput
+from components.evaluate import metrics
 from components.oci.adapter_images import LAYOUT_PREFIX
 
 OPTIONS = ("dataset",)  # parameters without a default that have an option of their own
 LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
+METRICS = sorted(
+    file.stem for file in Path(metrics.__path__[0]).glob("*/*.py") if file.stem == file.parent.name
+)
+ServingTarget = Literal["local", "kubernetes"]
+
+
+def _known_metric(name: str) -> str:
+    if name not in METRICS:
+        raise ValueError(f"wanted {', '.join(METRICS[:-1])} or {METRICS[-1]}")
+    return name
 
 
 class ReleaseParams(BaseModel):
@@ -70,8 +89,8 @@ class ReleaseParams(BaseModel):
     # evaluate and the quality gate
     max_eval_rows: int = Field(100, ge=2, description="Held-out rows that both models answer.")
     max_new_tokens: int = Field(48, ge=1, description="Longest answer in evaluation, tokens.")
-    quality_metric: Literal["exact_match", "token_f1"] = Field(
-        "token_f1", description="Metric that the gate judges."
+    quality_metric: Annotated[str, AfterValidator(_known_metric)] = Field(
+        "token_f1", description=f"Metric that the gate judges: {', '.join(METRICS)}."
     )
     quality_margin: float = Field(
         0.05,
@@ -104,7 +123,7 @@ class ReleaseParams(BaseModel):
     )
 
     # serve
-    serving_target: Literal["local", "kubernetes"] = Field(
+    serving_target: ServingTarget = Field(
         "local", description="Where the model is served: on this machine or on a cluster."
     )
     replicas: int = Field(2, ge=1, le=64, description="Copies of the engine behind the router.")
@@ -267,4 +286,5 @@ def _problem(error: Any, model: type[ReleaseParams]) -> str:
     if error["type"] == "missing":
         option = f"--{name} or " if name in OPTIONS else ""
         return f"{name}: missing; give {option}--set {name}=..."
-    return f"{name}: got {error['input']!r}, {error['msg'][0].lower()}{error['msg'][1:]}"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{name}: got {error['input']!r}, {message[0].lower()}{message[1:]}"

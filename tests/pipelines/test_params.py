@@ -50,6 +50,11 @@ from pipelines.params import ReleaseParams, load_params, read_params
             ["1 problem\n"],
             id="what is right is no problem",
         ),
+        pytest.param(
+            {"dataset": "x", "quality_metric": "bleu"},
+            ["quality_metric: got 'bleu', wanted contains, exact_match or token_f1"],
+            id="a metric that is not in components/evaluate/metrics",
+        ),
     ],
 )
 def test_bad_values_are_refused_all_at_once(overrides, words):
