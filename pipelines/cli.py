@@ -31,14 +31,13 @@ def run(
     from rich.console import Console
 
     from pipelines.follow import following
-    from pipelines.local import run_release
-    from pipelines.params import load_params
+    from pipelines.local import read_release, run_release
     from pipelines.status import result_view
 
     console = Console(highlight=False)
     with shown_errors():
         own = overrides(set_, dataset=dataset, eval_dataset=eval_dataset, base_model=base_model)
-        params = load_params(preset, own)
+        params = read_release(preset, *own)
         with following(console) as follow:
             result = run_release(params, use_cache=cache, follow=follow)
         for line in result_view(result, params):
@@ -214,7 +213,7 @@ def submit(
 
     with shown_errors():
         own = overrides(set_, dataset=dataset, eval_dataset=eval_dataset, base_model=base_model)
-        started = start(read_submission(preset, own, check), cache, check_data=False)
+        started = start(read_submission(preset, *own, check_data=check), cache, check_data=False)
         typer.echo(f"run     {started.run_id}")
         typer.echo(f"page    {started.url}")
         if started.hint:

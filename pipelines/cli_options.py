@@ -23,23 +23,18 @@ Set = Annotated[
 ]
 
 
-def overrides(pairs: list[str] | None, **named: str | None) -> dict[str, Any]:
-    """Return what was given by `--set NAME=VALUE` and, which wins, by options of their own.
+def overrides(pairs: list[str] | None, **named: str | None) -> tuple[dict[str, Any], list[str]]:
+    """Read what was given by `--set NAME=VALUE` and, which wins, by options of their own.
 
-    The values stay text, which pydantic reads by the parameter's type.
-
-    Raises:
-        InvalidInput: A pair is none.
+    Returns:
+        Values by name, still text, which pydantic reads by the parameter's type; and a problem for each
+        pair that is none.
     """
-    from components.errors import InvalidInput
-
     pairs = pairs or []
-    wrong = [pair for pair in pairs if "=" not in pair]
-    if wrong:
-        raise InvalidInput("--set", [f"got {pair!r}, wanted NAME=VALUE" for pair in wrong])
-    split = (pair.partition("=") for pair in pairs)
+    problems = [f"--set: got {pair!r}, wanted NAME=VALUE" for pair in pairs if "=" not in pair]
+    split = (pair.partition("=") for pair in pairs if "=" in pair)
     given = {name.strip(): value for name, _, value in split}
-    return given | {name: value for name, value in named.items() if value is not None}
+    return given | {name: value for name, value in named.items() if value is not None}, problems
 
 
 @contextmanager

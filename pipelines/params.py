@@ -1,16 +1,37 @@
 """Every knob of a release, once: the command line, the KFP form and the docs read it from here."""
 
+from collections.abc import Set
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from components.errors import InvalidInput
+from components.evaluate import metrics
 from components.oci.adapter_images import LAYOUT_PREFIX
 
 OPTIONS = ("dataset",)  # parameters without a default that have an option of their own
 LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
+METRICS = sorted(
+    file.stem for file in Path(metrics.__path__[0]).glob("*/*.py") if file.stem == file.parent.name
+)
+ServingTarget = Literal["local", "kubernetes"]
+
+
+def _known_metric(name: str) -> str:
+    if name not in METRICS:
+        raise ValueError(f"wanted {', '.join(METRICS[:-1])} or {METRICS[-1]}")
+    return name
 
 
 class ReleaseParams(BaseModel):
@@ -68,8 +89,8 @@ class ReleaseParams(BaseModel):
     # evaluate and the quality gate
     max_eval_rows: int = Field(100, ge=2, description="Held-out rows that both models answer.")
     max_new_tokens: int = Field(48, ge=1, description="Longest answer in evaluation, tokens.")
-    quality_metric: Literal["exact_match", "token_f1"] = Field(
-        "token_f1", description="Metric that the gate judges."
+    quality_metric: Annotated[str, AfterValidator(_known_metric)] = Field(
+        "token_f1", description=f"Metric that the gate judges: {', '.join(METRICS)}."
     )
     quality_margin: float = Field(
         0.05,
@@ -102,7 +123,7 @@ class ReleaseParams(BaseModel):
     )
 
     # serve
-    serving_target: Literal["local", "kubernetes"] = Field(
+    serving_target: ServingTarget = Field(
         "local", description="Where the model is served: on this machine or on a cluster."
     )
     replicas: int = Field(2, ge=1, le=64, description="Copies of the engine behind the router.")
@@ -138,29 +159,56 @@ class ReleaseParams(BaseModel):
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
-        problems = []
-        if self.max_model_len <= self.max_new_tokens:
-            problems.append(
+        if unfit := self.unfit():
+            raise ValueError("\n".join(unfit.values()))
+        return self
+
+    def unfit(self, wrong: Set[str] = frozenset()) -> dict[str, str]:
+        """Return what does not fit together: by parameter, what is wrong with it.
+
+        Args:
+            wrong: Parameters whose values are not to be looked at.
+        """
+        problems = {}
+        if (
+            wrong.isdisjoint({"max_model_len", "max_new_tokens"})
+            and self.max_model_len <= self.max_new_tokens
+        ):
+            problems["max_new_tokens"] = (
                 f"max_new_tokens: got {self.max_new_tokens}, "
                 f"must be less than max_model_len ({self.max_model_len})"
             )
-        if self.max_eval_rows < self.min_eval_rows:
-            problems.append(
+        if wrong.isdisjoint({"max_eval_rows", "min_eval_rows"}) and self.max_eval_rows < self.min_eval_rows:
+            problems["max_eval_rows"] = (
                 f"max_eval_rows: got {self.max_eval_rows}, "
                 f"must be min_eval_rows ({self.min_eval_rows}) or more"
             )
-        image = self.image_repository
-        if self.serving_target == "kubernetes" and (not image or image.startswith(LAYOUT_PREFIX)):
-            problems.append(
-                f"image_repository: {f'got {image!r}' if image else 'is empty'}, must name a registry "
-                "(host/name) that the cluster can pull from when serving_target is kubernetes"
-            )
-        if problems:
-            raise ValueError("\n".join(problems))
-        return self
+        if wrong.isdisjoint({"serving_target", "image_repository"}) and self.serving_target == "kubernetes":
+            image = self.image_repository
+            if not image or image.startswith(LAYOUT_PREFIX):
+                problems["image_repository"] = (
+                    f"image_repository: {f'got {image!r}' if image else 'is empty'}, must name a registry "
+                    "(host/name) that the cluster can pull from when serving_target is kubernetes"
+                )
+        return problems
 
 
 Params = TypeVar("Params", bound=ReleaseParams)
+
+
+@dataclass(frozen=True)
+class Sifted(Generic[Params]):
+    """Values, the right ones apart from the wrong ones.
+
+    Attributes:
+        params: The right ones; what is wrong has its default, or is not set where there is none.
+        wrong: The parameters that are wrong, missing or unknown.
+        problems: Why, as `name: what`; empty if all are right.
+    """
+
+    params: Params
+    wrong: frozenset[str]
+    problems: list[str]
 
 
 def load_params(preset: Path | None, overrides: dict[str, Any]) -> ReleaseParams:
@@ -179,7 +227,10 @@ def read_params(model: type[Params], preset: Path | None, overrides: dict[str, A
     Raises:
         InvalidInput: Every value that is unknown, of a wrong type or out of range.
     """
-    return checked(model, read_values(preset, overrides))
+    sifted = sift(model, read_values(preset, overrides))
+    if sifted.problems:
+        raise InvalidInput("parameters", sifted.problems)
+    return sifted.params
 
 
 def read_values(preset: Path | None, overrides: dict[str, Any]) -> dict[str, Any]:
@@ -191,17 +242,23 @@ def read_values(preset: Path | None, overrides: dict[str, Any]) -> dict[str, Any
     return {**(_read_preset(preset) if preset else {}), **overrides}
 
 
-def checked(model: type[Params], values: dict[str, Any]) -> Params:
-    """Return values as parameters.
-
-    Raises:
-        InvalidInput: Every value that is unknown, of a wrong type or out of range, as `name: what`.
-    """
+def sift(model: type[Params], values: dict[str, Any]) -> Sifted[Params]:
+    """Check values; one that is unknown, of a wrong type or out of range hides no problem of another."""
     try:
-        return model.model_validate(values)
+        return Sifted(model.model_validate(values), frozenset(), [])
     except ValidationError as error:
-        problems = [problem for e in error.errors() for problem in _problem(e, model).splitlines()]
-        raise InvalidInput("parameters", problems) from None
+        found = [e for e in error.errors() if e["loc"]]
+    wrong = {str(e["loc"][0]) for e in found}
+    right = {
+        name: TypeAdapter(field.rebuild_annotation()).validate_python(values[name])
+        for name, field in model.model_fields.items()
+        if name in values and name not in wrong
+    }
+    params = model.model_construct(**right)
+    unfit = params.unfit(wrong)
+    return Sifted(
+        params, frozenset(wrong | unfit.keys()), [*(_problem(e, model) for e in found), *unfit.values()]
+    )
 
 
 def _read_preset(preset: Path) -> dict[str, Any]:
@@ -229,6 +286,5 @@ def _problem(error: Any, model: type[ReleaseParams]) -> str:
     if error["type"] == "missing":
         option = f"--{name} or " if name in OPTIONS else ""
         return f"{name}: missing; give {option}--set {name}=..."
-    if not name:
-        return str(error["msg"]).removeprefix("Value error, ")
-    return f"{name}: got {error['input']!r}, {error['msg'][0].lower()}{error['msg'][1:]}"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{name}: got {error['input']!r}, {message[0].lower()}{message[1:]}"

@@ -39,7 +39,7 @@ def make(
             when = read_cron(cron)
         with noted(problems):
             own = overrides(set_, dataset=dataset, eval_dataset=eval_dataset, base_model=base_model)
-            params = read_submission(preset, own, check)
+            params = read_submission(preset, *own, check_data=check)
         if when is None or params is None:
             raise InvalidInput("schedule", problems)
         typer.echo(f"{when.expression}: {when.words}")

@@ -23,7 +23,10 @@ def validate_dataset(
     metrics: dsl.Output[dsl.Metrics],
     page: dsl.Output[dsl.Markdown],
 ) -> None:
-    """Accept or quarantine every row and refuse a dataset that is not fit to train on."""
+    """Accept or quarantine every row and refuse a dataset that is not fit to train on.
+
+    `dataset_digest` is part of the cache key only: a path does not say that its content is the same.
+    """
     from pathlib import Path
 
     from components.dataset.validate import DatasetConfig, validate

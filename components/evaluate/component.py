@@ -27,13 +27,11 @@ def evaluate(
     from components.tracking.shell import run_stage
 
     config = EvaluateConfig.of(locals())
-    figures = [metrics, confusion]
-    with run_stage(
-        "evaluate", config, page, reads=[eval_set, adapter], makes=[scores], metrics=figures
-    ) as stage:
+    read, measured = [eval_set, adapter], [metrics, confusion]
+    with run_stage("evaluate", config, page, reads=read, makes=[scores], metrics=measured) as stage:
         compared = compare(config, Path(adapter.path), Path(eval_set.path), Path(scores.path), stage)
-    evaluated = {"adapter_digest": compared.adapter_digest, "base_revision": compared.base_revision}
-    scores.metadata.update(evaluated)
+    scores.metadata["adapter_digest"] = compared.adapter_digest
+    scores.metadata["base_revision"] = compared.base_revision
     confusion.log_confusion_matrix(CATEGORIES, agreement(Path(scores.path)))
 
 

@@ -27,6 +27,7 @@ EVENT_COLOURS: dict[EventKind, str] = {
     "replicas_ready": GREEN,
     "load_ended": GREY,
 }
+LOAD_ALONE: frozenset[EventKind] = frozenset({"load_started", "load_ended"})
 # What a cold start is doing after each of its events.
 PHASES: dict[EventKind, tuple[str, str]] = {
     "stop_asked": (GREY, "stopping"),
@@ -56,12 +57,12 @@ def draw_figures(
         figures.append(("Latency under stress", "stress_latency", _latency(results, rows)))
         figures.append(("Throughput and goodput", "stress_throughput", _throughput(rows)))
     for scenario in results.scenarios:
-        measured = records.get(scenario.name, ())
-        if measured and scenario.name != "steady":
-            title = f"Over time: {scenario.title}"
-            figures.append((title, f"stress_{scenario.name}", _over_time(results, scenario, measured)))
-        elif any(event.kind == "start_asked" for event in scenario.timeline):
-            figures.append(("Over time: cold start", f"stress_{scenario.name}", _cold_start(scenario)))
+        title, name = f"Over time: {scenario.title}", f"stress_{scenario.name}"
+        measured, kinds = records.get(scenario.name, ()), {event.kind for event in scenario.timeline}
+        if measured and ("long" in scenario.users or kinds - LOAD_ALONE):
+            figures.append((title, name, _over_time(results, scenario, measured)))
+        elif "start_asked" in kinds:
+            figures.append((title, name, _cold_start(scenario)))
     drawn = []
     for title, name, figure in figures:
         path = folder / f"{name}.png"
@@ -177,11 +178,11 @@ def _mark_events(scenario: ScenarioResult, zero: float, upper: "Axes", lower: "A
 
     A recovery long after the load is named at the edge: drawn to scale, it would squeeze the load to nothing.
     """
-    shown = sorted((e for e in scenario.timeline if e.kind in EVENT_COLOURS), key=lambda event: event.at)
+    shown = sorted((e for e in scenario.timeline if e.kind != "load_started"), key=lambda event: event.at)
     right = max((e.at - zero for e in shown if e.kind in ("load_ended", "replica_killed")), default=0) * 1.15
     upper.set_xlim(-0.02 * right, right)
     for number, event in enumerate(shown):
-        colour, at = EVENT_COLOURS[event.kind], event.at - zero
+        colour, at = EVENT_COLOURS.get(event.kind, INK), event.at - zero
         for axis in (upper, lower) if at <= right else ():
             axis.axvline(at, color=colour, linewidth=1.2)
         upper.annotate(

@@ -2,7 +2,9 @@
 
 from kfp import dsl
 
-UNCHANGED = "unchanged"  # what `find_champion` returns where there is nothing to do
+# What `find_champion` returns where there is nothing to do; `standing` has the same word, for the graph
+# imports shells alone.
+UNCHANGED = "unchanged"
 
 
 @dsl.component(base_image="python:3.11-slim", install_kfp_package=False)
@@ -47,10 +49,9 @@ def promote(
     from components.release.promotion import EndConfig, promote_candidate
     from components.tracking.shell import run_stage
 
-    config = EndConfig.of(locals())
     verdicts = [Path(quality_verdict.path), Path(service_verdict.path)]
     evaluated = scores.metadata["adapter_digest"]
-    with run_stage("promote", config, page) as stage:
+    with run_stage("promote", EndConfig.of(locals()), page) as stage:
         promote_candidate(serving_target, Path(deployment.path), verdicts, evaluated, stage)
 
 

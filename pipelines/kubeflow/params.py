@@ -1,13 +1,13 @@
 """The form of a release on Kubeflow Pipelines: the release's parameters, then what its pods are given."""
 
 import json
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from components.settings import QUANTITY
-from pipelines.params import LABEL, ReleaseParams
+from pipelines.params import LABEL, ReleaseParams, ServingTarget
 
 IMAGES = "ghcr.io/tunegate"
 GPU_TAINT = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
@@ -39,9 +39,7 @@ class KubeflowParams(ReleaseParams):
     image_repository: str = Field(
         min_length=1, description="Registry repository for the adapter image (host/name)."
     )
-    serving_target: Literal["local", "kubernetes"] = Field(
-        "kubernetes", description=_described("serving_target")
-    )
+    serving_target: ServingTarget = Field("kubernetes", description=_described("serving_target"))
 
     # what the pods are given
     train_image: str = Field(

@@ -1,5 +1,6 @@
 """Start a release on Kubeflow Pipelines."""
 
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -14,7 +15,7 @@ from pipelines.kubeflow.compile import package_text
 from pipelines.kubeflow.params import KubeflowParams
 from pipelines.kubeflow.pods import CACHE_MOUNT
 from pipelines.kubeflow.settings import ClientSettings, CompileSettings
-from pipelines.params import checked, read_values
+from pipelines.params import read_values, sift
 
 LOCAL_SCHEMES = ("", "file", "local")  # of an address whose file is on the disk of whoever reads it
 
@@ -62,12 +63,15 @@ def submit(
     return SubmittedRun(run_id, client.connection.run_url(run_id), client.connection.ui_hint)
 
 
-def read_submission(preset: Path | None, overrides: dict[str, Any], check_data: bool) -> KubeflowParams:
+def read_submission(
+    preset: Path | None, overrides: dict[str, Any], problems: Sequence[str] = (), *, check_data: bool
+) -> KubeflowParams:
     """Read the parameters of a submission and refuse what is wrong with any of them, all of it at once.
 
     Args:
         preset: As `read_params` takes it.
         overrides: As `read_params` takes them.
+        problems: What is wrong already; it is told with the rest.
         check_data: As `preflight` takes it.
 
     Returns:
@@ -77,23 +81,12 @@ def read_submission(preset: Path | None, overrides: dict[str, Any], check_data: 
         InvalidInput: Every value that is unknown, of a wrong type or out of range, or that the pods or,
             unless told otherwise, this machine can't read.
     """
-    values = read_values(preset, overrides)
-    try:
-        params = checked(KubeflowParams, values)
-    except InvalidInput as error:
-        problems = error.problems
-    else:
-        return preflight(params, check_data)
-    # What is right so far is looked at, too.
-    wrong = {problem.partition(":")[0] for problem in problems}
-    right = {name: value for name, value in values.items() if name not in wrong}
-    try:
-        preflight(
-            KubeflowParams.model_construct(**{"dataset": "", "image_repository": "", **right}), check_data
-        )
-    except InvalidInput as error:
-        problems += error.problems
-    raise InvalidInput("parameters", problems)
+    sifted = sift(KubeflowParams, read_values(preset, overrides))
+    digest, around = _look_around(sifted.params, check_data, sifted.wrong)
+    found = [*problems, *sifted.problems, *around]
+    if found:
+        raise InvalidInput("parameters", found)
+    return sifted.params.model_copy(update={"dataset_digest": digest})
 
 
 def preflight(params: KubeflowParams, check_data: bool = True) -> KubeflowParams:
@@ -106,10 +99,29 @@ def preflight(params: KubeflowParams, check_data: bool = True) -> KubeflowParams
     Raises:
         InvalidInput: Every file that the pods or, unless told otherwise, this machine can't read.
     """
+    digest, problems = _look_around(params, check_data)
+    if problems:
+        raise InvalidInput("parameters", problems)
+    return params.model_copy(update={"dataset_digest": digest})
+
+
+def _look_around(
+    params: KubeflowParams, check_data: bool, wrong: Set[str] = frozenset()
+) -> tuple[str, list[str]]:
+    """Hold parameters against what the pods can reach, and against what is there.
+
+    Args:
+        params: The parameters.
+        check_data: As `preflight` takes it.
+        wrong: Those whose values say nothing: what depends on one of them is not looked at.
+
+    Returns:
+        The dataset's digest, and what is in the way.
+    """
     from components.oci.registry import repository_name  # requests and oras take a while to import
 
     problems, digests = [], []
-    for key in ("dataset", "eval_dataset"):
+    for key in [key for key in ("dataset", "eval_dataset") if key not in wrong]:
         name = getattr(params, key)
         scheme, _, path = name.rpartition("://")
         if scheme in LOCAL_SCHEMES:
@@ -125,24 +137,23 @@ def preflight(params: KubeflowParams, check_data: bool = True) -> KubeflowParams
             except InvalidInput as error:
                 reasons = "; ".join(error.problems)
                 problems.append(f"{key} {name}: {reasons}; with --no-check the pods alone have to reach it")
-    model = params.base_model
-    on_volume = PurePosixPath(model).is_relative_to(CACHE_MOUNT)
-    if not (is_hub_id(model) or is_in_images(model) or on_volume):
+    if "base_model" not in wrong and not _pods_have(params.base_model):
         problems.append(
-            f"base_model: got {model!r}, which the pods don't have; wanted a hub id (org/name@revision), "
-            f"{' or '.join(IMAGE_PACKAGES)}, or a directory on the volume of cache_claim ({CACHE_MOUNT}/...) "
-            "that TUNEGATE_CLUSTER_CACHE_CLAIM names, too"
+            f"base_model: got {params.base_model!r}, which the pods don't have; wanted a hub id "
+            f"(org/name@revision), {' or '.join(IMAGE_PACKAGES)}, or a directory on the volume of "
+            f"cache_claim ({CACHE_MOUNT}/...) that TUNEGATE_CLUSTER_CACHE_CLAIM names, too"
         )
-    image = params.image_repository
-    if image and repository_name(image) is None:
+    if "image_repository" not in wrong and repository_name(params.image_repository) is None:
         problems.append(
-            f"image_repository: got {image!r}, wanted host[:port]/name in lower case, without https:// "
-            "and without a tag"
+            f"image_repository: got {params.image_repository!r}, wanted host[:port]/name in lower "
+            "case, without https:// and without a tag"
         )
-    if params.serving_target != "kubernetes":
+    if "serving_target" not in wrong and params.serving_target != "kubernetes":
         problems.append("serving_target: got 'local', but a pod ends with its stage; wanted 'kubernetes'")
-    if problems:
-        raise InvalidInput("parameters", problems)
     # A digest of some of the files would say nothing of the others.
-    digest = "+".join(digests) if all(digests) else ""
-    return params.model_copy(update={"dataset_digest": params.dataset_digest or digest})
+    return params.dataset_digest or ("+".join(digests) if all(digests) else ""), problems
+
+
+def _pods_have(base_model: str) -> bool:
+    on_volume = PurePosixPath(base_model).is_relative_to(CACHE_MOUNT)
+    return is_hub_id(base_model) or is_in_images(base_model) or on_volume

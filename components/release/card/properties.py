@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from components import wording
-from components.checks import Check
+from components.release.card.closest import closest_check
 from components.release.card.comparison import comparisons
 from components.release.card.facts import ReleaseFacts
 from components.tracking.records import StageRecord
@@ -100,20 +100,13 @@ def headline_figures(records: Sequence[StageRecord]) -> Iterator[Fact]:
         return
     passed = [check for check in checks if check.status == "passed"]
     yield Fact("Checks passed", f"{len(passed)} of {len(checks)}")
-    if len(passed) == len(checks):
-        closest = min(checks, key=_relative_margin)
+    closest = closest_check(checks) if len(passed) == len(checks) else None
+    if closest is not None:
         yield Fact(
             f"Closest to its limit: {wording.check_name(closest)}",
             wording.check_value(closest),
             f"limit {wording.check_limit(closest)}",
         )
-
-
-def _relative_margin(check: Check) -> float:
-    """Return the margin as a share of the limit; of what is counted, every margin is far."""
-    if check.unit not in ("share", "ms", "s") or not check.limit or check.margin is None:
-        return float("inf")
-    return check.margin / max(abs(check.limit), abs(check.value or 0.0))
 
 
 def training_figures(records: Sequence[StageRecord]) -> list[Fact]:

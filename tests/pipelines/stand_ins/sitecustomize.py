@@ -133,7 +133,8 @@ if "STAND_IN_LOG" in os.environ:
         StandingConfig=Config,
         champion_to_beat=lambda *_: os.environ.get("STAND_IN_CHAMPION", ""),
     )
-    module("components.release.targets", check_targets=lambda *_: None, target_problems=lambda *_: [])
+    nothing = {"registry_problems": lambda *_: [], "serving_problems": lambda *_: []}
+    module("components.release.targets", check_targets=lambda *_: None, **nothing)
     module(
         "components.release.promotion",
         EndConfig=Config,
