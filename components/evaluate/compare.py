@@ -11,9 +11,10 @@ from components.conversations import Conversation, read_conversations
 from components.engine.config import EngineConfig
 from components.engine.offline import Contender, answer
 from components.errors import InvalidInput
+from components.evaluate.metrics import METRICS
 from components.evaluate.record import record
 from components.evaluate.scores import ScoredExample, Scores
-from components.evaluate.scoring import GUARD_METRIC, TASK_METRICS, score
+from components.evaluate.scoring import GUARD_METRIC, score
 from components.models import prepare_base_model
 from components.oci.adapter_images import pull_adapter
 from components.oci.adapters import adapter_digest, adapter_rank
@@ -80,7 +81,7 @@ def compare(
         adapter_digest=digest,
         base_model=base.name,
         base_revision=base.revision,
-        examples=score_rows(rows, {who: said[:cut] for who, said in answers.items()}, TASK_METRICS),
+        examples=score_rows(rows, {who: said[:cut] for who, said in answers.items()}, METRICS),
         guard=guarded,
         guard_base=sum(item.base[GUARD_METRIC] for item in guarded) / len(guarded),
         guard_tuned=sum(item.tuned[GUARD_METRIC] for item in guarded) / len(guarded),

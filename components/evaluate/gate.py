@@ -9,8 +9,8 @@ from components.checks import Check, Status, Verdict, at_most
 from components.errors import InvalidInput
 from components.evaluate.figures import draw_decision
 from components.evaluate.intervals import MeanInterval, mean_interval
+from components.evaluate.metrics import LABELS
 from components.evaluate.scores import Scores
-from components.evaluate.scoring import LABELS
 from components.tracking.shell import StageConfig
 from components.tracking.stage import Stage
 

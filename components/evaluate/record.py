@@ -8,8 +8,9 @@ from pathlib import Path
 from components.conversations import Message
 from components.evaluate.figures import draw_comparison, draw_rows
 from components.evaluate.intervals import MeanInterval, mean_interval
+from components.evaluate.metrics import LABELS, METRICS
 from components.evaluate.scores import ScoredExample, Scores
-from components.evaluate.scoring import GUARD_METRIC, LABELS, TASK_METRICS
+from components.evaluate.scoring import GUARD_METRIC
 from components.tracking.stage import Stage
 
 EXAMPLES_FILE = "examples.json"
@@ -21,7 +22,7 @@ CONFIDENCE = 0.95
 def record(scores: Scores, seed: int, stage: Stage) -> None:
     """Log the means and gains, keep every score and draw the pictures."""
     found: dict[str, float] = {"eval_rows": len(scores.examples)}
-    for metric in TASK_METRICS:
+    for metric in METRICS:
         base, tuned = scores.mean(metric, "base"), scores.mean(metric, "tuned")
         found |= {f"base_{metric}": base, f"tuned_{metric}": tuned, f"gain_{metric}": tuned - base}
         stage.say(f"{LABELS[metric]}: base {base:.2f}, fine-tuned {tuned:.2f} ({tuned - base:+.2f})")
@@ -76,9 +77,7 @@ def _draw(scores: Scores, seed: int, folder: Path, stage: Stage) -> None:
         return mean_interval(base, CONFIDENCE, seed, (0, 1)), mean_interval(tuned, CONFIDENCE, seed, (0, 1))
 
     rows, items = len(scores.examples), len(scores.guard)
-    pairs = {
-        f"{LABELS[metric]}\n{rows} prompts": interval(scores.examples, metric) for metric in TASK_METRICS
-    }
+    pairs = {f"{LABELS[metric]}\n{rows} prompts": interval(scores.examples, metric) for metric in METRICS}
     pairs[f"guard set\n{items} prompts"] = interval(scores.guard, GUARD_METRIC)
     draw_comparison(pairs, CONFIDENCE, folder / "base-and-tuned.png")
     stage.figure("Base and fine-tuned", folder / "base-and-tuned.png")

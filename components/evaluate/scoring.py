@@ -1,16 +1,15 @@
 """Scoring answers with the metric modules that ship in `metrics/`."""
 
 import functools
-from collections.abc import Sequence
-from pathlib import Path
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+from components.evaluate.metrics import FOLDER, METRICS
 from components.settings import home
 
-LABELS = {"exact_match": "exact match", "token_f1": "token F1"}
-TASK_METRICS = tuple(LABELS)
 GUARD_METRIC = "contains"
-_METRICS = Path(__file__).parent / "metrics"
 
 
 def score(metric: str, answers: Sequence[str], references: Sequence[str]) -> list[float]:
@@ -38,15 +37,29 @@ def _modules() -> dict[str, Any]:
     which may be read-only; it reads the place from its config at each load. All are loaded together
     because Python then keeps that place as where the package of all copies lives.
     """
-    import evaluate
+    with _hidden("transformers.pipelines"):  # evaluate's own users of it take 15 s to load
+        import evaluate
 
     cache = home() / "cache" / "metrics"
     before = evaluate.config.HF_MODULES_CACHE
     evaluate.config.HF_MODULES_CACHE = cache / "modules"
     try:
         return {
-            name: evaluate.load(str(_METRICS / name), cache_dir=str(cache / "data"), keep_in_memory=True)
-            for name in (*TASK_METRICS, GUARD_METRIC)
+            name: evaluate.load(str(FOLDER / name), cache_dir=str(cache / "data"), keep_in_memory=True)
+            for name in METRICS
         }
     finally:
         evaluate.config.HF_MODULES_CACHE = before
+
+
+@contextmanager
+def _hidden(module: str) -> Iterator[None]:
+    """Let an optional import of a module fail, unless it is loaded already."""
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = None  # type: ignore[assignment]  # that is how Python is told
+    try:
+        yield
+    finally:
+        del sys.modules[module]

@@ -81,11 +81,14 @@ def test_both_models_are_scored_and_everything_is_kept(
     assert (first.prompt[0].content, first.reference) == ("What costs item 0?", "It costs 0 dollars")
     assert (first.base_answer, first.tuned_answer) == ("I do not know", "It costs 0 dollars")
     assert (first.base, first.tuned) == (
-        {"exact_match": 0.0, "token_f1": 0.0},
-        {"exact_match": 1.0, "token_f1": 1.0},
+        {"contains": 0.0, "exact_match": 0.0, "token_f1": 0.0},
+        {"contains": 1.0, "exact_match": 1.0, "token_f1": 1.0},
     )
     assert stage.record.metrics == {
         "eval_rows": 12,
+        "base_contains": 0,
+        "tuned_contains": 1,
+        "gain_contains": 1,
         "base_exact_match": 0,
         "tuned_exact_match": 1,
         "gain_exact_match": 1,
@@ -125,7 +128,11 @@ def test_the_champion_answers_the_same_prompts(
     assert [start.champion_path is not None for start in engine] == [True]
     scores = Scores.read(tmp_path / "scores.json")
     assert scores.champion_version == version
-    assert scores.examples[0].champion == {"exact_match": 0.0, "token_f1": pytest.approx(4 / 7)}
+    assert scores.examples[0].champion == {
+        "contains": 0.0,
+        "exact_match": 0.0,
+        "token_f1": pytest.approx(4 / 7),
+    }
     assert scores.gains_over_champion("exact_match") == [1.0] * 12
     assert stage.record.metrics["champion_exact_match"] == 0
 

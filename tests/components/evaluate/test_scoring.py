@@ -5,8 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from components.evaluate.metrics import FOLDER, LABELS, METRICS, known_metric
 from components.evaluate.normalise import normalise
 from components.evaluate.scoring import score
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNEGATE_HOME", str(tmp_path_factory.mktemp("home")))
 
 
 @pytest.mark.parametrize(
@@ -50,22 +56,37 @@ def test_normalise(text: str, wanted: str):
         pytest.param("contains", "Parisian", "Paris", 0.0, id="part of a word"),
     ],
 )
-def test_score(state: Path, metric: str, answer: str, reference: str, wanted: float):
+def test_score(metric: str, answer: str, reference: str, wanted: float):
     assert score(metric, [answer], [reference]) == [pytest.approx(wanted)]
 
 
-def test_scores_keep_their_order(state: Path):
+def test_scores_keep_their_order():
     assert score("exact_match", ["a b", "x", "c"], ["a b", "y", "c"]) == [1.0, 0.0, 1.0]
     assert score("exact_match", [], []) == []
 
 
+def test_every_folder_is_a_metric_with_its_name_in_words():
+    assert METRICS == ("contains", "exact_match", "token_f1")
+    assert LABELS == {"contains": "contains", "exact_match": "exact match", "token_f1": "token F1"}
+    assert {folder.parent.name for folder in FOLDER.glob("*/__init__.py")} == {*METRICS}
+    assert [known_metric(name) for name in METRICS] == [*METRICS]
+    with pytest.raises(ValueError, match="wanted one of contains, exact_match, token_f1"):
+        known_metric("bleu")
+
+
 def test_metrics_load_without_a_home_and_without_the_hub(tmp_path: Path):
+    """By scoring and by `evaluate` itself; pipelines, which nobody needs, are not loaded and can be later."""
     program = (
-        "import evaluate\n"
+        "import sys\n"
         "from components.evaluate import scoring\n"
-        "print(scoring.score('token_f1', ['x'], ['x']), scoring.score('contains', ['y'], ['x']))\n"
-        "metric = evaluate.load(str(scoring._METRICS / 'exact_match'))\n"
-        "print(metric.compute(predictions=['x', 'y'], references=['x', 'x'])['exact_match'])\n"
+        "from components.evaluate.metrics import FOLDER, METRICS\n"
+        "print(*[scoring.score(metric, ['x', 'y'], ['x', 'x']) for metric in METRICS])\n"
+        "print({'torch', 'transformers.pipelines'} & {*sys.modules})\n"
+        "import evaluate\n"
+        "for name in METRICS:\n"
+        "    metric = evaluate.load(str(FOLDER / name))\n"
+        "    found = metric.compute(predictions=['x', 'y'], references=['x', 'x'])\n"
+        "    print(metric.name, found, bool(metric.description))\n"
     )
     environment = os.environ | {
         "HOME": "/proc/no-home",
@@ -76,4 +97,8 @@ def test_metrics_load_without_a_home_and_without_the_hub(tmp_path: Path):
     }
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split("\n")[:2] == ["[1.0] [0.0]", "0.5"]
+    assert done.stdout.splitlines() == [
+        "[1.0, 0.0] [1.0, 0.0] [1.0, 0.0]",
+        "set()",
+        *(f"{name} {{'{name}': 0.5, 'scores': [1.0, 0.0]}} True" for name in METRICS),
+    ]
