@@ -12,8 +12,9 @@ from components.engine.config import DEPLOYMENT_GPU_SHARE, EngineConfig, engine_
 from components.models import prepare_base_model
 from components.oci.adapter_images import pull_adapter
 from components.serve import ports
+from components.serve.local.configuration import Program
 from components.serve.local.state import Deployment, RouterPorts, ServeState, StateFile
-from components.serve.local.supervisor import Program, Supervisor
+from components.serve.local.supervisor import Supervisor
 from components.serve.router import RouterConfig, supervised_command
 from components.serve.spec import ServingSpec
 from components.settings import Settings, load_settings

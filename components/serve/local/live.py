@@ -5,8 +5,9 @@ from pathlib import Path
 
 from components.errors import InvalidInput, TunegateError
 from components.serve import ports
+from components.serve.local.configuration import Program
 from components.serve.local.state import Deployment, Live, RouterPorts, ServeState, StateFile
-from components.serve.local.supervisor import Program, Supervisor
+from components.serve.local.supervisor import Supervisor
 from components.serve.router import RouterConfig, set_workers, supervised_command, workers
 
 START_TIMEOUT_S = 30
