@@ -88,7 +88,7 @@ class Deployments:
         shutil.rmtree(self.folder(name), ignore_errors=True)
         if state.deployments.pop(name, None) is not None:
             self._state_file.write(state)
-        if not self._supervisor.groups():
+        if not self._supervisor.groups() and not self._supervisor.orphans(self._root.parent):
             self._supervisor.shutdown()
 
     def _with_free_ports(self, state: ServeState, spec: ServingSpec) -> Deployment:

@@ -8,7 +8,7 @@ import xmlrpc.client
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.errors import TunegateError
 from components.serve.local.configuration import (
@@ -23,6 +23,9 @@ from components.serve.local.processes import kill_all, processes_of, with_childr
 
 # Of one task of one release, which a server outlives; and the key of whoever started it.
 _NOT_INHERITED = ("RELEASE_ID", "TUNEGATE_STAGE_SOURCE", "TUNEGATE_API_KEY")
+
+if TYPE_CHECKING:
+    import psutil
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class Supervisor:
         """Start it unless it runs; none of its former processes is left over or started again."""
         if self.running():
             return
-        self.sweep()
+        self._end_stragglers(self.folder)
         configs = self.folder / "conf.d"
         configs.mkdir(parents=True, exist_ok=True)
         for leftover in configs.glob("*.conf"):
@@ -101,10 +104,12 @@ class Supervisor:
             raise TunegateError(f"supervisord did not start: {(started.stderr or started.stdout).strip()}")
         _wait(self.running, 15, "supervisord does not answer")
 
-    def sweep(self) -> None:
-        """End what a supervisord that was killed has left running."""
-        if not self.running():
-            self._end_stragglers(self.folder)
+    def orphans(self, folder: Path) -> list["psutil.Process"]:
+        """Return what a supervisord that was killed has left running in a folder.
+
+        Nobody starts it again when it dies; the next supervisord ends it.
+        """
+        return [] if self.running() else self._stragglers(folder)
 
     def groups(self) -> set[str]:
         """Return the names of the groups it knows; none when it does not run."""
@@ -171,11 +176,14 @@ class Supervisor:
 
     def _end_stragglers(self, folder: Path) -> None:
         """End what our supervisord once started in a folder and lost: children of a killed process."""
+        kill_all(self._stragglers(folder), timeout_s=STOP_WAIT_S)
+
+    def _stragglers(self, folder: Path) -> list["psutil.Process"]:
         try:
             session = int(self._pid_file.read_text(encoding="ascii"))
         except (OSError, ValueError):
-            return
-        kill_all(processes_of(session, folder), timeout_s=STOP_WAIT_S)
+            return []
+        return processes_of(session, folder)
 
     def _call(self, method: str, *arguments: Any) -> Any:
         from supervisor.xmlrpc import SupervisorTransport
