@@ -13,11 +13,18 @@ import os
 import signal
 from typing import Any
 
+from components.engine.scratch import scratch_folder
+
 PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
     """Serve until SIGTERM."""
+    with scratch_folder():
+        _serve()
+
+
+def _serve() -> None:
     from vllm.platforms import current_platform
 
     if current_platform.is_cpu():

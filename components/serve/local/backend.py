@@ -185,8 +185,10 @@ class LocalBackend(Backend):
 
     def shutdown(self) -> None:
         """Stop everything that runs here; what is deployed and who is champion is kept."""
-        with self._state.changing():
+        with self._state.changing() as state:
             self._supervisor.shutdown()
+            for name in state.deployments:
+                self._deployments.wipe(name)
 
     def _start(self, state: ServeState, name: str, replicas: int) -> None:
         moved = self._deployments.start(state, name, replicas)

@@ -7,8 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from components.errors import TunegateError
+
 STOP_WAIT_S = 10
-_SOCKET_PATH_BYTES = 90  # 108 is the system's limit; supervisord adds its process id meanwhile
+_SOCKET = "supervisor.sock"
+_SOCKET_BYTES = len(_SOCKET) + 17  # supervisord adds its process id meanwhile
+_SOCKET_PATH_BYTES = 107  # the system's limit
 
 _CONFIG = """\
 [unix_http_server]
@@ -93,15 +97,33 @@ def log_path(folder: Path, name: str) -> Path:
 
 
 def socket_path(folder: Path) -> Path:
-    """Return a path short enough for a socket: in the folder, else in /tmp.
+    """Return the path of the socket at which the supervisord of a folder answers."""
+    return short_folder(folder, _SOCKET_BYTES) / _SOCKET
+
+
+def short_folder(folder: Path, name_bytes: int) -> Path:
+    """Return where sockets may have names of so many bytes: the folder, else one of its own in /tmp.
 
     Never in TMPDIR: whoever has another one would find no supervisord, and sweep away what it runs.
     """
-    path = folder / "supervisor.sock"
-    if len(os.fsencode(path)) <= _SOCKET_PATH_BYTES:
-        return path
+    if len(os.fsencode(folder)) + len("/") + name_bytes <= _SOCKET_PATH_BYTES:
+        return folder
     mark = hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
-    return Path("/tmp") / f"tunegate-{os.geteuid()}-{mark}" / "supervisor.sock"
+    return Path("/tmp") / f"tunegate-{os.geteuid()}-{mark}"
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder that nobody else can look into.
+
+    Raises:
+        TunegateError: Somebody else has made it.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_uid != os.geteuid():
+        raise TunegateError(
+            f"{folder}: belongs to somebody else; a shorter state directory needs no place outside it: "
+            "name one with TUNEGATE_HOME"
+        )
 
 
 def _escaped(value: object) -> str:

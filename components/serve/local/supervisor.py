@@ -17,6 +17,7 @@ from components.serve.local.configuration import (
     daemon_section,
     group_sections,
     log_path,
+    make_private,
     socket_path,
 )
 from components.serve.local.processes import kill_all, processes_of, with_children
@@ -80,12 +81,7 @@ class Supervisor:
         configs.mkdir(parents=True, exist_ok=True)
         for leftover in configs.glob("*.conf"):
             leftover.unlink()
-        self._socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self._socket.parent.stat().st_uid != os.geteuid():
-            raise TunegateError(
-                f"{self._socket.parent}: belongs to somebody else; a shorter state directory needs no place "
-                "outside it: name one with TUNEGATE_HOME"
-            )
+        make_private(self._socket.parent)
         config = self.folder / "supervisord.conf"
         config.write_text(daemon_section(self.folder, self._socket), encoding="utf-8")
         environment = {k: v for k, v in os.environ.items() if k not in _NOT_INHERITED}
