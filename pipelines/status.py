@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -31,6 +32,7 @@ COLOURS = {
     "skipped": "dim",
 }
 RELEASES_SHOWN = 8
+WHY_CHARACTERS = 240
 
 
 def status_view() -> RenderableType:
@@ -87,11 +89,26 @@ def _releases() -> RenderableType:
     releases = _shown_releases()
     if not releases:
         return "No release yet."
-    table = Table("release", "outcome", "model", box=None, padding=(0, 2, 0, 0))
+    table = Table("release", "outcome", "model", "why", box=None, padding=(0, 2, 0, 0))
+    for column in table.columns[:3]:
+        column.no_wrap = True
     for release in releases:
         ended = "running" if release == running else outcome(release)
-        table.add_row(release, Text(ended, style=COLOURS[ended]), _params(release)["model_name"])
+        why = _why(release) if ended in ("refused", "failed") else ""
+        table.add_row(release, Text(ended, style=COLOURS[ended]), _params(release)["model_name"], Text(why))
     return table
+
+
+def _why(release: str) -> str:
+    """Return at which stage a release ended, and the first thing that stood in its way."""
+    from components.release.outcome import derive_outcome
+
+    client = runs.client()
+    known = runs.find_parent_run(client, release) is not None
+    ended = derive_outcome(records.recorded_stages(client, release, with_pictures=False) if known else [])
+    first, more = "".join(ended.detail[:1]), len(ended.detail) - 1
+    text = shorten(f"{ended.why} {first}", WHY_CHARACTERS, placeholder=" ...")
+    return f"{text} (and {more} more)" if more > 0 else text
 
 
 def _shown_releases() -> list[str]:

@@ -15,6 +15,7 @@ import signal
 import sys
 from typing import Any
 
+from components.engine.scratch import scratch_folder
 from components.precision import precision_name
 
 PR_SET_PDEATHSIG = 1
@@ -22,6 +23,11 @@ PR_SET_PDEATHSIG = 1
 
 def main() -> None:
     """Serve until SIGTERM."""
+    with scratch_folder():
+        _serve()
+
+
+def _serve() -> None:
     from vllm.platforms import current_platform
 
     if current_platform.is_cpu():

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 from components.engine.config import EngineConfig, engine_environment, engine_rank
+from components.engine.scratch import scratch_folder
 from components.errors import InvalidInput
 from components.precision import precision_name
 from components.settings import load_settings
@@ -39,7 +40,8 @@ def answer(
     """
     with _environment(engine_environment(load_settings().device) | OFFLINE):
         _refuse_long_prompts(config, prompts, max_new_tokens)
-        return _answer(config, prompts, max_new_tokens)
+        with scratch_folder():
+            return _answer(config, prompts, max_new_tokens)
 
 
 @contextmanager

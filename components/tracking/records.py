@@ -79,10 +79,17 @@ class RecordedStage(BaseModel):
     pictures: list[tuple[str, bytes]] = Field(default_factory=list)
 
 
-def recorded_stages(mlflow_client: "MlflowClient", release: str) -> list[RecordedStage]:
-    """Read back every stage of a release, oldest first, with its pictures (title, PNG bytes).
+def recorded_stages(
+    mlflow_client: "MlflowClient", release: str, with_pictures: bool = True
+) -> list[RecordedStage]:
+    """Read back every stage of a release, oldest first.
 
     A stage that is running, or was killed and not yet ended by `end_abandoned`, is left out.
+
+    Args:
+        mlflow_client: Of the tracking server.
+        release: Which one.
+        with_pictures: Whether to fetch the pictures of the stages, too.
     """
     parent = parent_run(mlflow_client, release)
     stages = []
@@ -92,13 +99,14 @@ def recorded_stages(mlflow_client: "MlflowClient", release: str) -> list[Recorde
         if not has_record(mlflow_client, made_by):
             continue
         record = StageRecord.model_validate_json(_read(mlflow_client, made_by, RECORD))
+        figures = record.figures if with_pictures else []
         stages.append(
             RecordedStage(
                 record=record,
                 run_id=run_id,
                 cached_from=tags.get(CACHED_TAG, ""),
                 cached_release=tags.get(CACHED_RELEASE_TAG, ""),
-                pictures=[(f.title, _read(mlflow_client, made_by, f.path)) for f in record.figures],
+                pictures=[(f.title, _read(mlflow_client, made_by, f.path)) for f in figures],
             )
         )
     return stages

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from components.errors import InvalidInput, NotReady, TunegateError, noted
-from components.serve.backend import Backend, Replica, ReplicaState, WaitProgress
+from components.serve.backend import Backend, Replica, WaitProgress
 from components.serve.kubernetes.adapter_source import adapter_source
 from components.serve.kubernetes.checks import (
     denied_rights,
@@ -16,19 +16,9 @@ from components.serve.kubernetes.checks import (
     unserved_base_model,
     unset_images,
 )
-from components.serve.kubernetes.cluster import SCALE_MANAGER, Cluster
+from components.serve.kubernetes.cluster import Cluster
+from components.serve.kubernetes.deployments import KINDS, Deployments, spec_of
 from components.serve.kubernetes.engine_pod import REPLICA, AdapterSource
-from components.serve.kubernetes.labels import (
-    COMPONENT,
-    INSTANCE,
-    MANAGED_BY,
-    OWNED,
-    SPEC,
-    as_query,
-    label,
-    left_alone,
-    selector,
-)
 from components.serve.kubernetes.live import (
     find_live,
     live_model,
@@ -37,33 +27,11 @@ from components.serve.kubernetes.live import (
     switch_live,
     wait_reachable,
 )
-from components.serve.kubernetes.manifests import (
-    deployment_manifests,
-    router_name,
-    scale_manifest,
-    service_name,
-)
-from components.serve.kubernetes.pod import ENGINE_PORT
-from components.serve.kubernetes.rollout import (
-    RolloutWatch,
-    find_trouble,
-    given_up,
-    is_ending,
-    is_ready,
-    is_rolled_out,
-    last_probe,
-    refusal_hint,
-    refused_pods,
-    runs_nothing,
-)
+from components.serve.kubernetes.manifests import deployment_manifests, service_name
+from components.serve.kubernetes.readiness import Readiness
 from components.serve.kubernetes.scaler import Scaler
 from components.serve.spec import ServingSpec
 from components.settings import load_cluster_settings
-
-POLL_S = 0.25
-LOOK_S = 1.0  # why something is not ready yet takes more requests than whether it is
-MISSED_S = 120  # until a kubelet that missed a deletion finds it: it looks at each pod every minute or so
-KINDS = ("Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy")
 
 EngineCommand = Callable[[ServingSpec], Sequence[str]]
 
@@ -84,6 +52,8 @@ class KubernetesBackend(Backend):
         self._settings = load_cluster_settings()
         self._cluster = Cluster(self._settings.namespace)
         self._scaler = Scaler(self._cluster, self._settings)
+        self._deployments = Deployments(self._cluster, self._settings.drain_s)
+        self._readiness = Readiness(self._cluster, self._deployments, self._settings.schedule_patience_s)
         self._command = command
 
     def check(self, model_name: str, base_model: str) -> None:
@@ -114,7 +84,7 @@ class KubernetesBackend(Backend):
             raise InvalidInput("settings of the cluster", problems)
         self._cluster.require()
         self._refuse_unscalable(spec)
-        known = self._refuse_foreign(spec, self._manifests(spec, "init-container"))
+        known = self._deployments.refuse_foreign(spec, self._manifests(spec, "init-container"))
         source = adapter_source(spec, self._settings, self._cluster, self._manifests)
         manifests = self._manifests(spec, source)
         for manifest in manifests:  # whatever would be refused is refused before anything is there
@@ -134,24 +104,13 @@ class KubernetesBackend(Backend):
         Replicas that an autoscaler adds to those of the spec are not waited for.
         """
         started = time.monotonic()
-        if self._wanted(self._deployment(name)) == 0:
-            raise NotReady(f"deployment {name}: is stopped; scale it up first")
-        watch, next_look = RolloutWatch(self._settings.schedule_patience_s), started
-        while not self._rolled_out(name):
-            if time.monotonic() >= next_look:
-                next_look = time.monotonic() + LOOK_S
-                if progress is not None:
-                    progress(self.replicas(name))
-                self._refuse_hopeless(name, watch)
-            if time.monotonic() - started > timeout_s:
-                raise self._too_late(name, timeout_s)
-            time.sleep(POLL_S)
+        self._readiness.wait(name, timeout_s, progress)
         wait_reachable(self.endpoint(name))
         return time.monotonic() - started
 
     def endpoint(self, name: str) -> str:
         """Return the base URL (without `/v1`) of one deployment's router; it is reached from the cluster."""
-        self._deployment(name)
+        self._deployments.engines(name)
         return f"http://{service_name(name)}.{self._settings.namespace}.svc"
 
     def live_endpoint(self, model_name: str) -> str:
@@ -160,25 +119,11 @@ class KubernetesBackend(Backend):
 
     def deployments(self) -> list[ServingSpec]:
         """Return what is deployed, running or stopped."""
-        ours = as_query({MANAGED_BY: OWNED, COMPONENT: "engine"})
-        return [_spec_of(found) for found in self._cluster.list("Deployment", ours) if _tells_spec(found)]
+        return self._deployments.specs()
 
     def replicas(self, name: str) -> list[Replica]:
         """Return the replicas of a deployment and their states."""
-        deployment = self._deployment(name)
-        wanted, pods = self._wanted(deployment), self._pods(name, "engine")
-        # Pods that are ending count only where none is to be left; elsewhere others take their place.
-        shown = [pod for pod in pods if wanted == 0 or not is_ending(pod)]
-        found = [
-            Replica(pod["metadata"]["name"], self._state(pod), _url(pod))
-            for pod in sorted(shown, key=lambda pod: str(pod["metadata"]["name"]))
-        ]
-        coming = [Replica(f"{name}-{index}", "starting", "") for index in range(len(found), wanted)]
-        laid_out = max(_spec_of(deployment).replicas, wanted)
-        stopped = [
-            Replica(f"{name}-{index}", "stopped", "") for index in range(len(found) + len(coming), laid_out)
-        ]
-        return [*found, *coming, *stopped]
+        return self._deployments.replicas(name)
 
     def kill_replica(self, name: str) -> str:
         """End one ready replica without warning, as the loss of its node would, and return its name."""
@@ -193,7 +138,7 @@ class KubernetesBackend(Backend):
 
         A champion that is scaled stays at a number below its spec's, and goes on being scaled from others.
         """
-        least = _spec_of(self._deployment(name)).replicas
+        least = spec_of(self._deployments.engines(name)).replicas
         most = max(least, self._scaler.most_replicas(name))
         if not 0 <= replicas <= most:
             problem = f"got {replicas}, wanted 0 to {most}; for more, deploy it with more"
@@ -202,15 +147,14 @@ class KubernetesBackend(Backend):
             self._scaler.hold(name, replicas)
         else:
             self._scaler.let_go(name)
-        self._set_replicas(name, replicas)
+        self._deployments.set_replicas(name, replicas)
 
     def champion(self, model_name: str) -> ServingSpec | None:
         """Return the deployment that takes the live traffic."""
         service = find_live(self._cluster, model_name)
         if service is None or not (name := sends_to(service)):
             return None
-        found = self._cluster.get("Deployment", name)
-        return _spec_of(found) if found and _tells_spec(found) else None
+        return self._deployments.find_spec(name)
 
     def promote(self, name: str) -> None:
         """Send the live traffic of the deployment's model name to it; requests in flight are finished.
@@ -218,7 +162,7 @@ class KubernetesBackend(Backend):
         New connections go to the new routers; those that are open stay with the old ones until these
         are retired, which lets them finish. The autoscaler, where one is wanted, comes after the traffic.
         """
-        spec = _spec_of(self._deployment(name))
+        spec = spec_of(self._deployments.engines(name))
         replicas = self.replicas(name)
         not_ready = [f"{r.name} is {r.state}" for r in replicas if r.state != "ready"]
         if len(replicas) - len(not_ready) < spec.replicas:
@@ -253,48 +197,8 @@ class KubernetesBackend(Backend):
         return deployment_manifests(spec, self._settings, self._command(spec), source)
 
     def _remove(self, name: str) -> None:
-        """Routers before engines: what they have begun is finished by engines that are still there."""
         self._scaler.forget(name)
-        routers = self._cluster.get("Deployment", router_name(name))
-        if routers is not None and _is_ours(routers, name):
-            self._cluster.delete("Deployment", router_name(name))
-            self._wait_gone(name, "router")
-        for kind in KINDS:
-            for found in self._cluster.list(kind, as_query({MANAGED_BY: OWNED, INSTANCE: name})):
-                self._cluster.delete(kind, found["metadata"]["name"])
-        self._wait_gone(name, "engine")
-
-    def _wait_gone(self, name: str, component: Any) -> None:
-        deadline = time.monotonic() + self._settings.drain_s + MISSED_S
-        while left := self._pods(name, component):
-            for pod in filter(runs_nothing, left):
-                # A kubelet that waits for a volume gives it two minutes; one that has ended a pod without
-                # saying so says it a minute later.
-                self._cluster.delete("Pod", pod["metadata"]["name"], grace_s=0)
-            if time.monotonic() > deadline:
-                names = ", ".join(pod["metadata"]["name"] for pod in left)
-                raise TunegateError(
-                    f"deployment {name}: was deleted, but {names} did not end; is the node up?"
-                )
-            time.sleep(POLL_S)
-
-    def _refuse_foreign(self, spec: ServingSpec, manifests: Sequence[dict[str, Any]]) -> bool:
-        """Refuse what is not ours or was deployed otherwise; return whether it stands here already."""
-        problems, known = [], False
-        for manifest in manifests:
-            found = self._cluster.get(manifest["kind"], manifest["metadata"]["name"])
-            if found is None:
-                continue
-            known = True
-            if not _is_ours(found, spec.name):
-                problems.append(left_alone(found))
-            elif found["metadata"].get("annotations", {}).get(SPEC, spec.model_dump_json()) != (
-                spec.model_dump_json()
-            ):
-                raise TunegateError(f"deployment {spec.name}: stands here with another spec; retire it first")
-        if problems:
-            raise InvalidInput(f"deployment {spec.name}", problems)
-        return known
+        self._deployments.remove(name)
 
     def _refuse_unscalable(self, spec: ServingSpec) -> None:
         """Refuse what could not be scaled as champion, before anything is changed."""
@@ -304,97 +208,11 @@ class KubernetesBackend(Backend):
     def _start(self, spec: ServingSpec) -> None:
         """Run as many engines as the spec says, or as many more as there are."""
         self._scaler.let_go(spec.name)
-        if self._wanted(self._deployment(spec.name)) < spec.replicas:
-            self._set_replicas(spec.name, spec.replicas)
-
-    def _set_replicas(self, name: str, replicas: int) -> None:
-        """Set the number of engines, whoever set it last: an autoscaler does, and keeps it as its own."""
-        manifest = scale_manifest(name, self._settings.namespace, replicas)
-        self._cluster.apply(manifest, SCALE_MANAGER, force=True)
-
-    def _rolled_out(self, name: str) -> bool:
-        engines = self._cluster.get("Deployment", name)
-        enough = _spec_of(engines).replicas if engines else None
-        return is_rolled_out(engines, enough) and is_rolled_out(
-            self._cluster.get("Deployment", router_name(name))
-        )
-
-    def _refuse_hopeless(self, name: str, watch: RolloutWatch) -> None:
-        for part in (name, router_name(name)):
-            found = self._cluster.get("Deployment", part)
-            if found is None:
-                raise NotReady(f"deployment {name}: {part} was deleted while it started")
-            if why := refused_pods(found):
-                raise NotReady(
-                    f"deployment {name}: the API server refuses its pods: {why}{refusal_hint(why)}"
-                )
-        trouble = watch.hopeless(self._pods(name), self._events())
-        if trouble is not None:
-            log = ""
-            if trouble.container:
-                log = self._cluster.log_end(trouble.pod, trouble.container, trouble.previous)
-            raise given_up(name, trouble, log)
-
-    def _too_late(self, name: str, timeout_s: float) -> NotReady:
-        events = self._events()
-        waiting = [pod for pod in self._pods(name) if not is_ready(pod) and not is_ending(pod)]
-        names = ", ".join(str(pod["metadata"]["name"]) for pod in waiting) or "pods that are not there yet"
-        text = f"deployment {name}: not ready within {timeout_s:.0f} s, still waiting for {names}"
-        for pod in waiting[:1]:
-            trouble = find_trouble(pod, events, 0)
-            said = trouble.why if trouble else last_probe(pod, events)
-            log = self._cluster.log_end(pod["metadata"]["name"], pod["spec"]["containers"][0]["name"], False)
-            text += f". {said}" if said else ""
-            text += f". The end of the log of {pod['metadata']['name']}:\n{log}" if log else ""
-        return NotReady(text)
-
-    def _deployment(self, name: str) -> dict[str, Any]:
-        found = self._cluster.get("Deployment", name)
-        if found is None or not (_is_ours(found, name) and _tells_spec(found)):
-            known = ", ".join(sorted(spec.name for spec in self.deployments())) or "none"
-            raise TunegateError(f"deployment {name!r}: there is no such one; deployed here: {known}")
-        return found
-
-    def _pods(self, name: str, component: Any = None) -> list[dict[str, Any]]:
-        wanted = selector(name, component) if component else {MANAGED_BY: OWNED, INSTANCE: name}
-        return self._cluster.list("Pod", as_query(wanted))
-
-    def _events(self) -> list[dict[str, Any]]:
-        return self._cluster.list("Event", fields="involvedObject.kind=Pod")
-
-    def _state(self, pod: dict[str, Any]) -> ReplicaState:
-        if is_ready(pod):
-            return "ready"
-        trouble = find_trouble(pod, [], 0)
-        return "failed" if trouble and not is_ending(pod) else "starting"
-
-    @staticmethod
-    def _wanted(deployment: dict[str, Any]) -> int:
-        return int(deployment["spec"].get("replicas", 1))
+        if self._deployments.wanted(spec.name) < spec.replicas:
+            self._deployments.set_replicas(spec.name, spec.replicas)
 
 
 def _refuse_local_image(spec: ServingSpec) -> None:
     if spec.image.startswith("oci:"):
         problem = f"{spec.image}: is on this machine's disk; set image_repository to a registry (host/name)"
         raise InvalidInput(f"deployment {spec.name}", [problem])
-
-
-def _is_ours(found: dict[str, Any], name: str) -> bool:
-    return label(found, MANAGED_BY) == OWNED and label(found, INSTANCE) == name
-
-
-def _tells_spec(deployment: dict[str, Any]) -> bool:
-    """Say whether these are the engines of a deployment, as we have applied them."""
-    return SPEC in (deployment["metadata"].get("annotations") or {})
-
-
-def _spec_of(deployment: dict[str, Any]) -> ServingSpec:
-    return ServingSpec.model_validate_json(deployment["metadata"]["annotations"][SPEC])
-
-
-def _ip(pod: dict[str, Any]) -> str:
-    return str((pod.get("status") or {}).get("podIP", ""))
-
-
-def _url(pod: dict[str, Any]) -> str:
-    return f"http://{_ip(pod)}:{ENGINE_PORT}" if _ip(pod) else ""

@@ -5,15 +5,14 @@ import os
 import time
 from collections.abc import Callable
 from functools import cached_property
-from pathlib import Path
 from typing import Any, TypeVar
 
 from components.errors import InvalidInput, TunegateError
+from components.serve.kubernetes.connection import connect
 
 MANAGER = "tunegate"
 # Who sets the number of engines, and holds an autoscaler at one: apart from all else of a deployment.
 SCALE_MANAGER = f"{MANAGER}-scale"
-CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S = 10, 30
 FIRST_PATIENCE_S, PATIENCE_S, RETRY_S = 4.0, 90.0, 1.0
 API_VERSIONS = {
     "Deployment": "apps/v1",
@@ -41,7 +40,7 @@ class Rejected(TunegateError):
 
 
 class Cluster:
-    """One namespace of a cluster, found as kubectl finds it: KUBECONFIG, ~/.kube/config, else our own pod's.
+    """One namespace of a cluster.
 
     An API server that is away for a while, an upgrade say, is waited for: by the stages of a release from
     their first request on, for others once it has answered, since a person waits for that answer.
@@ -208,17 +207,7 @@ class Cluster:
 
     @cached_property
     def _client(self) -> Any:
-        import yaml
-        from kubernetes.config import ConfigException
-
-        named = os.environ.get("KUBECONFIG", "")
-        unusable = (ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, AttributeError)
-        try:
-            return _connect(named)
-        except unusable as error:  # the package takes the file to be as it should
-            why = " ".join(str(error).split())
-            problem = f"no cluster is named ({why}); set KUBECONFIG to the file that kubectl uses"
-            raise InvalidInput(f"KUBECONFIG {named!r}", [problem]) from error
+        return connect()
 
     def _kind(self, kind: str) -> Any:
         from kubernetes.dynamic.exceptions import ResourceNotFoundError
@@ -258,24 +247,6 @@ class Cluster:
 def too_old(kind: str) -> str:
     """Return the problem with a cluster that does not have a kind."""
     return f"has no {API_VERSIONS[kind]} {kind}: it is too old; Kubernetes 1.21 or newer is needed"
-
-
-def _connect(kubeconfig: str) -> Any:
-    """Return a client whose requests all have a time limit; DynamicClient gives its first ones none."""
-    from kubernetes import client, config, dynamic
-
-    class Client(dynamic.DynamicClient):  # type: ignore[misc]  # it has no types
-        def request(self, method: str, path: str, body: Any = None, **params: Any) -> Any:
-            limits = CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S
-            return super().request(method, path, body, _request_timeout=limits, **params)
-
-    configuration = client.Configuration()
-    configuration.retries = 0  # _call asks again
-    if kubeconfig or Path("~/.kube/config").expanduser().is_file():
-        config.load_kube_config(kubeconfig or None, client_configuration=configuration)
-    else:
-        config.load_incluster_config(configuration)
-    return Client(client.ApiClient(configuration))
 
 
 def _in_words(what: str, error: Any) -> TunegateError:

@@ -19,7 +19,7 @@ from components.serve.kubernetes.labels import (
     selector,
 )
 from components.serve.kubernetes.manifests import live_service, service_name
-from components.serve.kubernetes.rollout import is_ready
+from components.serve.kubernetes.pod_state import is_ready
 from components.serve.spec import ServingSpec
 
 SWITCH_TIMEOUT_S = 30

@@ -2,6 +2,7 @@
 
 ENGINE_PORT = 8000
 ROUTER_PORT, METRICS_PORT = 8000, 29000
+ENGINE_TMP = "/tmp/engine"
 ADAPTER_VOLUME = "/adapter"
 FETCHED_FOLDER, MOUNTED_FOLDER = "/adapter/files", "/adapter/data"  # /data: where the image has it
 ADAPTER_VARIABLE = "TUNEGATE_ADAPTER"

@@ -22,6 +22,7 @@ from components.serve.kubernetes.pod import (
     ADAPTER_VARIABLE,
     DRAIN_VARIABLE,
     ENGINE_PORT,
+    ENGINE_TMP,
     FAILED,
     NO_ACCESS,
     READY_PATIENCE_S,
@@ -66,6 +67,7 @@ def verify() -> None:
 def serve() -> None:
     """Prepare the base model and become its server."""
     from components.engine.config import EngineConfig
+    from components.engine.scratch import FOLDER_VARIABLE
     from components.engine.server import server_command
     from components.models import prepare_base_model
     from components.serve.spec import ServingSpec
@@ -79,6 +81,7 @@ def serve() -> None:
         max_model_len=spec.max_model_len,
     )
     command = server_command(engine, "0.0.0.0", ENGINE_PORT)
+    os.environ[FOLDER_VARIABLE] = ENGINE_TMP  # the pod's volume stays when its container is started again
     os.execv(command[0], command)
 
 

@@ -8,8 +8,10 @@ from components.errors import InvalidInput, NotReady, TunegateError
 from components.models import prepare_base_model
 from components.serve import probe
 from components.serve.backend import Backend, Replica, ReplicaState, WaitProgress
+from components.serve.local.configuration import STOP_WAIT_S
 from components.serve.local.deployments import Deployments, ServerCommand
 from components.serve.local.live import LiveRouters
+from components.serve.local.processes import kill_all, listener, with_children
 from components.serve.local.readiness import ReadinessWatch
 from components.serve.local.state import Deployment, ServeState, StateFile
 from components.serve.local.supervisor import Supervisor
@@ -37,7 +39,6 @@ class LocalBackend(Backend):
     def check(self, model_name: str, base_model: str) -> None:
         """Refuse a live endpoint whose port another process has taken."""
         with self._state.changing() as state:
-            self._supervisor.sweep()
             self._live.refuse_taken_port(state, model_name)
 
     def apply(self, spec: ServingSpec) -> None:
@@ -94,14 +95,19 @@ class LocalBackend(Backend):
         return [deployment.spec for deployment in self._state.read().deployments.values()]
 
     def replicas(self, name: str) -> list[Replica]:
-        """Return the replicas of a deployment and their states."""
+        """Return the replicas of a deployment and their states.
+
+        One that answers is ready, even if the supervisord that started it was killed.
+        """
         deployment = self._state.read().deployment(name)
         processes, key = self._supervisor.states(name), client_key()
-        found = []
-        for replica, url in zip(deployment.replica_names(), deployment.worker_urls(), strict=True):
+        orphans, found = self._supervisor.orphans(self._deployments.folder(name)), []
+        for replica, port, url in zip(
+            deployment.replica_names(), deployment.replica_ports, deployment.worker_urls(), strict=True
+        ):
             process = processes.get(replica)
             state: ReplicaState = "stopped"
-            if process is not None and process.up:
+            if (process is not None and process.up) or listener(orphans, port):
                 listed = probe.lists_adapter(url, deployment.spec.model_name, key=key)
                 state = "ready" if listed else "starting"
             elif process is not None and process.state != "STOPPED":
@@ -115,7 +121,11 @@ class LocalBackend(Backend):
         ready = [replica.name for replica in self.replicas(name) if replica.state == "ready"]
         if not ready:
             raise TunegateError(f"deployment {name}: no replica is ready, so none can be killed")
-        self._supervisor.kill_process(name, ready[0])
+        (port,) = self._state.read().deployment(name).process_ports()[ready[0]]
+        if orphan := listener(self._supervisor.orphans(self._deployments.folder(name)), port):
+            kill_all(with_children(orphan.pid), timeout_s=STOP_WAIT_S)
+        else:
+            self._supervisor.kill_process(name, ready[0])
         return ready[0]
 
     def scale(self, name: str, replicas: int) -> None:
@@ -143,6 +153,10 @@ class LocalBackend(Backend):
             not_ready = [f"{r.name} is {r.state}" for r in self.replicas(name) if r.state != "ready"]
             if not_ready:
                 raise NotReady(f"deployment {name}: can't take live traffic: {', '.join(not_ready)}")
+            if name not in self._supervisor.groups():  # the next supervisord would end what it is sent to
+                raise NotReady(
+                    f"deployment {name}: can't take live traffic: its supervisord was killed; apply it again"
+                )
             self._live.send_to(state, deployment)
 
     def retire(self, name: str) -> None:
@@ -171,8 +185,10 @@ class LocalBackend(Backend):
 
     def shutdown(self) -> None:
         """Stop everything that runs here; what is deployed and who is champion is kept."""
-        with self._state.changing():
+        with self._state.changing() as state:
             self._supervisor.shutdown()
+            for name in state.deployments:
+                self._deployments.wipe(name)
 
     def _start(self, state: ServeState, name: str, replicas: int) -> None:
         moved = self._deployments.start(state, name, replicas)

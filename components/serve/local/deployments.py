@@ -9,11 +9,13 @@ from pathlib import Path
 
 from components.engine.api_keys import DIRECTORY_VARIABLE
 from components.engine.config import DEPLOYMENT_GPU_SHARE, EngineConfig, engine_environment
+from components.engine.scratch import FOLDER_VARIABLE, SOCKET_NAME_BYTES
 from components.models import prepare_base_model
 from components.oci.adapter_images import pull_adapter
 from components.serve import ports
+from components.serve.local.configuration import Program, make_private, short_folder
 from components.serve.local.state import Deployment, RouterPorts, ServeState, StateFile
-from components.serve.local.supervisor import Program, Supervisor
+from components.serve.local.supervisor import Supervisor
 from components.serve.router import RouterConfig, supervised_command
 from components.serve.spec import ServingSpec
 from components.settings import Settings, load_settings
@@ -80,6 +82,11 @@ class Deployments:
     def stop(self, name: str) -> None:
         """Stop every process of a deployment and keep the rest."""
         self._supervisor.remove(name, self.folder(name))
+        self.wipe(name)
+
+    def wipe(self, name: str) -> None:
+        """Remove what the engines of a deployment that is stopped have left where they were killed."""
+        shutil.rmtree(self._scratch(name), ignore_errors=True)
 
     def remove(self, state: ServeState, name: str) -> None:
         """Stop a deployment and leave nothing of it behind, nor a supervisord with nothing to do."""
@@ -87,8 +94,12 @@ class Deployments:
         shutil.rmtree(self.folder(name), ignore_errors=True)
         if state.deployments.pop(name, None) is not None:
             self._state_file.write(state)
-        if not self._supervisor.groups():
+        if not self._supervisor.groups() and not self._supervisor.orphans(self._root.parent):
             self._supervisor.shutdown()
+
+    def _scratch(self, name: str) -> Path:
+        """Return where each replica has its temporary directory, by its number."""
+        return short_folder(self.folder(name) / "tmp", len("/1234") + SOCKET_NAME_BYTES)
 
     def _with_free_ports(self, state: ServeState, spec: ServingSpec) -> Deployment:
         taken = state.ports()
@@ -111,13 +122,17 @@ class Deployments:
             max_model_len=spec.max_model_len,
             gpu_memory_utilization=DEPLOYMENT_GPU_SHARE / ceil(spec.replicas / load_settings().gpus),
         )
+        scratch = self._scratch(spec.name)
+        make_private(scratch)
+        environments = replica_environments(load_settings(), sorted(os.sched_getaffinity(0)), spec.replicas)
         programs = [
-            Program(name, self._command(engine, ports.LOOPBACK, port), environment)
-            for name, port, environment in zip(
-                deployment.replica_names(),
-                deployment.replica_ports,
-                replica_environments(load_settings(), sorted(os.sched_getaffinity(0)), spec.replicas),
-                strict=True,
+            Program(
+                name,
+                self._command(engine, ports.LOOPBACK, port),
+                environments[index] | {FOLDER_VARIABLE: str(scratch / str(index))},
+            )
+            for index, (name, port) in enumerate(
+                zip(deployment.replica_names(), deployment.replica_ports, strict=True)
             )
         ]
         router_file = folder / "router.json"

@@ -5,8 +5,10 @@ from pathlib import Path
 
 from components.errors import InvalidInput, TunegateError
 from components.serve import ports
+from components.serve.local.configuration import Program
+from components.serve.local.processes import listener
 from components.serve.local.state import Deployment, Live, RouterPorts, ServeState, StateFile
-from components.serve.local.supervisor import Program, Supervisor
+from components.serve.local.supervisor import Supervisor
 from components.serve.router import RouterConfig, set_workers, supervised_command, workers
 
 START_TIMEOUT_S = 30
@@ -65,11 +67,15 @@ class LiveRouters:
     def refuse_taken_port(self, state: ServeState, model_name: str) -> None:
         """Check that the live endpoint can be opened where clients expect it, or is open.
 
+        A router of ours that a killed supervisord has left there is no stranger: its successor ends it.
+
         Raises:
             InvalidInput: Another process listens there.
         """
         port = self.of(state, model_name).router.port
-        if not self._runs(model_name) and not ports.is_free(port):
+        if self._runs(model_name) or ports.is_free(port):
+            return
+        if listener(self._supervisor.orphans(self._folder(model_name)), port) is None:
             problem = (
                 f"port {port} is in use by {ports.holder(port)}; clients of {model_name} know this address, "
                 "so it is not changed: end that process and run this again"

@@ -38,6 +38,20 @@ def processes_of(session: int, folder: Path) -> list["psutil.Process"]:
     return [process for process in found if process.pid not in (session, os.getpid())]
 
 
+def listener(processes: Sequence["psutil.Process"], port: int) -> "psutil.Process | None":
+    """Return the one of some processes that listens on a port."""
+    import psutil
+
+    for process in processes:
+        try:
+            connections = process.net_connections(kind="tcp")
+        except psutil.Error:
+            continue  # ended meanwhile
+        if any(c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in connections):
+            return process
+    return None
+
+
 def kill_all(processes: Sequence["psutil.Process"], timeout_s: float) -> None:
     """Kill processes in the given order and wait until they are gone."""
     import psutil

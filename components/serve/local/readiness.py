@@ -5,8 +5,9 @@ from pathlib import Path
 from components.engine.api_keys import client_key
 from components.errors import NotReady
 from components.serve import ports, probe
+from components.serve.local.configuration import log_path
 from components.serve.local.state import Deployment
-from components.serve.local.supervisor import ProcessState, Supervisor, log_end, log_path
+from components.serve.local.supervisor import ProcessState, Supervisor
 
 DEATHS_TO_GIVE_UP = 2
 COMPLETION_TIMEOUT_S = 30
@@ -79,3 +80,14 @@ class ReadinessWatch:
     def log_end(self, name: str) -> str:
         """Return the last lines that a process wrote."""
         return log_end(log_path(self._folder, name))
+
+
+def log_end(path: Path, lines: int = 15) -> str:
+    """Return the last lines of a log, after any earlier line that names an error."""
+    try:
+        everything = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return "(no log)"
+    shown = everything[-lines:]
+    causes = [line for line in everything[-300:-lines] if "Error:" in line and line not in shown]
+    return "\n".join([*dict.fromkeys(causes[-3:]), *shown])

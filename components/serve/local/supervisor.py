@@ -1,70 +1,32 @@
 """The supervisord of a state directory: it keeps replicas and routers running after we have ended."""
 
-import hashlib
 import os
-import shlex
 import subprocess
 import sys
 import time
 import xmlrpc.client
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.errors import TunegateError
+from components.serve.local.configuration import (
+    STOP_WAIT_S,
+    Program,
+    daemon_section,
+    group_sections,
+    log_path,
+    make_private,
+    socket_path,
+)
 from components.serve.local.processes import kill_all, processes_of, with_children
 
-STOP_WAIT_S = 10
 # Of one task of one release, which a server outlives; and the key of whoever started it.
 _NOT_INHERITED = ("RELEASE_ID", "TUNEGATE_STAGE_SOURCE", "TUNEGATE_API_KEY")
-_SOCKET_PATH_BYTES = 90  # 108 is the system's limit; supervisord adds its process id meanwhile
 
-_CONFIG = """\
-[unix_http_server]
-file={socket}
-chmod=0700
-
-[supervisord]
-directory={folder}
-logfile={folder}/supervisord.log
-logfile_maxbytes=1MB
-logfile_backups=1
-pidfile={folder}/supervisord.pid
-strip_ansi=true
-{user}
-[rpcinterface:supervisor]
-supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
-
-[include]
-files={folder}/conf.d/*.conf
-"""
-
-_PROGRAM = """\
-[program:{name}]
-command={command}
-directory={directory}
-autostart=false
-autorestart=true
-startsecs=3
-startretries=3
-stopwaitsecs={stop_wait_s}
-stopasgroup=true
-killasgroup=true
-redirect_stderr=true
-stdout_logfile={log}
-stdout_logfile_maxbytes=5MB
-stdout_logfile_backups=1
-"""
-
-
-@dataclass(frozen=True)
-class Program:
-    """One process to be kept running."""
-
-    name: str
-    command: Sequence[str]
-    environment: Mapping[str, str] = field(default_factory=dict)
+if TYPE_CHECKING:
+    import psutil
 
 
 @dataclass(frozen=True)
@@ -100,7 +62,7 @@ class Supervisor:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._pid_file = folder / "supervisord.pid"
-        self._socket = _socket_path(folder)
+        self._socket = socket_path(folder)
 
     def running(self) -> bool:
         """Return whether it answers."""
@@ -114,23 +76,14 @@ class Supervisor:
         """Start it unless it runs; none of its former processes is left over or started again."""
         if self.running():
             return
-        self.sweep()
+        self._end_stragglers(self.folder)
         configs = self.folder / "conf.d"
         configs.mkdir(parents=True, exist_ok=True)
         for leftover in configs.glob("*.conf"):
             leftover.unlink()
-        self._socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self._socket.parent.stat().st_uid != os.geteuid():
-            raise TunegateError(
-                f"{self._socket.parent}: belongs to somebody else; a shorter state directory needs no place "
-                "outside it: name one with TUNEGATE_HOME"
-            )
+        make_private(self._socket.parent)
         config = self.folder / "supervisord.conf"
-        user = "user=root\n" if os.geteuid() == 0 else ""
-        config.write_text(
-            _CONFIG.format(socket=_escaped(self._socket), folder=_escaped(self.folder), user=user),
-            encoding="utf-8",
-        )
+        config.write_text(daemon_section(self.folder, self._socket), encoding="utf-8")
         environment = {k: v for k, v in os.environ.items() if k not in _NOT_INHERITED}
         # A session of its own: Ctrl-C in the terminal and the end of the task don't reach it. Pipes,
         # locks and the terminal are not handed on: whoever waits for their end would wait for ever.
@@ -147,10 +100,12 @@ class Supervisor:
             raise TunegateError(f"supervisord did not start: {(started.stderr or started.stdout).strip()}")
         _wait(self.running, 15, "supervisord does not answer")
 
-    def sweep(self) -> None:
-        """End what a supervisord that was killed has left running."""
-        if not self.running():
-            self._end_stragglers(self.folder)
+    def orphans(self, folder: Path) -> list["psutil.Process"]:
+        """Return what a supervisord that was killed has left running in a folder.
+
+        Nobody starts it again when it dies; the next supervisord ends it.
+        """
+        return [] if self.running() else self._stragglers(folder)
 
     def groups(self) -> set[str]:
         """Return the names of the groups it knows; none when it does not run."""
@@ -160,22 +115,8 @@ class Supervisor:
 
     def add(self, group: str, folder: Path, programs: Sequence[Program]) -> None:
         """Make a group of processes, which run and log in a folder; none is started yet."""
-        names = ",".join(program.name for program in programs)
-        sections = [f"[group:{group}]\nprograms={names}\n"]
-        for program in programs:
-            # supervisord's own way to write an environment can't hold every value.
-            environment = [f"{key}={value}" for key, value in program.environment.items()]
-            sections.append(
-                _PROGRAM.format(
-                    name=program.name,
-                    command=_escaped(shlex.join(["/usr/bin/env", *environment, *program.command])),
-                    directory=_escaped(folder),
-                    log=_escaped(log_path(folder, program.name)),
-                    stop_wait_s=STOP_WAIT_S,
-                )
-            )
         log_path(folder, "").parent.mkdir(parents=True, exist_ok=True)
-        self._config(group).write_text("\n".join(sections), encoding="utf-8")
+        self._config(group).write_text(group_sections(group, folder, programs), encoding="utf-8")
         self._call("reloadConfig")
         self._call("addProcessGroup", group)
 
@@ -231,11 +172,14 @@ class Supervisor:
 
     def _end_stragglers(self, folder: Path) -> None:
         """End what our supervisord once started in a folder and lost: children of a killed process."""
+        kill_all(self._stragglers(folder), timeout_s=STOP_WAIT_S)
+
+    def _stragglers(self, folder: Path) -> list["psutil.Process"]:
         try:
             session = int(self._pid_file.read_text(encoding="ascii"))
         except (OSError, ValueError):
-            return
-        kill_all(processes_of(session, folder), timeout_s=STOP_WAIT_S)
+            return []
+        return processes_of(session, folder)
 
     def _call(self, method: str, *arguments: Any) -> Any:
         from supervisor.xmlrpc import SupervisorTransport
@@ -250,38 +194,6 @@ class Supervisor:
             raise TunegateError(f"supervisord does not answer: {error}") from error
         finally:
             transport.close()
-
-
-def log_path(folder: Path, name: str) -> Path:
-    """Return the log file of a process that runs in a folder."""
-    return folder / "logs" / f"{name}.log"
-
-
-def log_end(path: Path, lines: int = 15) -> str:
-    """Return the last lines of a log, after any earlier line that names an error."""
-    try:
-        everything = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return "(no log)"
-    shown = everything[-lines:]
-    causes = [line for line in everything[-300:-lines] if "Error:" in line and line not in shown]
-    return "\n".join([*dict.fromkeys(causes[-3:]), *shown])
-
-
-def _socket_path(folder: Path) -> Path:
-    """Return a path short enough for a socket: in the folder, else in /tmp.
-
-    Never in TMPDIR: whoever has another one would find no supervisord, and sweep away what it runs.
-    """
-    path = folder / "supervisor.sock"
-    if len(os.fsencode(path)) <= _SOCKET_PATH_BYTES:
-        return path
-    mark = hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
-    return Path("/tmp") / f"tunegate-{os.geteuid()}-{mark}" / "supervisor.sock"
-
-
-def _escaped(value: object) -> str:
-    return str(value).replace("%", "%%")
 
 
 def _wait(condition: Callable[[], bool], timeout_s: float, otherwise: str) -> None:

@@ -162,18 +162,24 @@ print(json.dumps({"runs": runs, "processes": len(psutil.Process().children(recur
 
 
 @pytest.mark.e2e
-def test_base_and_adapters_answer_in_one_engine(taught: tuple[Path, Path, Path], state: Path) -> None:
+def test_base_and_adapters_answer_in_one_engine(
+    taught: tuple[Path, Path, Path], state: Path, tmp_path: Path
+) -> None:
     """In a process of its own, as in a stage: vLLM leaves marks on the torch of the one that it runs in."""
     pytest.importorskip("vllm")
     questions = list(LESSONS["base"])
+    shared = tmp_path / "shared"
+    shared.mkdir()
     ran = subprocess.run(
         [sys.executable, "-c", ANSWER_AND_COUNT, *map(str, taught), *questions],
         capture_output=True,
         text=True,
         check=False,
+        env=os.environ | {"TMPDIR": str(shared), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "kernels")},
     )
     assert ran.returncode == 0, ran.stderr[-2000:]
     result = json.loads(ran.stdout.splitlines()[-1])
     expected = {who: [lessons[question] for question in questions] for who, lessons in LESSONS.items()}
     without = {who: said for who, said in expected.items() if who != "champion"}
     assert result == {"runs": [without, expected], "processes": 0}
+    assert list(shared.iterdir()) == []  # of two engines

@@ -14,6 +14,7 @@ import pytest
 
 from components.engine.config import EngineConfig, engine_environment
 from components.engine.launcher import parse_cores
+from components.engine.scratch import FOLDER_VARIABLE
 from components.engine.server import server_command
 
 READY_TIMEOUT_S = 240
@@ -47,7 +48,13 @@ def adapter(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def server(tiny_model: Path, adapter: Path, tmp_path: Path) -> Iterator[psutil.Popen]:
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The temporary directory of the server; sockets in it have long names."""
+    return tmp_path_factory.mktemp("t") / "0"
+
+
+@pytest.fixture
+def server(tiny_model: Path, adapter: Path, tmp_path: Path, scratch: Path) -> Iterator[psutil.Popen]:
     """A server that is ready, with its process group."""
     pytest.importorskip("vllm")
     with socket.socket() as free:
@@ -58,7 +65,7 @@ def server(tiny_model: Path, adapter: Path, tmp_path: Path) -> Iterator[psutil.P
     with log.open("w") as out:
         process = psutil.Popen(
             command,
-            env=os.environ | engine_environment("cpu", "0"),
+            env=os.environ | engine_environment("cpu", "0") | {FOLDER_VARIABLE: str(scratch)},
             stdout=out,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -86,13 +93,16 @@ def ready(port: int) -> bool:
 
 @pytest.mark.e2e
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
-def test_nothing_outlives_the_server(server: psutil.Popen, end: signal.Signals) -> None:
+def test_nothing_outlives_the_server(server: psutil.Popen, scratch: Path, end: signal.Signals) -> None:
     """One engine process, forked, on the core it was given; it is gone however the server ends."""
     engines = [child for child in server.children() if "EngineCore" in " ".join(child.cmdline())]
     assert len(engines) == 1
     assert engines[0].cpu_affinity() == [0]
+    assert any(path.name.startswith("vllm_dist_") for path in scratch.iterdir())
+    assert any(path.is_socket() for path in scratch.iterdir())
     family = server.children(recursive=True)
     os.kill(server.pid, end)
     server.wait(END_TIMEOUT_S)
     _, alive = psutil.wait_procs(family, END_TIMEOUT_S)
     assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
+    assert scratch.exists() == (end == signal.SIGKILL)  # then it goes with the next start

@@ -5,11 +5,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-from components.serve.backend import Backend, Replica
+from components.serve.backend import Replica
 from components.serve.spec import ServingSpec
 from tests.components.loadtest.stream_server import StreamServer, stream_server
+from tests.components.serve.memory_backend import MemoryBackend
 
 SPEC = ServingSpec(
     name="tuned-candidate",
@@ -23,7 +23,7 @@ SPEC = ServingSpec(
 )
 
 
-class FakeBackend(Backend):
+class FakeBackend(MemoryBackend):
     """Replicas that die and come back after `start_s`; requests go round those that are ready.
 
     Attributes:
@@ -32,6 +32,7 @@ class FakeBackend(Backend):
     """
 
     def __init__(self, server: StreamServer, start_s: float = 0.6) -> None:
+        super().__init__()
         self.server, self.start_s, self.comes_back = server, start_s, True
         self.ready_at = [0.0] * SPEC.replicas
         self.lives = [0] * SPEC.replicas
@@ -79,33 +80,6 @@ class FakeBackend(Backend):
 
     def endpoint(self, name: str) -> str:
         return self.server.url
-
-    def check(self, model_name: str, base_model: str) -> None:
-        raise NotImplementedError
-
-    def restore(self, model_name: str, timeout_s: float) -> None:
-        raise NotImplementedError
-
-    def apply(self, spec: ServingSpec) -> None:
-        raise NotImplementedError
-
-    def wait_ready(self, name: str, timeout_s: float, *_: Any) -> float:
-        raise NotImplementedError
-
-    def live_endpoint(self, model_name: str) -> str:
-        raise NotImplementedError
-
-    def deployments(self) -> list[ServingSpec]:
-        raise NotImplementedError
-
-    def champion(self, model_name: str) -> ServingSpec | None:
-        raise NotImplementedError
-
-    def promote(self, name: str) -> None:
-        raise NotImplementedError
-
-    def retire(self, name: str) -> None:
-        raise NotImplementedError
 
 
 @contextmanager

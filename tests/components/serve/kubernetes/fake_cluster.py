@@ -1,22 +1,36 @@
-"""An API server in memory, with or without KEDA."""
+"""An API server in memory, and the back end on it."""
 
 import copy
 from collections import Counter
+from collections.abc import Callable, Collection
 from typing import Any
 
+import pytest
+
+from components.serve.kubernetes import backend
 from components.serve.kubernetes.cluster import Conflict
 from components.serve.kubernetes.scaler import HELD, KIND
+from components.settings import ClusterSettings
 
 Found = dict[str, Any]
 
 
 class FakeCluster:
-    """An API server that remembers annotations by who applied them, calls that change, and what is listed."""
+    """An API server that remembers annotations by who applied them, calls that change, and what is listed.
+
+    Args:
+        lacks: The kinds that it does not have.
+        denied: What may not be done: verb, resource and API group.
+
+    Attributes:
+        treat: What it makes of an object that is applied.
+    """
 
     namespace = "tunegate"
 
-    def __init__(self, has_keda: bool = True) -> None:
-        self.has_keda = has_keda
+    def __init__(self, lacks: Collection[str] = (), denied: Collection[tuple[str, str, str]] = ()) -> None:
+        self.lacks, self.denied = lacks, denied
+        self.treat: Callable[[Found], Found] = lambda manifest: manifest
         self.objects: dict[tuple[str, str], Found] = {}
         self.annotated: dict[tuple[str, str], dict[str, Found]] = {}
         self.changes: list[str] = []
@@ -26,7 +40,10 @@ class FakeCluster:
         pass
 
     def knows(self, kind: str) -> bool:
-        return self.has_keda
+        return kind not in self.lacks
+
+    def allows(self, verb: str, resource: str, group: str = "") -> bool:
+        return (verb, resource, group) not in self.denied
 
     def get(self, kind: str, name: str) -> Found | None:
         assert name, "the API server would list all of them"
@@ -44,7 +61,7 @@ class FakeCluster:
     def apply(
         self, manifest: Found, manager: str = "tunegate", dry_run: bool = False, force: bool = False
     ) -> Found:
-        manifest = copy.deepcopy(manifest)
+        manifest = self.treat(copy.deepcopy(manifest))
         key = manifest["kind"], manifest["metadata"]["name"]
         by_manager = dict(self.annotated.get(key, {}))
         mine = manifest["metadata"].get("annotations", {})
@@ -84,3 +101,11 @@ class FakeCluster:
 
     def replicas(self, name: str) -> int:
         return int(self.objects["Deployment", name]["spec"]["replicas"])
+
+
+def backend_on(cluster: FakeCluster, settings: ClusterSettings) -> backend.KubernetesBackend:
+    """Return a back end whose API server is the fake one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backend, "Cluster", lambda namespace: cluster)
+        patch.setattr(backend, "load_cluster_settings", lambda: settings)
+        return backend.KubernetesBackend()

@@ -1,6 +1,7 @@
 """How an adapter gets into the pods: what the settings want, as far as the cluster can."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,9 @@ from components.serve.kubernetes.backend import KubernetesBackend
 from components.serve.kubernetes.cluster import Rejected
 from components.serve.kubernetes.engine_pod import mounts_image
 from components.serve.kubernetes.labels import INSTANCE
+from components.serve.kubernetes.scaler import KIND
+from components.settings import ClusterSettings
+from tests.components.serve.kubernetes.fake_cluster import FakeCluster, backend_on
 from tests.components.serve.specs import spec_of
 
 Found = dict[str, Any]
@@ -22,7 +26,7 @@ def keeps(manifest: Found) -> Found:
 
 def drops(manifest: Found) -> Found:
     """Return what an API server makes of a volume whose kind it doesn't know."""
-    if not mounts_image(manifest):
+    if not has_volume(manifest):
         return manifest
     pod = manifest["spec"]["template"]["spec"]
     cut = [v if v["name"] != "adapter" else {"name": "adapter", "emptyDir": {}} for v in pod["volumes"]]
@@ -31,45 +35,31 @@ def drops(manifest: Found) -> Found:
 
 
 def refuses(manifest: Found) -> Found:
-    if manifest["kind"] == "Deployment" and "template" in manifest["spec"] and mounts_image(manifest):
+    if has_volume(manifest):
         raise Rejected(".spec.template.spec.volumes: field not declared in schema")
     return manifest
 
 
-class FakeCluster:
-    """An API server that keeps what is applied, and treats image volumes in its own way."""
-
-    def __init__(self, treat: Callable[[Found], Found]) -> None:
-        self.treat = treat
-        self.objects: dict[tuple[str, str], Found] = {}
-
-    def require(self) -> None:
-        pass
-
-    def get(self, kind: str, name: str) -> Found | None:
-        return self.objects.get((kind, name))
-
-    def knows(self, kind: str) -> bool:
-        return False
-
-    def apply(self, manifest: Found, manager: str = "", dry_run: bool = False, force: bool = False) -> Found:
-        is_scale = manifest["kind"] == "Deployment" and "template" not in manifest["spec"]
-        taken = (
-            manifest if is_scale else self.treat(manifest) if manifest["kind"] == "Deployment" else manifest
-        )
-        if not dry_run and not is_scale:
-            self.objects[manifest["kind"], manifest["metadata"]["name"]] = taken
-        return taken
+def has_volume(manifest: Found) -> bool:
+    return manifest["kind"] == "Deployment" and "template" in manifest["spec"] and mounts_image(manifest)
 
 
 @pytest.fixture
-def backend_of(state: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., KubernetesBackend]:
-    def make(wanted: str, treat: Callable[[Found], Found]) -> KubernetesBackend:
-        for name, value in {"CONTROL_IMAGE": "c", "SERVE_IMAGE": "s", "ADAPTER_SOURCE": wanted}.items():
-            monkeypatch.setenv(f"TUNEGATE_CLUSTER_{name}", value)
-        backend = KubernetesBackend()
-        backend._cluster = backend._scaler._cluster = FakeCluster(treat)  # type: ignore[assignment]
-        return backend
+def cluster() -> FakeCluster:
+    return FakeCluster(lacks=[KIND])
+
+
+BackendOf = Callable[..., KubernetesBackend]
+
+
+@pytest.fixture
+def backend_of(state: Path, cluster: FakeCluster) -> BackendOf:
+    """Make a back end that wants adapters in some way, on a cluster that treats them in its own."""
+
+    def make(wanted: Any, treat: Callable[[Found], Found]) -> KubernetesBackend:
+        cluster.treat = treat
+        settings = ClusterSettings(control_image="c", serve_image="s", adapter_source=wanted)
+        return backend_on(cluster, settings)
 
     return make
 
@@ -85,7 +75,8 @@ def backend_of(state: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Kub
     ],
 )
 def test_a_volume_is_used_where_the_cluster_has_it(
-    backend_of: Callable[..., KubernetesBackend],
+    backend_of: BackendOf,
+    cluster: FakeCluster,
     wanted: str,
     treat: Callable[[Found], Found],
     mounted: bool,
@@ -94,7 +85,7 @@ def test_a_volume_is_used_where_the_cluster_has_it(
 
     backend.apply(SPEC)
 
-    deployed = backend._cluster.get("Deployment", SPEC.name)
+    deployed = cluster.get("Deployment", SPEC.name)
     assert deployed is not None
     assert deployed["metadata"]["labels"][INSTANCE] == SPEC.name
     assert mounts_image(deployed) == mounted
@@ -102,25 +93,25 @@ def test_a_volume_is_used_where_the_cluster_has_it(
 
 @pytest.mark.parametrize("treat", [drops, refuses])
 def test_a_volume_that_is_wanted_where_there_is_none_is_refused_before_anything_is_applied(
-    backend_of: Callable[..., KubernetesBackend], treat: Callable[[Found], Found]
+    backend_of: BackendOf, cluster: FakeCluster, treat: Callable[[Found], Found]
 ) -> None:
     backend = backend_of("image-volume", treat)
 
     with pytest.raises(InvalidInput, match=r"ADAPTER_SOURCE(?s:.*)no image volumes .*set it to auto"):
         backend.apply(SPEC)
 
-    assert backend._cluster.get("Deployment", SPEC.name) is None
+    assert cluster.get("Deployment", SPEC.name) is None
 
 
 def test_what_stands_stays_as_it_is_when_the_cluster_learns_more(
-    backend_of: Callable[..., KubernetesBackend],
+    backend_of: BackendOf, cluster: FakeCluster
 ) -> None:
     backend = backend_of("auto", drops)
     backend.apply(SPEC)
-    backend._cluster.treat = keeps  # type: ignore[attr-defined]
+    cluster.treat = keeps
 
     backend.apply(SPEC)
 
-    deployed = backend._cluster.get("Deployment", SPEC.name)
+    deployed = cluster.get("Deployment", SPEC.name)
     assert deployed is not None
     assert not mounts_image(deployed)

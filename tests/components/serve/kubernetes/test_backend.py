@@ -1,26 +1,26 @@
 """What the back end asks, and makes of objects that somebody has edited, over a fake API server."""
 
-from typing import Any
+from pathlib import Path
 from urllib.parse import urlparse
 
 import pytest
 
 from components.errors import InvalidInput, TunegateError
-from components.serve.kubernetes import backend as module
 from components.serve.kubernetes.backend import KubernetesBackend
 from components.serve.kubernetes.labels import INSTANCE
 from components.serve.kubernetes.manifests import deployment_manifests, live_service
+from components.serve.kubernetes.scaler import KIND
 from components.settings import ClusterSettings
-from tests.components.serve.kubernetes.fake_cluster import FakeCluster
+from tests.components.serve.kubernetes.fake_cluster import FakeCluster, backend_on
 from tests.components.serve.specs import spec_of
 
-SETTINGS = ClusterSettings(control_image="c", serve_image="s")
+SETTINGS = ClusterSettings(control_image="c", serve_image="s", adapter_source="init-container")
 
 
 @pytest.fixture
 def cluster() -> FakeCluster:
     """One with a champion and a candidate."""
-    cluster = FakeCluster(has_keda=False)
+    cluster = FakeCluster(lacks=[KIND])
     for name in ("pet-r1", "pet-r2"):
         cluster.apply(deployment_manifests(spec_of(name), SETTINGS, ["engine"])[0])
     cluster.apply(live_service(spec_of("pet-r1"), "tunegate"))
@@ -28,13 +28,8 @@ def cluster() -> FakeCluster:
 
 
 @pytest.fixture
-def backend(state: Any, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> KubernetesBackend:
-    settings = {"CONTROL_IMAGE": "control", "SERVE_IMAGE": "serve", "ADAPTER_SOURCE": "init-container"}
-    for name, value in settings.items():
-        monkeypatch.setenv(f"TUNEGATE_CLUSTER_{name}", value)
-    made = KubernetesBackend()
-    made._cluster = made._scaler._cluster = cluster  # type: ignore[assignment]
-    return made
+def backend(state: Path, cluster: FakeCluster) -> KubernetesBackend:
+    return backend_on(cluster, SETTINGS)
 
 
 @pytest.mark.parametrize(
@@ -67,40 +62,6 @@ def test_a_deployment_that_tells_no_spec_hides_no_other(
     assert backend.champion("pet") is None
     with pytest.raises(TunegateError, match="'pet-r1': there is no such one; deployed here: pet-r2"):
         backend.replicas("pet-r1")
-
-
-class Clock:
-    """A time that passes only where somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(module, "time", clock)
-    monkeypatch.setattr(module, "wait_reachable", lambda url: None)
-    return clock
-
-
-def test_a_start_is_noticed_at_once_and_looked_into_once_a_second(
-    backend: KubernetesBackend, cluster: FakeCluster, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cluster.apply(deployment_manifests(spec_of("pet-r2"), SETTINGS, ["engine"])[1])
-    monkeypatch.setattr(backend, "_rolled_out", lambda name: clock.now >= 10.25)
-    seen: list[float] = []
-
-    assert backend.wait_ready("pet-r2", 60, lambda replicas: seen.append(clock.now)) == 10.25
-
-    assert seen == list(range(11))
-    assert cluster.listed["Event"] == 11
 
 
 @pytest.mark.parametrize("name", ["dog-r1", "7b-dog-r1"], ids=["letter", "digit"])

@@ -1,5 +1,4 @@
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -8,10 +7,12 @@ import yaml
 from components.errors import InvalidInput
 from components.oci.registry import RegistryRepository
 from components.serve.kubernetes import backend, checks
-from components.serve.kubernetes.backend import KINDS
+from components.serve.kubernetes.deployments import KINDS
 from components.serve.kubernetes.rights import AUTOSCALER_RIGHTS, RELEASE_RIGHTS
+from components.serve.kubernetes.scaler import KIND
 from components.settings import load_cluster_settings
 from tests.components.oci.registries import running_front
+from tests.components.serve.kubernetes.fake_cluster import FakeCluster, backend_on
 
 DIGEST = "sha256:" + "1" * 64
 ROLE = Path("manifests/base/release-account.yaml")
@@ -115,7 +116,7 @@ def test_a_registry_that_is_away_does_not_count(settings: Any, monkeypatch: pyte
 
 
 def test_every_kind_that_an_old_cluster_lacks_is_named() -> None:
-    cluster: Any = SimpleNamespace(knows=lambda kind: kind in ("Deployment", "Service"))
+    cluster: Any = FakeCluster(lacks=["PodDisruptionBudget", "NetworkPolicy"])
 
     assert checks.missing_kinds(cluster, KINDS) == [
         "has no policy/v1 PodDisruptionBudget: it is too old; Kubernetes 1.21 or newer is needed",
@@ -127,15 +128,7 @@ def test_an_old_cluster_is_told_before_a_release_beside_all_else(
     state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backend, "unreachable_services", lambda: ["its Services can't be reached from here"])
-    cluster: Any = SimpleNamespace(
-        namespace="serving",
-        require=lambda: None,
-        knows=lambda kind: kind != "PodDisruptionBudget",
-        allows=lambda verb, resource, group: True,
-        get=lambda kind, name: None,
-    )
-    serving = backend.KubernetesBackend()
-    serving._cluster = serving._scaler._cluster = cluster
+    serving = backend_on(FakeCluster(lacks=["PodDisruptionBudget"]), load_cluster_settings())
 
     with pytest.raises(InvalidInput, match="SERVE_IMAGE") as told:
         serving.check("pet", "org/model")
@@ -145,26 +138,22 @@ def test_an_old_cluster_is_told_before_a_release_beside_all_else(
 
 
 def test_every_right_that_is_missing_is_named() -> None:
-    def allows(verb: str, resource: str, group: str) -> bool:
-        return (group, resource) != ("apps", "deployments") or verb in ("get", "list")
-
-    cluster: Any = SimpleNamespace(namespace="serving", allows=allows, knows=lambda kind: False)
+    denied = [(verb, "deployments", "apps") for verb in ("create", "patch", "delete")]
+    cluster: Any = FakeCluster(lacks=[KIND], denied=denied)
 
     (problem,) = checks.denied_rights(cluster)
     assert problem.startswith(
-        "may not create, patch, delete deployments in serving; the role tunegate-release"
+        "may not create, patch, delete deployments in tunegate; the role tunegate-release"
     )
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["with KEDA", "without"])
 def test_the_rights_to_an_autoscaler_are_needed_where_there_may_be_one(known: bool) -> None:
-    cluster: Any = SimpleNamespace(
-        namespace="serving",
-        allows=lambda verb, resource, group: group != "keda.sh",
-        knows=lambda kind: known and kind == "ScaledObject",
-    )
+    (right,) = AUTOSCALER_RIGHTS
+    denied = [(verb, right.resource, right.group) for verb in right.verbs]
+    cluster: Any = FakeCluster(lacks=[] if known else [KIND], denied=denied)
 
-    told = ["may not get, list, create, patch, delete scaledobjects in serving"] * known
+    told = ["may not get, list, create, patch, delete scaledobjects in tunegate"] * known
     assert [problem.partition(";")[0] for problem in checks.denied_rights(cluster)] == told
 
 

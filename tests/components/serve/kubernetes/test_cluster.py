@@ -2,7 +2,6 @@
 
 import json
 import socket
-import tempfile
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,7 +15,9 @@ from urllib3.exceptions import MaxRetryError, ProtocolError
 
 from components.errors import InvalidInput, TunegateError
 from components.serve.kubernetes import cluster as module
+from components.serve.kubernetes import connection
 from components.serve.kubernetes.cluster import Cluster, Conflict, Rejected
+from tests.components.serve.kubernetes.kubeconfigs import write_kubeconfig
 
 POD = {"kind": "Pod", "metadata": {"name": "pet", "namespace": "pets"}}
 ANSWERS: dict[str, Any] = {
@@ -92,25 +93,6 @@ class LateServer:
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
-
-
-@pytest.fixture
-def kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A place for one; what is found out about an API server is kept in a folder of the test's own."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
-    return tmp_path / "kubeconfig"
-
-
-def write_kubeconfig(path: Path, server: str) -> None:
-    names = {"cluster": "c", "user": "u"}
-    config = {
-        "current-context": "x",
-        "contexts": [{"name": "x", "context": names}],
-        "clusters": [{"name": "c", "cluster": {"server": server, "insecure-skip-tls-verify": True}}],
-        "users": [{"name": "u", "user": {"token": "t"}}],
-    }
-    path.write_text(json.dumps(config))
 
 
 @pytest.fixture
@@ -224,8 +206,9 @@ def test_an_address_that_swallows_everything_is_given_up(
     kubeconfig: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
 ) -> None:
     monkeypatch.delenv("RELEASE_ID", raising=False)
-    for name in ("CONNECT_TIMEOUT_S", "REQUEST_TIMEOUT_S", "FIRST_PATIENCE_S"):
-        monkeypatch.setattr(module, name, 0.1)
+    monkeypatch.setattr(module, "FIRST_PATIENCE_S", 0.1)
+    for name in ("CONNECT_TIMEOUT_S", "REQUEST_TIMEOUT_S"):
+        monkeypatch.setattr(connection, name, 0.1)
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
         write_kubeconfig(kubeconfig, f"{scheme}://127.0.0.1:{silent.getsockname()[1]}")
@@ -243,47 +226,6 @@ def test_a_namespace_that_is_not_there_is_made_with_what_serving_needs_in_it(
         match=r"no namespace pets; kubectl apply -k manifests/base makes it with its accounts, if .*: pets$",
     ):
         cluster.require()
-
-
-def test_no_cluster_at_all_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KUBECONFIG", "/nowhere")
-
-    with pytest.raises(InvalidInput, match=r"no cluster is named .*set KUBECONFIG"):
-        Cluster("pets").get("Pod", "x")
-
-
-CONTEXT = "current-context: x\ncontexts: [{name: x, context: {cluster: c, user: u}}]\n"
-USER = "users: [{name: u, user: {}}]\n"
-BAD_KEY = "clusters: [{name: c, cluster: {server: 'https://c', certificate-authority-data: a}}]\n"
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        pytest.param("clusters: [", id="no YAML"),
-        pytest.param("", id="empty"),
-        pytest.param("clusters", id="a word"),
-        pytest.param("- clusters", id="a list"),
-        pytest.param("clusters: 1", id="a number"),
-        pytest.param("clusters: []", id="no context"),
-        pytest.param(CONTEXT + USER, id="no cluster of the name"),
-        pytest.param(CONTEXT + USER + BAD_KEY, id="no certificate"),
-    ],
-)
-def test_a_kubeconfig_that_can_not_be_used_is_named(kubeconfig: Path, text: str) -> None:
-    kubeconfig.write_text(text)
-
-    with pytest.raises(
-        InvalidInput, match=rf"KUBECONFIG '{kubeconfig}'(?s:.*)no cluster is named \(.+\); set"
-    ):
-        Cluster("pets").require()
-
-
-def test_one_that_can_not_be_read_is_named(kubeconfig: Path) -> None:
-    kubeconfig.mkdir()
-
-    with pytest.raises(InvalidInput, match=r"no cluster is named \(.*Is a directory"):
-        Cluster("pets").require()
 
 
 @pytest.mark.parametrize(

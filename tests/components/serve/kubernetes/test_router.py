@@ -6,6 +6,7 @@ import pytest
 
 from components.serve.kubernetes import router_sweep
 from components.serve.kubernetes.router import discovery_options
+from tests.components.serve.kubernetes.fake_cluster import FakeCluster
 
 WORKERS = ["http://10.0.0.1:8000", "http://10.0.0.2:8000"]
 
@@ -38,16 +39,13 @@ def test_workers_whose_pods_are_gone_are_found(addresses: list[str | None], want
 
 
 def test_they_are_taken_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
     removed: list[str] = []
-
-    class FakeCluster:
-        def list(self, kind: str, labels: str) -> list[dict[str, dict[str, str]]]:
-            asked.append(f"{kind} {labels}")
-            return [{"status": {"podIP": "10.0.0.1"}}]
-
+    cluster = FakeCluster()
+    for name, labels, address in (("own", {"a": "b"}, "10.0.0.1"), ("another", {}, "10.0.0.2")):
+        pod = {"metadata": {"name": name, "labels": labels}, "status": {"podIP": address}}
+        cluster.objects["Pod", name] = pod
     monkeypatch.setattr(router_sweep, "workers", lambda url: WORKERS)
     monkeypatch.setattr(router_sweep, "remove_worker", lambda url, worker: removed.append(worker))
 
-    assert router_sweep.sweep("http://router", FakeCluster(), "a=b") == removed == WORKERS[1:]  # type: ignore[arg-type]
-    assert asked == ["Pod a=b"]
+    assert router_sweep.sweep("http://router", cluster, "a=b") == removed == WORKERS[1:]  # type: ignore[arg-type]
+    assert cluster.listed == {"Pod": 1}

@@ -13,7 +13,7 @@ from components.serve.kubernetes.manifests import deployment_manifests, live_ser
 from components.serve.kubernetes.scaler import KIND, Scaler, scaled_object
 from components.serve.spec import ServingSpec
 from components.settings import ClusterSettings, load_cluster_settings
-from tests.components.serve.kubernetes.fake_cluster import FakeCluster
+from tests.components.serve.kubernetes.fake_cluster import FakeCluster, backend_on
 from tests.components.serve.specs import spec_of
 from tests.manifests.validation import VERSIONS, validate
 
@@ -46,11 +46,7 @@ def backend_of(state: Any, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
     """Make a back end on the fake cluster; deployments that are put there are ready."""
 
     def make(settings: ClusterSettings = ON) -> KubernetesBackend:
-        made = KubernetesBackend()
-        made._settings = settings
-        made._cluster = cluster  # type: ignore[assignment]
-        made._scaler = Scaler(cluster, settings)  # type: ignore[arg-type]
-        return made
+        return backend_on(cluster, settings)
 
     def switch(cluster: FakeCluster, spec: ServingSpec) -> None:
         cluster.apply(live_service(spec, cluster.namespace))
@@ -142,11 +138,11 @@ def test_no_prometheus_is_needed_where_nothing_is_scaled(state: Any) -> None:
 
 
 def test_a_cluster_without_keda_is_told_what_to_install() -> None:
-    (problem,) = Scaler(FakeCluster(has_keda=False), ON).problems("pet")  # type: ignore[arg-type]
+    (problem,) = Scaler(FakeCluster(lacks=[KIND]), ON).problems("pet")  # type: ignore[arg-type]
 
     assert "AUTOSCALE_MAX_REPLICAS: got 8, but the cluster has no keda.sh/v1alpha1 ScaledObject" in problem
     assert "install KEDA (https://keda.sh" in problem
-    assert Scaler(FakeCluster(has_keda=False), OFF).problems("pet") == []  # type: ignore[arg-type]
+    assert Scaler(FakeCluster(lacks=[KIND]), OFF).problems("pet") == []  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The local back end: real supervisord, real vllm-router, replicas that are stand-ins."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -202,11 +203,17 @@ def test_retiring_leaves_no_process_and_no_file(
     backend.wait_ready(spec.name, READY_S)
     folder = home / "serve/deployments/pet-gone"
     assert len(processes_in(str(folder))) == 2
+    config = (home / "serve/conf.d/pet-gone.conf").read_text()
+    scratch = Path(re.findall(r"TUNEGATE_ENGINE_TMP=(\S+)/0 ", config)[0])
+    assert scratch.stat().st_mode & 0o777 == 0o700
+    (scratch / "0").mkdir()
+    (scratch / "0" / "vllm_dist_1").touch()  # of an engine that was killed
 
     backend.retire(spec.name)
     backend.retire(spec.name)  # one that is not there is no error
 
     assert processes_in(str(folder)) == []
+    assert not scratch.exists()
     assert [str(path) for path in home.rglob("*pet-gone*")] == []
     assert spec not in backend.deployments()
 

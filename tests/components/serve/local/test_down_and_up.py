@@ -1,7 +1,6 @@
 """Stopping everything and bringing the champion back, after a shutdown, a crash or a reboot."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -11,17 +10,18 @@ from pathlib import Path
 import psutil
 import pytest
 
-from components.errors import InvalidInput, TunegateError
+from components.errors import InvalidInput, NotReady, TunegateError
 from components.serve.local.backend import LocalBackend
 from components.serve.spec import ServingSpec
 from tests.components.serve.clients import ask, processes_in
 from tests.components.serve.conftest import stand_in
 
 READY_S = 60
+MakeSpec = Callable[..., ServingSpec]
 
 
 @pytest.fixture(scope="module")
-def live(backend: LocalBackend, make_spec: Callable[..., ServingSpec]) -> str:
+def live(backend: LocalBackend, make_spec: MakeSpec) -> str:
     """The live endpoint of a champion."""
     backend.apply(make_spec("pet-one", replicas=1))
     backend.wait_ready("pet-one", READY_S)
@@ -70,19 +70,68 @@ def test_a_live_port_that_somebody_else_took_is_named(backend: LocalBackend, liv
             backend.restore("pet", READY_S)
 
 
-def test_a_killed_supervisord_leaves_nothing_that_restore_trips_over(
-    home: Path, backend: LocalBackend, live: str, down: None
-) -> None:
+@pytest.fixture
+def orphans(home: Path, backend: LocalBackend, live: str, down: None) -> list[psutil.Process]:
+    """What serves goes on serving, but its supervisord was killed."""
     backend.restore("pet", READY_S)
-    supervisord = int((home / "serve/supervisord.pid").read_text())
-    orphans = psutil.Process(supervisord).children()
-    os.kill(supervisord, signal.SIGKILL)
-    psutil.wait_procs([psutil.Process(supervisord)] if psutil.pid_exists(supervisord) else [], timeout=10)
+    return kill_supervisord(home)
 
+
+def kill_supervisord(home: Path) -> list[psutil.Process]:
+    """Kill it and return what it has left running."""
+    supervisord = psutil.Process(int((home / "serve/supervisord.pid").read_text()))
+    left = supervisord.children()
+    supervisord.kill()
+    psutil.wait_procs([supervisord], timeout=10)
+    return left
+
+
+def test_a_killed_supervisord_leaves_nothing_that_restore_trips_over(
+    home: Path, backend: LocalBackend, live: str, orphans: list[psutil.Process]
+) -> None:
     backend.restore("pet", READY_S)
 
     assert not any(orphan.is_running() and orphan.status() != "zombie" for orphan in orphans)
     assert len(processes_in(str(home))) == 4
+    assert "pet-one" in ask(live)
+
+
+def test_what_a_killed_supervisord_has_left_is_told_as_what_it_is(
+    home: Path, backend: LocalBackend, live: str, orphans: list[psutil.Process], make_spec: MakeSpec
+) -> None:
+    assert [replica.state for replica in backend.replicas("pet-one")] == ["ready"]
+
+    backend.check("pet", make_spec("pet-two").base_model)  # a look ends nothing
+    with pytest.raises(NotReady, match="its supervisord was killed; apply it again"):
+        backend.promote("pet-one")
+    assert "pet-one" in ask(live)
+
+    assert backend.kill_replica("pet-one") == "pet-one-0"
+    assert [replica.state for replica in backend.replicas("pet-one")] == ["stopped"]
+    with pytest.raises(OSError):
+        ask(live)
+
+
+def test_what_a_killed_supervisord_has_left_is_scaled_to_nothing(
+    home: Path, backend: LocalBackend, orphans: list[psutil.Process]
+) -> None:
+    backend.scale("pet-one", 0)
+
+    assert [replica.state for replica in backend.replicas("pet-one")] == ["stopped"]
+    assert processes_in(str(home / "serve/deployments")) == []
+
+
+def test_retiring_ends_no_other_deployment_that_a_killed_supervisord_has_left(
+    home: Path, backend: LocalBackend, live: str, down: None, make_spec: MakeSpec
+) -> None:
+    backend.restore("pet", READY_S)
+    backend.apply(make_spec("pet-two", replicas=1))
+    backend.wait_ready("pet-two", READY_S)
+    kill_supervisord(home)
+
+    backend.retire("pet-two")
+
+    assert processes_in(str(home / "serve/deployments/pet-two")) == []
     assert "pet-one" in ask(live)
 
 
@@ -115,7 +164,7 @@ def test_servers_outlive_whoever_started_them_and_hold_nothing_of_theirs(
         text=True,
         timeout=100,
         start_new_session=True,
-        cwd=Path(__file__).parents[3],
+        cwd=Path(__file__).parents[4],
     )
 
     assert started.stdout == "restored\n", started.stderr
@@ -137,7 +186,7 @@ def test_two_state_directories_do_not_collide(
     backend: LocalBackend,
     live: str,
     down: None,
-    make_spec: Callable[..., ServingSpec],
+    make_spec: MakeSpec,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
