@@ -11,6 +11,7 @@ from components.oci.adapter_images import PushedImage, push_adapter
 from components.serve.local.backend import LocalBackend
 from components.serve.local.deployments import ServerCommand
 from components.serve.spec import ServingSpec
+from tests.components.serve.specs import spec_of
 
 REPLICA_SERVER = Path(__file__).with_name("replica_server.py")
 
@@ -60,16 +61,13 @@ def make_spec(base: Path, image: PushedImage) -> Callable[..., ServingSpec]:
 
     def make(name: str, **changes: object) -> ServingSpec:
         values = {
-            "name": name,
-            "model_name": "pet",
             "base_model": str(base),
             "image": image.reference,
             "adapter_digest": image.adapter_digest,
             "lora_r": 4,
-            "replicas": 2,
             "max_model_len": 256,
         }
-        return ServingSpec.model_validate(values | changes)
+        return spec_of(name, **(values | changes))
 
     return make
 

@@ -1,42 +1,33 @@
 """The local back end: real supervisord, real vllm-router, replicas that are stand-ins."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from components.errors import DigestMismatch, InvalidInput, NotReady, TunegateError
+from components.errors import DigestMismatch, InvalidInput, NotReady
 from components.serve.local.backend import LocalBackend
 from components.serve.local.supervisor import Supervisor
 from components.serve.spec import ServingSpec
 from tests.components.serve.clients import ask, continuous_requests, processes_in
 from tests.components.serve.conftest import stand_in
+from tests.components.serve.contract import (  # noqa: F401  # tests and a fixture that pytest finds here
+    MakeSpec,
+    promoted,
+    refuse_while_stopped,
+    switch_and_switch_back,
+    test_a_champion_answers_at_both_endpoints,
+    test_a_number_of_replicas_that_is_not_laid_out_is_refused,
+    test_an_unknown_deployment_is_named,
+    test_another_spec_under_the_same_name_is_refused,
+    test_the_champion_is_not_retired,
+)
 
 READY_S = 60
-MakeSpec = Callable[..., ServingSpec]
-
-
-@pytest.fixture(scope="module")
-def champion(backend: LocalBackend, make_spec: MakeSpec) -> ServingSpec:
-    """A deployment that takes the live traffic."""
-    spec = make_spec("pet-old")
-    backend.apply(spec)
-    backend.wait_ready(spec.name, READY_S)
-    backend.promote(spec.name)
-    return spec
 
 
 def process_ids(home: Path, name: str) -> dict[str, int]:
     return {n: p.pid for n, p in Supervisor(home / "serve").states(name).items()}
-
-
-def test_a_champion_answers_at_both_endpoints(backend: LocalBackend, champion: ServingSpec) -> None:
-    assert backend.champion("pet") == champion
-    assert champion in backend.deployments()
-    assert [replica.state for replica in backend.replicas(champion.name)] == ["ready", "ready"]
-    for url in (backend.endpoint(champion.name), backend.live_endpoint("pet")):
-        assert "pet-old" in ask(url)
 
 
 def test_requests_are_spread_over_the_replicas(backend: LocalBackend, champion: ServingSpec) -> None:
@@ -52,13 +43,6 @@ def test_a_second_apply_changes_nothing(home: Path, backend: LocalBackend, champ
 
     assert process_ids(home, champion.name) == before
     assert len(before) == 3
-
-
-def test_another_spec_under_the_same_name_is_refused(
-    backend: LocalBackend, champion: ServingSpec, make_spec: MakeSpec
-) -> None:
-    with pytest.raises(TunegateError, match="another spec; retire it first"):
-        backend.apply(make_spec(champion.name, replicas=1))
 
 
 def test_a_killed_replica_comes_back_and_few_requests_notice(
@@ -77,40 +61,12 @@ def test_a_killed_replica_comes_back_and_few_requests_notice(
     assert len(asked.failures) <= 2, asked.failures
 
 
-def test_the_champion_is_not_retired(backend: LocalBackend, champion: ServingSpec) -> None:
-    with pytest.raises(TunegateError, match="takes the live traffic of pet; promote another one first"):
-        backend.retire(champion.name)
-
-    assert "pet-old" in ask(backend.live_endpoint("pet"))
-
-
-@pytest.mark.parametrize("replicas", [-1, 3])
-def test_a_number_of_replicas_that_is_not_laid_out_is_refused(
-    backend: LocalBackend, champion: ServingSpec, replicas: int
-) -> None:
-    with pytest.raises(InvalidInput, match=f"got {replicas}, wanted 0 to 2"):
-        backend.scale(champion.name, replicas)
-
-
 def test_traffic_is_switched_and_switched_back_without_a_failed_request(
     backend: LocalBackend, champion: ServingSpec, make_spec: MakeSpec
 ) -> None:
-    live = backend.live_endpoint("pet")
-    new = make_spec("pet-new")
     slow = LocalBackend(stand_in("--answer-s", "0.1"))
-    slow.apply(new)
-    slow.wait_ready(new.name, READY_S)
-    with continuous_requests(live, (champion.name, new.name)) as asked:
-        asked.wait_for(champion.name, 10)
-        backend.promote(new.name)
-        asked.wait_for(new.name, 10)
-        assert backend.champion("pet") == new
-        backend.promote(champion.name)
-        backend.retire(new.name)  # while it still works on streams
-        asked.wait_for(champion.name, 10)
 
-    assert asked.failures == []
-    assert backend.live_endpoint("pet") == live
+    switch_and_switch_back(backend, slow, champion, make_spec("pet-new"))
 
 
 def test_what_is_not_ready_is_not_promoted(
@@ -183,14 +139,9 @@ def test_scaled_to_nothing_and_back(
 
     assert processes_in(str(home / "serve/deployments/pet-cold")) == []
     assert [replica.state for replica in backend.replicas(spec.name)] == ["stopped", "stopped"]
-    with pytest.raises(NotReady, match="is stopped; scale it up first"):
-        backend.wait_ready(spec.name, READY_S)
-    with pytest.raises(TunegateError, match="no replica is ready"):
-        backend.kill_replica(spec.name)
 
-    backend.scale(spec.name, 1)
-    backend.wait_ready(spec.name, READY_S)
-    assert [replica.state for replica in backend.replicas(spec.name)] == ["ready", "stopped"]
+    refuse_while_stopped(backend, spec.name)
+
     assert "pet-cold" in ask(backend.endpoint(spec.name))
     backend.retire(spec.name)
 
@@ -246,8 +197,3 @@ def test_what_can_not_be_served_leaves_nothing(
 
     assert [str(path) for path in home.rglob("*pet-bad*")] == []
     assert [spec.name for spec in backend.deployments()] == [champion.name]
-
-
-def test_an_unknown_deployment_is_named(backend: LocalBackend, champion: ServingSpec) -> None:
-    with pytest.raises(TunegateError, match="'pet-unknown': there is no such one; deployed here: pet-old"):
-        backend.endpoint("pet-unknown")
