@@ -14,7 +14,8 @@ from components.progress import Progress
 from components.settings import home
 from pipelines.local import new_id, preflight, retire_leftovers, run_process
 from pipelines.lock import exclusive
-from pipelines.params import ReleaseParams, read_params
+from pipelines.params import ReleaseParams
+from pipelines.reading import read_params
 from pipelines.trial import Setting, Trial, close_trial, open_trial, read_sweep, words
 
 Follow = Callable[[Progress], None]

@@ -23,7 +23,8 @@ from components.serve.targets import serving_backend
 from components.settings import home
 from components.storage import content_digest
 from pipelines.lock import exclusive, holder
-from pipelines.params import ReleaseParams, read_values, sift
+from pipelines.params import ReleaseParams
+from pipelines.reading import read_values, sift
 
 Ending = Literal["promoted", "refused", "skipped", "failed", "interrupted"]
 LOG = "run.log"

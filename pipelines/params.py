@@ -1,37 +1,21 @@
 """Every knob of a release, once: the command line, the KFP form and the docs read it from here."""
 
 from collections.abc import Set
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
+from typing import Annotated, ClassVar, Literal, Self
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
-    TypeAdapter,
-    ValidationError,
     model_validator,
 )
 
-from components.errors import InvalidInput
-from components.evaluate import metrics
+from components.evaluate.metrics import METRICS, known_metric
 from components.oci.adapter_images import LAYOUT_PREFIX
 
-OPTIONS = ("dataset",)  # parameters without a default that have an option of their own
 LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
-METRICS = sorted(
-    file.stem for file in Path(metrics.__path__[0]).glob("*/*.py") if file.stem == file.parent.name
-)
 ServingTarget = Literal["local", "kubernetes"]
-
-
-def _known_metric(name: str) -> str:
-    if name not in METRICS:
-        raise ValueError(f"wanted {', '.join(METRICS[:-1])} or {METRICS[-1]}")
-    return name
 
 
 class ReleaseParams(BaseModel):
@@ -89,7 +73,7 @@ class ReleaseParams(BaseModel):
     # evaluate and the quality gate
     max_eval_rows: int = Field(100, ge=2, description="Held-out rows that both models answer.")
     max_new_tokens: int = Field(48, ge=1, description="Longest answer in evaluation, tokens.")
-    quality_metric: Annotated[str, AfterValidator(_known_metric)] = Field(
+    quality_metric: Annotated[str, AfterValidator(known_metric)] = Field(
         "token_f1", description=f"Metric that the gate judges: {', '.join(METRICS)}."
     )
     quality_margin: float = Field(
@@ -191,100 +175,3 @@ class ReleaseParams(BaseModel):
                     "(host/name) that the cluster can pull from when serving_target is kubernetes"
                 )
         return problems
-
-
-Params = TypeVar("Params", bound=ReleaseParams)
-
-
-@dataclass(frozen=True)
-class Sifted(Generic[Params]):
-    """Values, the right ones apart from the wrong ones.
-
-    Attributes:
-        params: The right ones; what is wrong has its default, or is not set where there is none.
-        wrong: The parameters that are wrong, missing or unknown.
-        problems: Why, as `name: what`; empty if all are right.
-    """
-
-    params: Params
-    wrong: frozenset[str]
-    problems: list[str]
-
-
-def load_params(preset: Path | None, overrides: dict[str, Any]) -> ReleaseParams:
-    """Read the parameters of a release on this machine; see `read_params`."""
-    return read_params(ReleaseParams, preset, overrides)
-
-
-def read_params(model: type[Params], preset: Path | None, overrides: dict[str, Any]) -> Params:
-    """Read a preset and lay overrides over it.
-
-    Args:
-        model: The parameters of this machine, or those of another platform.
-        preset: A YAML file of parameters; its relative paths are relative to the file. None: defaults.
-        overrides: Values by name, as text or typed; relative paths are relative to the working directory.
-
-    Raises:
-        InvalidInput: Every value that is unknown, of a wrong type or out of range.
-    """
-    sifted = sift(model, read_values(preset, overrides))
-    if sifted.problems:
-        raise InvalidInput("parameters", sifted.problems)
-    return sifted.params
-
-
-def read_values(preset: Path | None, overrides: dict[str, Any]) -> dict[str, Any]:
-    """Return what was given, by name and not checked; see `read_params`.
-
-    Raises:
-        InvalidInput: The preset can't be read.
-    """
-    return {**(_read_preset(preset) if preset else {}), **overrides}
-
-
-def sift(model: type[Params], values: dict[str, Any]) -> Sifted[Params]:
-    """Check values; one that is unknown, of a wrong type or out of range hides no problem of another."""
-    try:
-        return Sifted(model.model_validate(values), frozenset(), [])
-    except ValidationError as error:
-        found = [e for e in error.errors() if e["loc"]]
-    wrong = {str(e["loc"][0]) for e in found}
-    right = {
-        name: TypeAdapter(field.rebuild_annotation()).validate_python(values[name])
-        for name, field in model.model_fields.items()
-        if name in values and name not in wrong
-    }
-    params = model.model_construct(**right)
-    unfit = params.unfit(wrong)
-    return Sifted(
-        params, frozenset(wrong | unfit.keys()), [*(_problem(e, model) for e in found), *unfit.values()]
-    )
-
-
-def _read_preset(preset: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(preset.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InvalidInput(f"preset {preset}", [f"could not be read: {error}"]) from error
-    if not isinstance(values, dict):
-        raise InvalidInput(f"preset {preset}", ["must be a mapping of parameter names to values"])
-    for name in ("dataset", "eval_dataset"):
-        value = values.get(name)
-        if isinstance(value, str) and value and "://" not in value:
-            values[name] = str((preset.parent / value).resolve())
-    return values
-
-
-def _problem(error: Any, model: type[ReleaseParams]) -> str:
-    name = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
-        import difflib
-
-        close = difflib.get_close_matches(name, model.model_fields, n=1)
-        hint = f"; did you mean {close[0]}?" if close else f"; `{model.listed_by}` lists them"
-        return f"{name}: no such parameter{hint}"
-    if error["type"] == "missing":
-        option = f"--{name} or " if name in OPTIONS else ""
-        return f"{name}: missing; give {option}--set {name}=..."
-    message = error["msg"].removeprefix("Value error, ")
-    return f"{name}: got {error['input']!r}, {message[0].lower()}{message[1:]}"

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from components.errors import InvalidInput, TunegateError
 from components.tracking import records, runs
 from components.tracking.stage import end_abandoned
-from pipelines.params import ReleaseParams, read_params
+from pipelines.params import ReleaseParams
+from pipelines.reading import read_params
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -15,7 +15,7 @@ from pipelines.kubeflow.compile import package_text
 from pipelines.kubeflow.params import KubeflowParams
 from pipelines.kubeflow.pods import CACHE_MOUNT
 from pipelines.kubeflow.settings import ClientSettings, CompileSettings
-from pipelines.params import read_values, sift
+from pipelines.reading import read_values, sift
 
 LOCAL_SCHEMES = ("", "file", "local")  # of an address whose file is on the disk of whoever reads it
 

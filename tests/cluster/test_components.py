@@ -17,7 +17,7 @@ from components.tracking.records import StageRecord
 from pipelines.kubeflow.compile import SHIPPED
 from pipelines.kubeflow.params import KubeflowParams
 from pipelines.kubeflow.submit import preflight
-from pipelines.params import read_params
+from pipelines.reading import read_params
 from tests.cluster.package import BUCKET, Outputs, PackageRun, StageFailed, local_path
 from tests.cluster.stage_namespace import StageImages, stage_images, stage_namespace
 from tests.cluster.stage_pods import StagePods, in_store, read

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines.params import load_params
+from pipelines.reading import load_params
 from tests.manifests.rendering import find, rendered
 
 LIVE = 'namespace="tunegate", model="pet", deployment="pet-r2"'

@@ -17,7 +17,7 @@ import pytest
 from tenacity import retry, stop_after_delay, wait_fixed
 
 from components.serve.router import RouterConfig, supervised_command
-from pipelines.params import load_params
+from pipelines.reading import load_params
 from tests.manifests.rendering import find, rendered, scaled
 
 SUFFIXES = {"gauge": [""], "counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"]}

@@ -4,7 +4,8 @@ import pytest
 
 from components.errors import InvalidInput
 from pipelines.kubeflow.params import KubeflowParams
-from pipelines.params import ReleaseParams, load_params, read_params
+from pipelines.params import ReleaseParams
+from pipelines.reading import load_params, read_params
 
 
 @pytest.mark.parametrize(
@@ -52,7 +53,7 @@ from pipelines.params import ReleaseParams, load_params, read_params
         ),
         pytest.param(
             {"dataset": "x", "quality_metric": "bleu"},
-            ["quality_metric: got 'bleu', wanted contains, exact_match or token_f1"],
+            ["quality_metric: got 'bleu', wanted one of contains, exact_match, token_f1"],
             id="a metric that is not in components/evaluate/metrics",
         ),
     ],
