@@ -115,6 +115,7 @@ class Pushed:
 
 
 if "STAND_IN_LOG" in os.environ:
+    module("mlflow")  # which the fork server of the stages would spend seconds on
     module("components.tracking.runs", RUN_KEY="mlflow_run_id")
     module("components.tracking.shell", run_stage=run_stage)
     module("components.dataset.validate", DatasetConfig=Config, validate=write("sha256:data", 1, 2, 3))
