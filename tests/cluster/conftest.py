@@ -22,6 +22,7 @@ from components.serve.kubernetes.backend import KubernetesBackend
 from components.serve.kubernetes.cluster import Cluster
 from components.serve.spec import ServingSpec
 from tests.cluster.images import cluster_images
+from tests.components.serve.specs import spec_of
 
 BASE = Path(__file__).parents[2] / "manifests" / "base"
 
@@ -115,17 +116,8 @@ def make_spec(image: PushedImage) -> MakeSpec:
     """Make a spec of the image under a name."""
 
     def make(name: str, **changes: object) -> ServingSpec:
-        values = {
-            "name": name,
-            "model_name": "pet",
-            "base_model": "org/base",
-            "image": image.reference,
-            "adapter_digest": image.adapter_digest,
-            "lora_r": 4,
-            "replicas": 2,
-            "max_model_len": 256,
-        }
-        return ServingSpec.model_validate(values | changes)
+        usual = {"base_model": "org/base", "image": image.reference, "adapter_digest": image.adapter_digest}
+        return spec_of(name, **usual | {"lora_r": 4, "max_model_len": 256} | changes)
 
     return make
 

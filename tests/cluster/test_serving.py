@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from components.errors import InvalidInput, NotReady, TunegateError
+from components.errors import InvalidInput, NotReady
 from components.oci.adapter_images import PushedImage
 from components.serve.kubernetes.backend import KubernetesBackend
 from components.serve.kubernetes.cluster import Cluster, Conflict
@@ -14,18 +14,18 @@ from components.serve.router import workers
 from components.serve.spec import ServingSpec
 from tests.cluster.conftest import BackendOf, MakeSpec, assert_fails_soon, kubectl, objects
 from tests.components.serve.clients import ask, continuous_requests
+from tests.components.serve.contract import (  # noqa: F401  # tests and a fixture that pytest finds here
+    promoted,
+    refuse_while_stopped,
+    switch_and_switch_back,
+    test_a_champion_answers_at_both_endpoints,
+    test_a_number_of_replicas_that_is_not_laid_out_is_refused,
+    test_an_unknown_deployment_is_named,
+    test_another_spec_under_the_same_name_is_refused,
+    test_the_champion_is_not_retired,
+)
 
 READY_S = 120
-
-
-@pytest.fixture(scope="module")
-def champion(backend: KubernetesBackend, make_spec: MakeSpec) -> ServingSpec:
-    """A deployment that takes the live traffic."""
-    spec = make_spec("pet-old")
-    backend.apply(spec)
-    backend.wait_ready(spec.name, READY_S)
-    backend.promote(spec.name)
-    return spec
 
 
 def versions(namespace: str, name: str) -> dict[str, tuple[int, str]]:
@@ -47,14 +47,6 @@ def versions(namespace: str, name: str) -> dict[str, tuple[int, str]]:
         )
         for found in json.loads(listed)["items"]
     }
-
-
-def test_a_champion_answers_at_both_endpoints(backend: KubernetesBackend, champion: ServingSpec) -> None:
-    assert backend.champion("pet") == champion
-    assert champion in backend.deployments()
-    assert [replica.state for replica in backend.replicas(champion.name)] == ["ready", "ready"]
-    for url in (backend.endpoint(champion.name), backend.live_endpoint("pet")):
-        assert "pet-old" in ask(url)
 
 
 def test_the_adapter_was_pulled_by_digest_and_verified(
@@ -88,13 +80,6 @@ def test_a_second_apply_changes_nothing(
     assert len(before) == 7
 
 
-def test_another_spec_under_the_same_name_is_refused(
-    backend: KubernetesBackend, champion: ServingSpec, make_spec: MakeSpec
-) -> None:
-    with pytest.raises(TunegateError, match="another spec; retire it first"):
-        backend.apply(make_spec(champion.name, replicas=1))
-
-
 def test_a_killed_replica_comes_back_and_few_requests_notice(
     backend: KubernetesBackend, champion: ServingSpec
 ) -> None:
@@ -113,21 +98,6 @@ def test_a_killed_replica_comes_back_and_few_requests_notice(
     assert len(asked.failures) <= 4, asked.failures
 
 
-def test_the_champion_is_not_retired(backend: KubernetesBackend, champion: ServingSpec) -> None:
-    with pytest.raises(TunegateError, match="takes the live traffic of pet; promote another one first"):
-        backend.retire(champion.name)
-
-    assert "pet-old" in ask(backend.live_endpoint("pet"))
-
-
-@pytest.mark.parametrize("replicas", [-1, 3])
-def test_a_number_of_replicas_that_is_not_laid_out_is_refused(
-    backend: KubernetesBackend, champion: ServingSpec, replicas: int
-) -> None:
-    with pytest.raises(InvalidInput, match=f"got {replicas}, wanted 0 to 2"):
-        backend.scale(champion.name, replicas)
-
-
 def test_traffic_is_switched_and_switched_back_without_a_failed_request(
     backend: KubernetesBackend,
     backend_of: BackendOf,
@@ -135,25 +105,11 @@ def test_traffic_is_switched_and_switched_back_without_a_failed_request(
     make_spec: MakeSpec,
     namespace: str,
 ) -> None:
-    live = backend.live_endpoint("pet")
     new = make_spec("pet-new")
-    slow = backend_of("--answer-s", "0.1")
-    slow.apply(new)
-    slow.wait_ready(new.name, READY_S)
-    with continuous_requests(live, (champion.name, new.name)) as asked:
-        asked.wait_for(champion.name, 10)
-        started = time.monotonic()
-        backend.promote(new.name)
-        print(f"switched in {time.monotonic() - started:.2f} s")
-        asked.wait_for(new.name, 10)
-        assert backend.champion("pet") == new
-        backend.promote(champion.name)
-        backend.retire(new.name)  # while it still works on streams
-        asked.wait_for(champion.name, 10)
 
-    assert asked.failures == []
+    asked = switch_and_switch_back(backend, backend_of("--answer-s", "0.1"), champion, new)
+
     assert sum(asked.answers.values()) > 50
-    assert backend.live_endpoint("pet") == live
     assert objects(namespace, new.name) == []
 
 
@@ -324,14 +280,7 @@ def test_scaled_to_nothing_and_back(backend: KubernetesBackend, make_spec: MakeS
         while [r.state for r in backend.replicas(spec.name)] != ["stopped", "stopped"]:
             assert time.monotonic() < deadline, backend.replicas(spec.name)
             time.sleep(0.2)
-        with pytest.raises(NotReady, match="is stopped; scale it up first"):
-            backend.wait_ready(spec.name, READY_S)
-        with pytest.raises(TunegateError, match="no replica is ready"):
-            backend.kill_replica(spec.name)
-
-        backend.scale(spec.name, 1)
-        backend.wait_ready(spec.name, READY_S)
-        assert [r.state for r in backend.replicas(spec.name)] == ["ready", "stopped"]
+        refuse_while_stopped(backend, spec.name)
         assert "pet-cold" in ask(backend.endpoint(spec.name), spec.model_name)
     finally:
         backend.retire(spec.name)
@@ -364,11 +313,6 @@ def test_an_evicted_pod_is_replaced_and_a_second_one_waits_for_that(
 
 def test_retiring_what_is_not_there_is_no_error(backend: KubernetesBackend) -> None:
     backend.retire("pet-unknown")
-
-
-def test_an_unknown_deployment_is_named(backend: KubernetesBackend, champion: ServingSpec) -> None:
-    with pytest.raises(TunegateError, match=r"'pet-unknown': there is no such one; deployed here: .*pet-old"):
-        backend.endpoint("pet-unknown")
 
 
 def test_an_image_on_this_machines_disk_is_refused(
