@@ -13,7 +13,7 @@ UV_COMPILE := $(UV_PIN) pyproject.toml --extra dev
 UV_CPU := --overrides containers/local/overrides-cpu.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint strip bench lock clean
+.PHONY: help setup run check test lint strip bench lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -27,6 +27,11 @@ setup: .venv/installed  ## install everything into .venv (Python 3.11 is all tha
 
 run: setup  ## the whole release from the pet store's dataset to its promoted endpoint
 	@$(BIN)/tunegate run --preset $(PRESET)
+
+# What is skipped here is told, and why. Few seconds of it are waiting, so a worker a core.
+check: setup lint  ## lint, types and every test that needs no real engine, no cluster and no release
+	@$(BIN)/python -m pytest -q -rs -m "not (e2e or cluster or release or quiet)" -n auto
+	@$(BIN)/python -m pytest -q -rs -m quiet
 
 test: setup lint  ## lint, types and every test, the real thing on a smaller preset included
 	@$(BIN)/python -m pytest -m "not quiet" -n $(TEST_WORKERS) --no-loadscope-reorder

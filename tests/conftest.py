@@ -43,9 +43,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return Scheduling(config, log)
 
 
-def pytest_configure() -> None:
-    """Let what the tests start be interrupted, even where they run in the background of a shell."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Set up the process: what the tests start can be interrupted, and does not spin."""
+    config.addinivalue_line("markers", "release: runs the graph, a process a stage, with stand-ins for them")
+    config.addinivalue_line("markers", "cluster: needs a cluster; that is all of tests/cluster")
+    # Even where they run in the background of a shell.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Threads of torch that spin while they wait make each other many times slower beside another worker's.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def pytest_sessionstart() -> None:
@@ -64,10 +69,13 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest: real engines, then the cluster.
+    """Mark what needs a cluster, and begin with what takes longest: real engines, then the cluster.
 
     Real engines in pods come after those on this machine: their images are built meanwhile.
     """
+    for item in items:
+        if "cluster" in item.path.parts:
+            item.add_marker("cluster")
     first = {item.path for item in items if item.get_closest_marker("e2e")}
 
     def place(item: pytest.Item) -> tuple[bool, bool]:

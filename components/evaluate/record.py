@@ -77,9 +77,7 @@ def _draw(scores: Scores, seed: int, folder: Path, stage: Stage) -> None:
         return mean_interval(base, CONFIDENCE, seed, (0, 1)), mean_interval(tuned, CONFIDENCE, seed, (0, 1))
 
     rows, items = len(scores.examples), len(scores.guard)
-    pairs = {
-        f"{LABELS[metric]}\n{rows} prompts": interval(scores.examples, metric) for metric in METRICS
-    }
+    pairs = {f"{LABELS[metric]}\n{rows} prompts": interval(scores.examples, metric) for metric in METRICS}
     pairs[f"guard set\n{items} prompts"] = interval(scores.guard, GUARD_METRIC)
     draw_comparison(pairs, CONFIDENCE, folder / "base-and-tuned.png")
     stage.figure("Base and fine-tuned", folder / "base-and-tuned.png")

@@ -20,6 +20,9 @@ STARTED = ("validate-dataset", "find-champion", "finetune")
 SERVED = ("push-image", "deploy", "stress", "service-gate", "promote")
 ENDED = (*STARTED, "evaluate", "quality-gate", *SERVED, "close-release")
 
+# What a trial learns and how it scores is told elsewhere.
+FEW = {"num_train_epochs": 0.1, "max_eval_rows": 10, "max_new_tokens": 4}
+
 
 class Executed:
     """A notebook that ran to its end."""
@@ -90,7 +93,7 @@ def own_state(state: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_experiment(own_state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """No setting is good enough: what a promotion does is tested elsewhere, and takes minutes."""
     monkeypatch.setenv("MPLBACKEND", "Agg")  # draws nothing below a cell of its own accord
-    strict = yaml.safe_load((PRESETS / "smoke.yaml").read_text()) | {"quality_margin": 1}
+    strict = yaml.safe_load((PRESETS / "smoke.yaml").read_text()) | {"quality_margin": 1} | FEW
     for name in ("dataset", "eval_dataset"):
         strict[name] = str((PRESETS / strict[name]).resolve())
     (tmp_path / "strict.yaml").write_text(yaml.safe_dump(strict))

@@ -3,7 +3,7 @@
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
@@ -17,21 +17,6 @@ from pipelines.experiment import sweep
 from pipelines.lock import Busy, exclusive
 from pipelines.params import ReleaseParams
 from pipelines.trial import SWEEP_TAG, best, read_sweep
-from tests.pipelines.test_release import TO_THE_FIRST_GATE, Graph
-
-
-class TrialGraph(Graph):
-    starts: ClassVar[list[str]] = ["-m", "pipelines.local_graph", "--trial"]
-
-
-def test_a_trial_ends_at_the_quality_gate_and_its_release_takes_the_stages_from_the_cache(tmp_path: Path):
-    trial, release = TrialGraph(tmp_path), Graph(tmp_path)
-    assert trial.run(cache=True, lora_r=4) == TO_THE_FIRST_GATE, trial.ended.stdout
-    another = [stage for stage in TO_THE_FIRST_GATE if stage != "dataset"]
-    assert trial.run(cache=True, lora_r=8, quality="failed") == another, trial.ended.stdout
-    ran = release.run(cache=True, lora_r=4)
-    assert ran[:4] == ["champion", "quality-gate", "image", "deploy"], release.ended.stdout
-    assert ran[-1] == "closed"
 
 
 class StandIn:

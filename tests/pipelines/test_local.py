@@ -65,68 +65,62 @@ def command(tmp_path: Path) -> Command:
     return Command(tmp_path / "state")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)
-def test_an_interrupted_run_leaves_no_process_and_the_next_continues(
-    command: Command, number: signal.Signals
-):
-    run = command.start(hangs="finetune")
-    wait_until(lambda: "finetune" in command.stages())
-    started = psutil.Process(run.pid).children(recursive=True)
-    assert len(started) >= 2  # the graph and the stage
-    run.send_signal(number)
-    said, _ = run.communicate(timeout=PATIENCE_S)
-    assert run.returncode == 130, said
-    assert "it ended: interrupted" in said
-    assert not [process for process in started if process.is_running() and process.status() != "zombie"]
-    assert command.stages() == ["dataset", "champion", "finetune", "closed"]
-    again = command.start()
+def running(run: "subprocess.Popen[str]") -> list[psutil.Process]:
+    """Return what a run has started."""
+    return psutil.Process(run.pid).children(recursive=True)
+
+
+def gone(started: list[psutil.Process]) -> bool:
+    return not any(process.is_running() and process.status() != "zombie" for process in started)
+
+
+@pytest.mark.release
+def test_a_run_that_is_ended_leaves_no_process_and_the_next_continues(command: Command):
+    """However it is ended, and from a place where only ASCII can be written."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL):
+        run = command.start(hangs="finetune")
+        assert run.stdout is not None
+        # What a stage says is shown while it runs.
+        assert any("finetune" in line and "started" in line for line in run.stdout)
+        wait_until(lambda: "finetune" in command.stages())
+        started = running(run)
+        assert len(started) >= 2  # the graph and the stage
+        run.send_signal(number)
+        said, _ = run.communicate(timeout=PATIENCE_S)
+        ran = [stage for stage in command.stages() if stage != "dataset"]
+        if number == signal.SIGKILL:  # it can do nothing more, but its stages see to it
+            wait_until(lambda started=started: gone(started))
+            assert ran == ["champion", "finetune"]
+        else:
+            assert run.returncode == 130, said
+            assert "it ended: interrupted" in said, number.name
+            assert gone(started), number.name
+            assert ran == ["champion", "finetune", "closed"]
+    again = command.start("", LC_ALL="C", PYTHONCOERCECLOCALE="0", PYTHONUTF8="0")
     said, _ = again.communicate(timeout=PATIENCE_S)
     assert again.returncode == 0, said
-    assert command.stages()[:3] == ["champion", "finetune", "evaluate"]  # the dataset stage had finished
+    # The dataset stage had finished in the first one.
+    assert command.stages()[:3] == ["champion", "finetune", "evaluate"]
+    assert_said_what_no_latin_alphabet_has(command, said)
 
 
-def test_what_a_stage_says_is_shown_while_it_runs(command: Command):
-    run = command.start(hangs="finetune")
-    assert run.stdout is not None
-    assert any("finetune" in line and "started" in line for line in run.stdout)
-    run.send_signal(signal.SIGINT)
-    run.communicate(timeout=PATIENCE_S)
-
-
-@pytest.mark.parametrize(
-    "locale",
-    [
-        pytest.param({"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}, id="ASCII"),
-        pytest.param({"PYTHONIOENCODING": "latin-1"}, id="Latin-1"),
-    ],
-)
-def test_a_stage_may_say_what_the_locale_cannot_write(command: Command, locale: dict[str, str]):
-    run = command.start("", **locale)
-    said, _ = run.communicate(timeout=PATIENCE_S)
-    assert run.returncode == 0, said
+def assert_said_what_no_latin_alphabet_has(command: Command, said: str) -> None:
     assert "finetune      step: what no Latin alphabet has: ? ?" in said
-    log = next(command.home.glob("releases/*/run.log")).read_text(encoding="utf-8")
-    assert "what no Latin alphabet has: ≥ ✓" in log
+    log = max(command.home.glob("releases/*/run.log"), key=lambda path: path.stat().st_mtime)
+    assert "what no Latin alphabet has: ≥ ✓" in log.read_text(encoding="utf-8")
 
 
-def test_a_killed_run_takes_its_stages_with_it(command: Command):
-    run = command.start(hangs="finetune")
+@pytest.mark.release
+def test_a_stage_may_say_what_the_locale_cannot_write_and_no_second_run_starts_meanwhile(command: Command):
+    first = command.start(PYTHONIOENCODING="latin-1", hangs="finetune")
     wait_until(lambda: "finetune" in command.stages())
-    started = psutil.Process(run.pid).children(recursive=True)
-    run.kill()
-    run.communicate(timeout=PATIENCE_S)
-    wait_until(lambda: not any(p.is_running() and p.status() != "zombie" for p in started))
-
-
-def test_a_second_run_is_refused_while_one_is_going_on(command: Command):
-    first = command.start(hangs="dataset")
-    wait_until(lambda: "dataset" in command.stages())
     second = command.start()
     said, _ = second.communicate(timeout=PATIENCE_S)
     assert second.returncode == 1
     assert "is in use by release" in said and f"process {first.pid}" in said and "Ctrl-C" in said
     first.send_signal(signal.SIGINT)
-    first.communicate(timeout=PATIENCE_S)
+    said, _ = first.communicate(timeout=PATIENCE_S)
+    assert_said_what_no_latin_alphabet_has(command, said)
 
 
 def test_what_can_be_refused_is_refused_before_anything_starts(command: Command):
@@ -140,11 +134,13 @@ def test_what_can_be_refused_is_refused_before_anything_starts(command: Command)
     assert not (command.home / "releases").exists()
 
 
-def test_a_base_model_that_no_pod_has_is_told_with_all_else(
-    state: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setenv("KUBECONFIG", str(state / "none"))
-    named = {"base_model": str(tiny_model), "dataset": str(state / "rows.jsonl")}
+def test_a_base_model_that_no_pod_has_is_told_with_all_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TUNEGATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    named = {"base_model": str(model), "dataset": str(tmp_path / "rows.jsonl")}
     with pytest.raises(InvalidInput) as refused:
         preflight(ReleaseParams(serving_target="kubernetes", image_repository="127.0.0.1:1/pets", **named))
     said = str(refused.value)
@@ -152,6 +148,6 @@ def test_a_base_model_that_no_pod_has_is_told_with_all_else(
         "rows.jsonl: no such file",
         "127.0.0.1:1",
         "no cluster is named",
-        f"base_model '{tiny_model}': is a directory of this machine",
+        f"base_model '{model}': is a directory of this machine",
     ):
         assert words in said

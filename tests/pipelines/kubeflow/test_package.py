@@ -10,6 +10,8 @@ from pipelines.kubeflow.compile import SHIPPED
 from pipelines.kubeflow.params import KubeflowParams
 from tests.pipelines.test_release import TO_THE_FIRST_GATE, TO_THE_SECOND_GATE, Graph
 
+pytestmark = pytest.mark.release
+
 
 class Package(Graph):
     model = KubeflowParams
@@ -21,36 +23,28 @@ def package(tmp_path: Path) -> Package:
     return Package(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("quality", "service", "stages"),
-    [
-        pytest.param("passed", "passed", [*TO_THE_SECOND_GATE, "promote", "promoted"], id="promoted"),
-        pytest.param("passed", "failed", [*TO_THE_SECOND_GATE, "refuse", "refused"], id="service refused"),
-    ],
-)
-def test_branches(package: Package, quality: str, service: str, stages: list[str]):
-    ran = package.run(quality, service, image_repository="registry/name")
-    assert ran == [*stages, "closed"], package.ended.stdout + package.ended.stderr
-    assert package.ended.returncode == 0, package.ended.stderr
-
-
 def test_the_package_that_submit_uploads(tmp_path: Path, packages: dict[bool, str]):
     """With a digest of the dataset its stage may be skipped, and every command names the source."""
     file = tmp_path / "submitted.yaml"
     file.write_text(packages[True])
     package = Package(tmp_path)
     package.starts = (*Package.starts[:-1], str(file))
-    ran = package.run(image_repository="registry/name", dataset_digest="sha256:rows")
-    assert ran == [*TO_THE_SECOND_GATE, "promote", "promoted", "closed"], package.ended.stderr
+    form = {"image_repository": "registry/name", "dataset_digest": "sha256:rows"}
+    ran = package.run(service="failed", **form)
+    assert ran == [*TO_THE_SECOND_GATE, "refuse", "refused", "closed"], package.ended.stderr
     assert package.ended.returncode == 0, package.ended.stderr
 
 
-def test_what_is_changed_in_the_form_reaches_the_stages_with_its_type(
+def test_a_release_is_promoted_and_what_is_changed_in_the_form_reaches_the_stages_with_its_type(
     package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("STAND_IN_PARAMS", str(tmp_path / "stages.jsonl"))
     form = {"lora_r": 4, "learning_rate": 1, "quality_metric": "exact_match", "min_goodput": 0.5}
-    package.run(**form, model_name="python", compare_with_champion=True, image_repository="registry/name")
+    ran = package.run(
+        **form, model_name="python", compare_with_champion=True, image_repository="registry/name"
+    )
+    assert ran == [*TO_THE_SECOND_GATE, "promote", "promoted", "closed"], package.ended.stderr
+    assert package.ended.returncode == 0, package.ended.stderr
     got: dict[str, Any] = {}
     for line in (tmp_path / "stages.jsonl").read_text().splitlines():
         got |= json.loads(line)
