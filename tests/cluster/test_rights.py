@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from components.errors import TunegateError
-from tests.cluster.conftest import BASE, BackendOf, MakeSpec, kubectl, objects
+from tests.cluster.conftest import BackendOf, MakeSpec, kubectl, objects
+from tests.manifests.rights import ALLOWED
 
 READY_S = 120
 
@@ -58,22 +59,7 @@ def as_account(namespace: str, account: str) -> str:
     return str(yaml.safe_dump(config))
 
 
-READ_WRITE = ("get", "list", "create", "patch", "delete")
-# What each account may do; and beside it what it may not, of the kind that would matter.
-ALLOWED = {
-    "tunegate-release": {
-        "deployments.apps": READ_WRITE,
-        "services": READ_WRITE,
-        "poddisruptionbudgets.policy": READ_WRITE,
-        "networkpolicies.networking.k8s.io": READ_WRITE,
-        "scaledobjects.keda.sh": READ_WRITE,
-        "pods": ("get", "list", "delete"),
-        "pods/log": ("get", "list"),
-        "events": ("get", "list"),
-        "endpoints": ("get", "list"),
-    },
-    "tunegate-router": {"pods": ("get", "list", "watch")},
-}
+# What each account may not do, of the kind that would matter.
 REFUSED = {
     "tunegate-release": {
         "secrets": ("get", "list", "watch", "create", "patch", "delete"),
@@ -153,20 +139,3 @@ def test_the_accounts_may_do_what_they_need_and_no_more(
     by_itself = accounts[account].create_self_subject_access_review({"spec": {"resourceAttributes": asked}})
 
     assert (told.status.allowed, by_itself.status.allowed) == (allowed, allowed)
-
-
-def test_nothing_else_is_granted() -> None:
-    """Every right of the Roles stands in the table, and nothing of the table is missing there."""
-    for account, resources in ALLOWED.items():
-        file = BASE / f"{account.removeprefix('tunegate-')}-account.yaml"
-        manifests = list(yaml.safe_load_all(file.read_text(encoding="utf-8")))
-        assert {m["kind"] for m in manifests} == {"ServiceAccount", "Role", "RoleBinding"}
-        (role,) = [m for m in manifests if m["kind"] == "Role"]
-        granted = {
-            (f"{resource}.{group}" if group else resource, verb)
-            for rule in role["rules"]
-            for group in rule["apiGroups"]
-            for resource in rule["resources"]
-            for verb in rule["verbs"]
-        }
-        assert granted == {(resource, verb) for resource, verbs in resources.items() for verb in verbs}
