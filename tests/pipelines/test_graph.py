@@ -1,3 +1,6 @@
+from pathlib import Path
+
+import pytest
 from kfp import compiler
 
 from pipelines.graph import COMPONENTS, source_fingerprint
@@ -26,6 +29,36 @@ def test_the_cache_key_sees_the_source(tmp_path):
     (stage / "a.py").write_text("x = 2")
     assert source_fingerprint(stage) != before
     assert source_fingerprint(COMPONENTS / "image") != source_fingerprint(COMPONENTS / "dataset")
+
+
+@pytest.mark.parametrize(
+    ("changed", "seen"),
+    [
+        pytest.param("stage/a.py", True, id="the stage's own"),
+        pytest.param("near/b.py", True, id="a room that it imports in a function"),
+        pytest.param("far/c.py", True, id="a room that this room imports"),
+        pytest.param("far/page.html", True, id="what is no Python"),
+        pytest.param("loose.py", True, id="a loose module"),
+        pytest.param("other/d.py", False, id="a room that it has nothing to do with"),
+    ],
+)
+def test_the_cache_key_sees_what_a_stage_stands_on(tmp_path: Path, changed: str, seen: bool):
+    sources = {
+        "stage/a.py": "def run():\n    from components.near.b import x\n",
+        "near/b.py": "from components.far import c\n",
+        "far/c.py": "import os\n",
+        "far/page.html": "<p>",
+        "other/d.py": "",
+        "loose.py": "",
+    }
+    for name, source in sources.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(source)
+    before = source_fingerprint(tmp_path / "stage")
+
+    (tmp_path / changed).write_text(sources[changed] + "# changed\n")
+
+    assert (source_fingerprint(tmp_path / "stage") != before) == seen
 
 
 def test_components_import_nothing_heavy_at_module_level():

@@ -170,7 +170,7 @@ def test_an_interrupted_run_ends_with_the_same_bytes(
     capsys: pytest.CaptureFixture[str],
     changes: dict[str, Any],
 ) -> None:
-    config = _config(tiny_model, **changes)
+    config = _config(tiny_model, num_train_epochs=3, **changes)
     whole = train(config, train_set, tmp_path / "whole", stage)
     again = train(config, train_set, tmp_path / "again", stage)
 
@@ -191,14 +191,13 @@ def test_an_interrupted_run_ends_with_the_same_bytes(
 
     assert "going on from the checkpoint of step 5" in capsys.readouterr().out
     assert whole == again == resumed
-    assert stage.record.metrics["steps"] == 24 / config.gradient_accumulation_steps
+    assert stage.record.metrics["steps"] == 12 / config.gradient_accumulation_steps
     assert not list((Path(os.environ["TUNEGATE_HOME"]) / "checkpoints").iterdir())
 
 
 KILLED = """
 import sys
 from pathlib import Path
-from components.precision import precision_for
 from components.tracking.stage import Stage, open_stage
 from components.finetune import loop
 from components.finetune.train import FinetuneConfig, train
@@ -215,7 +214,7 @@ def test_a_run_that_was_killed_ends_with_the_same_bytes(
 ) -> None:
     import torch
 
-    config = _config(tiny_model)
+    config = _config(tiny_model, num_train_epochs=3)
     command = [
         sys.executable,
         "-c",

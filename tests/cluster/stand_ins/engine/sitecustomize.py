@@ -22,4 +22,5 @@ def server_command(engine, host, port):
 
 if "TUNEGATE_SERVING_SPEC" in os.environ:
     module("components.models", prepare_base_model=lambda name: types.SimpleNamespace(path=Path("/tmp")))
-    module("components.engine", EngineConfig=types.SimpleNamespace, server_command=server_command)
+    module("components.engine.config", EngineConfig=types.SimpleNamespace)
+    module("components.engine.server", server_command=server_command)
