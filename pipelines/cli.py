@@ -31,7 +31,8 @@ def run(
     from rich.console import Console
 
     from pipelines.follow import following
-    from pipelines.local import read_release, run_release
+    from pipelines.local import run_release
+    from pipelines.preflight import read_release
     from pipelines.status import result_view
 
     console = Console(highlight=False)

@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from components.errors import InvalidInput
 from components.progress import Progress
 from components.settings import home
-from pipelines.local import new_id, preflight, retire_leftovers, run_process
+from pipelines.local import new_id, retire_leftovers, run_process
 from pipelines.lock import exclusive
 from pipelines.params import ReleaseParams
+from pipelines.preflight import preflight
 from pipelines.reading import read_params
 from pipelines.trial import Setting, Trial, close_trial, open_trial, read_sweep, words
 

@@ -1,4 +1,4 @@
-"""Run a release on this machine: refuse what can be refused, run the graph, leave nothing half-done."""
+"""Run a release on this machine: the graph in a process of its own, nothing left half-done."""
 
 import os
 import secrets
@@ -6,25 +6,22 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal
+from typing import Literal
 
 from components import progress
-from components.errors import InvalidInput, TunegateError, noted
-from components.models import check_base_model
-from components.release.targets import registry_problems, serving_problems
+from components.errors import TunegateError
 from components.serve.spec import deployment_name
 from components.serve.targets import serving_backend
 from components.settings import home
-from components.storage import content_digest
 from pipelines.lock import exclusive, holder
 from pipelines.params import ReleaseParams
-from pipelines.reading import read_values, sift
+from pipelines.preflight import preflight
 
 Ending = Literal["promoted", "refused", "skipped", "failed", "interrupted"]
 LOG = "run.log"
@@ -108,73 +105,6 @@ def running_release() -> str:
     """Return the id of the release that is running in this state directory; empty if none is."""
     words = holder().split()
     return words[1] if words[:1] == ["release"] else ""
-
-
-def read_release(
-    preset: Path | None, overrides: dict[str, Any], problems: Sequence[str] = ()
-) -> ReleaseParams:
-    """Read the parameters of a release on this machine.
-
-    Args:
-        preset: As `read_params` takes it.
-        overrides: As `read_params` takes them.
-        problems: What is wrong already; it is told with the rest.
-
-    Raises:
-        InvalidInput: Every problem with the parameters and, as soon as there is one, all that `preflight`
-            would find in those that are right.
-    """
-    sifted = sift(ReleaseParams, read_values(preset, overrides))
-    if problems or sifted.problems:
-        around = _look_around(sifted.params, sifted.wrong)[1]
-        raise InvalidInput("parameters", [*problems, *sifted.problems, *around])
-    return sifted.params
-
-
-def preflight(params: ReleaseParams) -> ReleaseParams:
-    """Refuse what would fail later, all of it at once; return the parameters with the dataset's digest.
-
-    Raises:
-        InvalidInput: A dataset can't be read, there is no such base model, the image can't be pushed, or
-            the model can't be served there.
-    """
-    found, problems = _look_around(params)
-    if problems:
-        raise InvalidInput("parameters", problems)
-    return params.model_copy(update=found)
-
-
-def _look_around(params: ReleaseParams, wrong: Set[str] = frozenset()) -> tuple[dict[str, str], list[str]]:
-    """Hold parameters against the world: files, base model, registry and serving target.
-
-    Args:
-        params: The parameters.
-        wrong: Those whose values say nothing: what depends on one of them is not looked at.
-
-    Returns:
-        The datasets' paths and their digest, by parameter, and what is in the way.
-    """
-    problems: list[str] = []
-    paths, digests = {}, []
-    for key in [key for key in ("dataset", "eval_dataset") if key not in wrong]:
-        name = getattr(params, key)
-        paths[key] = _absolute(name)
-        try:
-            digests.append(content_digest(paths[key]))
-        except InvalidInput as error:
-            problems += [f"{key} {name}: {problem}" for problem in error.problems]
-    if "base_model" not in wrong:
-        with noted(problems):
-            check_base_model(params.base_model)
-    if "image_repository" not in wrong:
-        problems += registry_problems(params.image_repository)
-    if wrong.isdisjoint({"serving_target", "model_name", "base_model"}):
-        problems += serving_problems(params.serving_target, params.model_name, params.base_model)
-    return {**paths, "dataset_digest": "+".join(digests)}, problems
-
-
-def _absolute(name: str) -> str:
-    return name if not name or "://" in name else str(Path(name).expanduser().resolve())
 
 
 def retire_leftovers(serving_target: str) -> None:

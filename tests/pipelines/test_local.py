@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from components.errors import InvalidInput
-from pipelines.local import preflight
 from pipelines.params import ReleaseParams
+from pipelines.preflight import preflight
 
 STAND_INS = Path(__file__).parent / "stand_ins"
 PATIENCE_S = 60
