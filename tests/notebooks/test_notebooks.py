@@ -21,7 +21,7 @@ SERVED = ("push-image", "deploy", "stress", "service-gate", "promote")
 ENDED = (*STARTED, "evaluate", "quality-gate", *SERVED, "close-release")
 
 # What a trial learns and how it scores is told elsewhere.
-FEW = {"num_train_epochs": 0.1, "max_eval_rows": 10, "max_new_tokens": 4}
+FEW = {"num_train_epochs": 0.1, "max_eval_rows": 20, "max_new_tokens": 4}
 
 
 class Executed:
