@@ -173,7 +173,7 @@ def test_the_release_is_named_by_the_pods_label_and_parameters_keep_their_types(
     wanted: dict[str, dict[str, Any]] = {
         "finetune": {"lora_r": 4, "learning_rate": 1e-3, "num_train_epochs": 0.1, "lora_dropout": 0.0},
         "champion": {"skip_unchanged": True, "compare_with_champion": False, "model_name": MODEL},
-        "quality-gate": {"metric": "exact_match", "margin": -1.0, "max_guard_drop": 1.0},
+        "quality-gate": {"quality_metric": "exact_match", "quality_margin": -1.0, "max_guard_drop": 1.0},
         "stress": {"load_users": 2, "slo_ttft_ms": 20000.0, "serving_target": "kubernetes"},
     }
     for stage, params in wanted.items():

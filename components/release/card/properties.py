@@ -90,7 +90,7 @@ def properties(facts: ReleaseFacts, records: Sequence[StageRecord]) -> Iterator[
 
 def headline_figures(records: Sequence[StageRecord]) -> Iterator[Fact]:
     """Choose what to read first: the gain, how much was checked, what is closest to its limit."""
-    judged = next((r.params.get("metric") for r in records if r.stage == "quality-gate"), None)
+    judged = next((r.params.get("quality_metric") for r in records if r.stage == "quality-gate"), None)
     for pair in comparisons(records):
         if pair.name == wording.plain(str(judged)):
             base, tuned = (wording.quantity(value, "share") for value in (pair.base, pair.tuned))

@@ -180,7 +180,7 @@ def quality_stage(low: float = 0.598, status: Status = "passed", why: str = "") 
         "quality-gate",
         215,
         3.1,
-        params={"metric": "token_f1", "margin": 0.05, "confidence": 0.95},
+        params={"quality_metric": "token_f1", "quality_margin": 0.05, "confidence": 0.95},
         verdicts=[Verdict(stage="quality", checks=(gain, rows, guard), adapter_digest=DIGEST)],
         pictures=[("Gain over base and the margin", picture("bars", 8, 2))],
     )
