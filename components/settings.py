@@ -27,6 +27,14 @@ def home() -> Path:
     return Path(os.environ.get("TUNEGATE_HOME", ".tunegate")).resolve()
 
 
+def models_folder() -> Path:
+    """Return where base models that came as packages are kept as weights, which take a while to make.
+
+    That is `TUNEGATE_MODELS`, which our images set and fill, by default `models` in the state directory.
+    """
+    return Path(os.environ.get("TUNEGATE_MODELS") or home() / "models").resolve()
+
+
 Model = TypeVar("Model", bound=BaseSettings)
 
 

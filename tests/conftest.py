@@ -2,7 +2,9 @@
 
 import functools
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -44,9 +46,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Set up the process: what the tests start can be interrupted, and does not spin."""
+    """Set up the process: what the tests start can be interrupted, does not spin, and shares base models."""
     config.addinivalue_line("markers", "release: runs the graph, a process a stage, with stand-ins for them")
     config.addinivalue_line("markers", "cluster: needs a cluster; that is all of tests/cluster")
+    if "TUNEGATE_MODELS" not in os.environ:  # the workers of pytest-xdist have it from here
+        models = tempfile.mkdtemp(prefix="tunegate-models-")
+        os.environ["TUNEGATE_MODELS"] = models
+        config.add_cleanup(functools.partial(shutil.rmtree, models))
     # Even where they run in the background of a shell.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # Threads of torch that spin while they wait make each other many times slower beside another worker's.

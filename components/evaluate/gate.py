@@ -68,8 +68,6 @@ def judge_quality(config: QualityGateConfig, scores_path: Path, stage: Stage) ->
         checks=(gain, *against_champion, rows_check(rows), guard_check(config, scores)),
         adapter_digest=scores.adapter_digest,
     )
-    for check in verdict.checks:
-        stage.say(f"{check.name} {check.status}: {check.why}")
     stage.verdict(verdict)
     stage.metrics({"gain": interval.mean, "gain_low": interval.low, "gain_high": interval.high})
     with tempfile.TemporaryDirectory() as folder:

@@ -14,7 +14,7 @@ from components.errors import TunegateError
 from components.loadtest.client import ChatEndpoint, Prompt, RequestRecord
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
-STRETCH = 4
+STRETCH, PATIENCE_S = 4, 120
 START_TIMEOUT_S = 60  # Locust's imports alone take seconds on a busy machine
 
 
@@ -30,7 +30,7 @@ class LoadPlan(BaseModel):
         seconds: How long new requests are started; requests in flight are waited for.
         warm_up_s: The first part of it, which does not count.
         fewest_requests: What each kind of users has to have asked after the warm-up; a load on a slow
-            machine goes on for it, up to `STRETCH` times its length.
+            machine goes on for it, up to `longest_s`.
         log: A JSONL file of `RequestRecord`, a line a request, written as each ends.
     """
 
@@ -45,6 +45,11 @@ class LoadPlan(BaseModel):
     warm_up_s: float = 0.0
     fewest_requests: int = 0
     log: Path
+
+    @property
+    def longest_s(self) -> float:
+        """How long a load goes on at most for its fewest requests, seconds: a short one may need minutes."""
+        return max(STRETCH * self.seconds, PATIENCE_S)
 
 
 class Load:
@@ -62,7 +67,7 @@ class Load:
         self.records: list[RequestRecord] = []
         self.client_cpu_share = 0.0
         self._read_to = 0
-        longest_s = START_TIMEOUT_S + STRETCH * plan.seconds + 2 * plan.endpoint.timeout_s
+        longest_s = START_TIMEOUT_S + plan.longest_s + 2 * plan.endpoint.timeout_s
         self._hard_stop = time.monotonic() + longest_s
         self._output = folder / f"{plan.log.stem}.locust.txt"
         self._process = self._start()

@@ -18,7 +18,7 @@ from locust import User, events, task
 
 from components.errors import TunegateError
 from components.loadtest.client import OK, Prompt, RequestRecord, UserClass, ask, new_session
-from components.loadtest.load import STRETCH, LoadPlan
+from components.loadtest.load import LoadPlan
 
 PAUSE_AFTER_FAILURE_S = 1.0  # people do not ask a dead service a thousand times a second
 
@@ -57,7 +57,7 @@ class ChatUser(User):
         kinds: list[UserClass] = ["normal"] * (cls.plan.users > cls.plan.long_users)
         kinds += ["long"] * (cls.plan.long_users > 0)
         enough = all(cls.measured[kind] >= cls.plan.fewest_requests for kind in kinds)
-        return enough or cls.loaded_s() >= STRETCH * cls.plan.seconds
+        return enough or cls.loaded_s() >= cls.plan.longest_s
 
     def wait_time(self) -> float:
         """Return the pause before the next question, in seconds."""

@@ -64,7 +64,9 @@ class Stage:
         self.record.facts[name] = text
 
     def verdict(self, verdict: Verdict) -> None:
-        """Note a verdict; each check's value is a metric too."""
+        """Say a verdict, check by check, and note it; each check's value is a metric too."""
+        for check in verdict.checks:
+            self.say(f"{check.name} {check.status}: {check.why}")
         self.record.verdicts.append(verdict)
         self.client.set_tag(self.run_id, f"tunegate.verdict.{verdict.stage}", verdict.status)
         measured = {check.name: check.value for check in verdict.checks if check.value is not None}

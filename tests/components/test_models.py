@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,21 @@ def test_a_directory_is_known_by_its_content(state: Path, tmp_path: Path, tiny_m
     assert prepare_base_model(str(other)).revision == first.revision
     (other / "config.json").write_text((other / "config.json").read_text() + " ")
     assert prepare_base_model(str(other)).revision != first.revision
+
+
+def test_a_package_whose_weights_are_there_is_taken_as_it_is(
+    state: Path, tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+):
+    package, models = tmp_path / "a_package", tmp_path / "models"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "tiny.gguf").write_bytes(b"is not even opened")
+    shutil.copytree(tiny_model, models / "tiny")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("TUNEGATE_MODELS", str(models))
+    found = prepare_base_model("pypi:a-package")
+    assert (found.name, found.path) == ("pypi:a-package", models / "tiny")
+    assert [path.name for path in models.iterdir()] == ["tiny"]  # in an image nothing can be written there
 
 
 @pytest.mark.parametrize("image", ["train", "serve"])

@@ -3,6 +3,6 @@
 ARG MLFLOW_IMAGE
 FROM ${MLFLOW_IMAGE}
 USER 0
-RUN python -m pip install --no-cache-dir "moto[s3,server]==5.2.5"
+RUN uv pip install --quiet "moto[s3,server]==5.2.5"
 USER 10001:10001
 CMD ["moto_server", "--host=0.0.0.0", "--port=9000"]

@@ -9,7 +9,7 @@ from components.tracking import records, runs
 from components.tracking.stage import end_abandoned, open_stage
 
 
-def test_a_stage_leaves_its_record(state: Path, tmp_path: Path):
+def test_a_stage_leaves_its_record(state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     plt.figure().savefig(tmp_path / "loss.png")
     with open_stage("finetune", {"lora_r": 8}) as stage:
         stage.metrics({"loss": 2.0}, step=1)
@@ -26,6 +26,7 @@ def test_a_stage_leaves_its_record(state: Path, tmp_path: Path):
     assert recorded.pictures[0][0] == "Loss" and recorded.pictures[0][1].startswith(b"\x89PNG")
     assert [m.value for m in client.get_metric_history(stage.run_id, "loss")] == [2.0, 1.5]
     assert [verdict.status for verdict in recorded.record.verdicts] == ["passed"]
+    assert "gain passed: w" in capsys.readouterr().out
 
 
 def test_a_stage_that_raises_leaves_its_record_too(state: Path, capsys: pytest.CaptureFixture[str]):
