@@ -1,8 +1,9 @@
 """How the graph is wired: parameters from `ReleaseParams`, cache keys that see the source."""
 
+import ast
+import functools
 import hashlib
 import inspect
-import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +16,6 @@ from pipelines.params import ReleaseParams
 COMPONENTS = Path(__file__).parent.parent / "components"
 SOURCE_VARIABLE = "TUNEGATE_STAGE_SOURCE"
 NAME = "tunegate-release"
-_IMPORTED_ROOM = re.compile(r"^ *(?:from|import) components\.(\w+)", re.MULTILINE)
 Finish = Callable[[dsl.PipelineTask, str, Any], None]
 
 
@@ -116,10 +116,22 @@ def _rooms_under(room: Path, seen: set[Path]) -> set[Path]:
     """Return a room and those that its modules import, wherever in them."""
     seen.add(room)
     for file in room.rglob("*.py"):
-        for name in _IMPORTED_ROOM.findall(file.read_text(encoding="utf-8")):
+        for name in _imported_from_components(file.read_text(encoding="utf-8")):
             if (other := room.parent / name).is_dir() and other not in seen:
                 _rooms_under(other, seen)
     return seen
+
+
+@functools.cache
+def _imported_from_components(source: str) -> set[str]:
+    """Return the rooms and loose modules that a module imports, at its top or in a function."""
+    modules: list[str] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            modules += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            modules += [f"{node.module}.{alias.name}" for alias in node.names]
+    return {module.split(".")[1] for module in modules if module.startswith("components.")}
 
 
 def _source(room: Path) -> list[Path]:

@@ -11,11 +11,13 @@ import pytest
 
 from tests.cluster.conftest import kubectl
 from tests.cluster.images import cluster_images
+from tests.components.serve.clients import ask, processes_in
 
 ROOT = Path(__file__).parents[2]
 PRESETS = "pipelines/presets"
 BLOCKS = re.findall(r"^```bash\n(.*?)^```", (ROOT / "README.md").read_text(), flags=re.M | re.S)
 AGAIN = "petstore.yaml --set lora_r=8"
+KEY = "sk-ann-1"
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
@@ -25,6 +27,7 @@ class Shell:
 
     def __init__(self, home: Path) -> None:
         self.home, self.said, self.warned = home, "", ""
+        self.settings: dict[str, str] = {}
 
     def run(self, block: str) -> int:
         environment = {
@@ -32,6 +35,7 @@ class Shell:
             "TUNEGATE_HOME": str(self.home),
             "PRESET": f"{PRESETS}/smoke.yaml",
             "COLUMNS": "120",
+            **self.settings,
         }
         # The settings of the machine are the set-up's; a state directory of one's own has none yet.
         environment.setdefault("TUNEGATE_DEVICE", "cpu")
@@ -46,7 +50,7 @@ class Shell:
 
     def processes(self) -> list[str]:
         """Return the command lines of what this state directory has running."""
-        found = []
+        found = processes_in(str(self.home))  # vLLM's engine has another command line than its server
         for process in psutil.process_iter():
             try:
                 if str(self.home) in " ".join(process.cmdline()):
@@ -96,9 +100,24 @@ def test_the_champion_is_shown_asked_and_documented(shell: Shell):
         assert words.lower() in text.lower()
 
 
-def test_a_second_release_skips_what_did_not_change_and_can_be_rolled_back(shell: Shell):
+@pytest.fixture
+def keys(shell: Shell, tmp_path: Path):
+    """One user who may ask what is served from here on."""
+    (tmp_path / "ann").write_text(KEY)
+    shell.settings["TUNEGATE_API_KEYS"] = str(tmp_path)
+    yield
+    del shell.settings["TUNEGATE_API_KEYS"]
+
+
+def test_a_second_release_skips_what_did_not_change_and_can_be_rolled_back(shell: Shell, keys):
     assert shell.run(block_with(AGAIN)) == 0, shell.said + shell.warned
     assert re.search(r"dataset\s+cached: unchanged since", shell.said)
+    (live,) = set(re.findall(r"http://127\.0\.0\.1:\d+(?=/v1/chat)", shell.said))
+    assert ask(live, "smoke", stream=True, key=KEY) and ask(live, "base", key=KEY)
+    for stranger in ("", "sk-eve"):
+        with pytest.raises(OSError, match=r"^401: .*invalid_api_key"):
+            ask(live, "base", key=stranger)
+    assert KEY not in " ".join(shell.processes())
     assert shell.run(block_with("stop everything")) == 0, shell.said + shell.warned
     assert shell.run("tunegate status") == 0
     assert len(re.findall("champion", shell.said)) == 1 and "candidate" not in shell.said
