@@ -28,9 +28,9 @@ setup: .venv/installed  ## install everything into .venv (Python 3.11 is all tha
 run: setup  ## the whole release from the pet store's dataset to its promoted endpoint
 	@$(BIN)/tunegate run --preset $(PRESET)
 
-# What is skipped here is told, and why. Few seconds of it are waiting, so a worker a core.
+# What is skipped here is told, and why.
 check: setup lint  ## lint, types and every test that needs no real engine, no cluster and no release
-	@$(BIN)/python -m pytest -q -rs -m "not (e2e or cluster or release or quiet)" -n auto
+	@$(BIN)/python -m pytest -q -rs -m "not (e2e or cluster or release or quiet)" -n $(TEST_WORKERS) --no-loadscope-reorder
 	@$(BIN)/python -m pytest -q -rs -m quiet
 
 test: setup lint  ## lint, types and every test, the real thing on a smaller preset included
