@@ -9,7 +9,7 @@ fine-tuning and evaluation from the cache.
 
 from collections.abc import Callable, Sequence
 
-from components.errors import InvalidInput
+from components.errors import InvalidInput, noted
 from components.progress import Progress
 from components.settings import home
 from pipelines.local import new_id, retire_leftovers, run_process
@@ -53,7 +53,7 @@ def _checked(params: ReleaseParams, settings: Sequence[Setting]) -> list[Release
     """Lay each setting over the parameters.
 
     Raises:
-        InvalidInput: Every problem of every setting.
+        InvalidInput: Every problem of every setting; if there is one, also of what is the same for all.
     """
     from pipelines.trial_graph import VARIED
 
@@ -77,6 +77,8 @@ def _checked(params: ReleaseParams, settings: Sequence[Setting]) -> list[Release
         except InvalidInput as error:
             problems += [f"{where}: {problem}" for problem in error.problems]
     if problems:
+        with noted(problems):
+            preflight(params)
         raise InvalidInput("settings of the sweep", problems)
     # The champion may have seen the dataset: what is asked here is which setting learns most from it.
     return [trial.model_copy(update={"skip_unchanged": False}) for trial in trials]

@@ -29,14 +29,21 @@ SHELLS_OWN = (
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Keep a file's tests in one worker of pytest-xdist, whole releases in one, other real engines in one."""
+    """Keep a room's tests in one worker of pytest-xdist, whole releases in one, other real engines in one.
+
+    Workers import less then: torch, vLLM, kfp and MLflow take seconds each. Tests of the cluster mostly
+    wait, so there a file is enough.
+    """
     from xdist.scheduler import LoadFileScheduling
 
     @functools.cache
     def scope_of(file: str) -> str:
-        if "mark.e2e" not in (config.rootpath / file).read_text(encoding="utf-8"):
-            return file
-        return "releases" if {"e2e", "cluster"} & {*Path(file).parts} else "engines"
+        path = Path(file)
+        if path.parent == Path("tests/components/engine"):
+            return "engines"
+        if "mark.e2e" in (config.rootpath / file).read_text(encoding="utf-8"):
+            return "releases"
+        return file if "cluster" in path.parts else str(path.parent)
 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:

@@ -134,6 +134,14 @@ def test_bad_settings_are_refused_before_anything_starts(
     assert not graph.started
 
 
+def test_bad_settings_hide_no_dataset_that_is_missing(graph: StandIn, params: ReleaseParams):
+    elsewhere = params.model_copy(update={"dataset": "nowhere.jsonl"})
+    with pytest.raises(InvalidInput) as refused:
+        sweep(elsewhere, [{"lora_r": 0}])
+    for said in ("setting 1 (lora_r=0): lora_r: got 0", "dataset nowhere.jsonl"):
+        assert said in str(refused.value)
+
+
 def test_a_sweep_waits_for_no_release(graph: StandIn, params: ReleaseParams):
     with exclusive("release r"), pytest.raises(Busy, match=f"release r \\(process {os.getpid()}\\)"):
         sweep(params, RANKS)
