@@ -39,10 +39,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     @functools.cache
     def scope_of(file: str) -> str:
         path = Path(file)
+        if "mark.e2e" in (config.rootpath / file).read_text(encoding="utf-8"):
+            return "releases" if {"e2e", "cluster"} & {*path.parts} else "engines"
         if path.parent == Path("tests/components/engine"):
             return "engines"
-        if "mark.e2e" in (config.rootpath / file).read_text(encoding="utf-8"):
-            return "releases"
         return file if "cluster" in path.parts else str(path.parent)
 
     class Scheduling(LoadFileScheduling):
