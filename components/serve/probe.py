@@ -20,21 +20,31 @@ def is_up(url: str, timeout_s: float = 5.0) -> bool:
 
 def lists_adapter(url: str, model_name: str, timeout_s: float = 5.0, key: str = "") -> bool:
     """Return whether `/v1/models` lists the adapter; a server that is not there doesn't."""
-    body = _ask(f"{url}/v1/models", None, timeout_s, key)
-    return body is not None and any(m.get("id") == model_name for m in json.loads(body).get("data", []))
+    listed = _parsed(_ask(f"{url}/v1/models", None, timeout_s, key)).get("data")
+    return isinstance(listed, list) and any(
+        isinstance(model, dict) and model.get("id") == model_name for model in listed
+    )
 
 
 def completes(url: str, model_name: str, timeout_s: float = 60.0, key: str = "") -> bool:
     """Return whether a completion of one token came back from the adapter."""
     question = {"model": model_name, "prompt": "Hello", "max_tokens": 1, "temperature": 0}
-    body = _ask(f"{url}/v1/completions", question, timeout_s, key)
-    return body is not None and bool(json.loads(body).get("choices"))
+    return bool(_parsed(_ask(f"{url}/v1/completions", question, timeout_s, key)).get("choices"))
 
 
 def requests_in_flight(url: str, timeout_s: float = 2.0) -> int:
     """Return how many requests a replica works on or has queued; 0 for one that is not there."""
     body = _ask(f"{url}/metrics", None, timeout_s)
     return sum(int(float(count)) for count in _RUNNING.findall(body or b""))
+
+
+def _parsed(body: bytes | None) -> dict[str, Any]:
+    """Return the object that an answer holds; empty for any other, as of somebody else's server."""
+    try:
+        answer = json.loads(body or b"")
+    except ValueError:
+        return {}
+    return answer if isinstance(answer, dict) else {}
 
 
 def _ask(url: str, question: dict[str, Any] | None, timeout_s: float, key: str = "") -> bytes | None:
