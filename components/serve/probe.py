@@ -42,7 +42,7 @@ def _parsed(body: bytes | None) -> dict[str, Any]:
     """Return the object that an answer holds; empty for any other, as of somebody else's server."""
     try:
         answer = json.loads(body or b"")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return answer if isinstance(answer, dict) else {}
 

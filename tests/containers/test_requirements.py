@@ -42,3 +42,19 @@ def test_the_base_of_gpu_images_has_the_cuda_of_their_wheels(image: str):
     wheels = re.search(r"^cuda-toolkit==([0-9.]+)$", (folder / "requirements-gpu.txt").read_text(), re.M)
     assert base is not None and wheels is not None
     assert wheels[1].startswith(base[1] + "."), "name the base of that version in both Dockerfiles"
+
+
+def test_images_are_installed_with_the_uv_of_the_set_up():
+    (wanted,) = re.findall(r'^UV = "(uv==[0-9.]+)"$', (LOCAL / "install.py").read_text(), re.M)
+    for image in ("control", "mlflow", "serve", "train"):
+        text = Path("containers", image, "Dockerfile").read_text()
+        assert re.findall(r"uv==[0-9.]+", text) == [wanted], image
+
+
+def test_serve_and_train_begin_with_the_same_layers():
+    def shared_lines(image: str) -> str:
+        """Return what both do, from the first instruction down to the base models' weights."""
+        text = Path("containers", image, "Dockerfile").read_text()
+        return re.search(r"^ARG BASE_IMAGE=.*?^ENV TUNEGATE_MODELS=.*?\n\n", text, re.M | re.S)[0]
+
+    assert shared_lines("serve") == shared_lines("train")

@@ -41,6 +41,7 @@ def answering(body: bytes) -> Iterator[str]:
         pytest.param(b"<html>hello</html>", id="a page"),
         pytest.param(b"", id="nothing"),
         pytest.param(b"\xff\xfe", id="no text"),
+        pytest.param(b"[" * 100_000, id="nested without end"),
         pytest.param(b'["pet"]', id="a list"),
         pytest.param(b'{"data": ["pet"], "choices": []}', id="of another form"),
         pytest.param(b'{"data": null, "choices": null}', id="null"),
