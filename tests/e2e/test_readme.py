@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from components.serve.local.backend import LocalBackend
 from tests.cluster.conftest import kubectl
 from tests.cluster.images import cluster_images
 from tests.components.serve.clients import ask, processes_in
@@ -18,6 +19,7 @@ PRESETS = "pipelines/presets"
 BLOCKS = re.findall(r"^```bash\n(.*?)^```", (ROOT / "README.md").read_text(), flags=re.M | re.S)
 AGAIN = "petstore.yaml --set lora_r=8"
 KEY = "sk-ann-1"
+READY_S = 240
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
@@ -109,7 +111,9 @@ def keys(shell: Shell, tmp_path: Path):
     del shell.settings["TUNEGATE_API_KEYS"]
 
 
-def test_a_second_release_skips_what_did_not_change_and_can_be_rolled_back(shell: Shell, keys):
+def test_a_second_release_skips_what_did_not_change_and_can_be_rolled_back(
+    shell: Shell, keys, monkeypatch: pytest.MonkeyPatch
+):
     assert shell.run(block_with(AGAIN)) == 0, shell.said + shell.warned
     assert re.search(r"dataset\s+cached: unchanged since", shell.said)
     (live,) = set(re.findall(r"http://127\.0\.0\.1:\d+(?=/v1/chat)", shell.said))
@@ -118,6 +122,13 @@ def test_a_second_release_skips_what_did_not_change_and_can_be_rolled_back(shell
         with pytest.raises(OSError, match=r"^401: .*invalid_api_key"):
             ask(live, "base", key=stranger)
     assert KEY not in " ".join(shell.processes())
+    (deployment,) = re.findall(r"(smoke-\S+) answers at", shell.said)
+    for name, value in {"TUNEGATE_HOME": str(shell.home), **shell.settings}.items():
+        monkeypatch.setenv(name, value)
+    killed = LocalBackend().kill_replica(deployment)
+    assert ask(live, "smoke", key=KEY)  # by the other one
+    LocalBackend().wait_ready(deployment, READY_S)
+    assert {r.name: r.state for r in LocalBackend().replicas(deployment)}[killed] == "ready"
     assert shell.run(block_with("stop everything")) == 0, shell.said + shell.warned
     assert shell.run("tunegate status") == 0
     assert len(re.findall("champion", shell.said)) == 1 and "candidate" not in shell.said
