@@ -1,0 +1,132 @@
+"""What comes over the web is a stranger's: addresses are parsed once, answers are read up to a limit."""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from components.errors import InvalidInput, TunegateError
+
+WEB = ("http", "https")
+DEFAULT_PORTS = {"http": 80, "https": 443}
+# What parsers of addresses read differently: one takes a backslash for a slash, another for a letter.
+_AMBIGUOUS = re.compile(r"[\x00-\x20\x7f-\x9f\\<>\"^`{|}]|\s")
+_HOST = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?\.?|\[[0-9a-f:.]+\]")
+_SECRETS = re.compile(
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?:[^\s/]*@)?(?P<rest>[^\s?#'\"<>]*)(?:[?#][^\s'\"<>]*)?"
+)
+
+
+@dataclass(frozen=True)
+class Address:
+    """A URL that every parser reads alike.
+
+    Attributes:
+        scheme: In small letters.
+        credentials: `user:password` as it stands before the host; empty if there are none.
+        host: In small letters; an IPv6 address in its brackets.
+        port: The one that is written, or the scheme's own; None where neither is.
+        path: Begins with a slash, or is empty.
+        query: What stands after `?`.
+    """
+
+    scheme: str
+    credentials: str
+    host: str
+    port: int | None
+    path: str
+    query: str
+
+    @property
+    def origin(self) -> tuple[str, str, int | None]:
+        """Return whom the address asks: scheme, host and port."""
+        return self.scheme, self.host, self.port
+
+    @property
+    def host_and_port(self) -> str:
+        """Return the host, with the port unless it is the scheme's own."""
+        plain = self.port is None or self.port == DEFAULT_PORTS.get(self.scheme)
+        return self.host if plain else f"{self.host}:{self.port}"
+
+    @property
+    def shown(self) -> str:
+        """Return the address as anybody may read it: without credentials and query."""
+        return f"{self.scheme}://{self.host_and_port}{self.path}"
+
+    def __str__(self) -> str:
+        credentials = f"{self.credentials}@" if self.credentials else ""
+        query = f"?{self.query}" if self.query else ""
+        return f"{self.scheme}://{credentials}{self.host_and_port}{self.path}{query}"
+
+
+def parse_address(text: str, schemes: Collection[str] = WEB, credentials: bool = False) -> Address:
+    """Parse a URL; use what this returns, not the text again.
+
+    Args:
+        text: The URL. A fragment is refused, as nobody sends it.
+        schemes: Those that may stand there.
+        credentials: Whether `user:password@` may.
+
+    Raises:
+        InvalidInput: It is no URL of these schemes, or parsers would not agree on its host.
+    """
+    what, wanted = shown(text), f"wanted {' or '.join(f'{scheme}://HOST' for scheme in schemes)}"
+    if _AMBIGUOUS.search(text):
+        raise InvalidInput(
+            what, ["has a space, a backslash or another sign that no URL has; write it as %XX"]
+        )
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as error:
+        raise InvalidInput(what, [f"is no URL ({error}); {wanted}"]) from error
+    scheme = parts.scheme
+    if scheme not in schemes or not text[len(scheme) :].startswith("://"):
+        raise InvalidInput(what, [f"is no such URL; {wanted}"])
+    before, at, authority = parts.netloc.rpartition("@")
+    host = authority.lower()
+    if port is not None or host.endswith(":"):
+        host = host.rpartition(":")[0]
+    if not _HOST.fullmatch(host):
+        raise InvalidInput(what, [f"names no host that can be asked; {wanted}"])
+    if at and not credentials:
+        raise InvalidInput(what, ["names a user before the host; credentials don't belong in this address"])
+    if parts.fragment:
+        raise InvalidInput(what, [f"has a part after #, which nobody is sent; {wanted}"])
+    return Address(
+        scheme, before, host, port if port is not None else DEFAULT_PORTS.get(scheme), parts.path, parts.query
+    )
+
+
+def shown(text: str) -> str:
+    """Return a text with every URL in it as anybody may read it: without credentials, query and fragment."""
+    return _SECRETS.sub(lambda found: found["scheme"] + found["rest"], text)
+
+
+class Readable(Protocol):
+    """Something that gives bytes: a file, an answer."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most so many bytes, and none at the end."""
+
+
+def read_at_most(source: Readable, limit_bytes: int, what: str) -> bytes:
+    """Read all of it, and not a byte over the limit.
+
+    Args:
+        source: What is read; each of its reads may return less than was asked for.
+        limit_bytes: How long it may be.
+        what: What it is, in the words of an error.
+
+    Raises:
+        TunegateError: It is longer.
+    """
+    content = bytearray()
+    while chunk := source.read(min(1 << 16, limit_bytes + 1 - len(content))):
+        content += chunk
+        if len(content) > limit_bytes:
+            raise TunegateError(
+                f"{what}: is longer than {limit_bytes} bytes, which is all that is read of it"
+            )
+    return bytes(content)
