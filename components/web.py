@@ -130,3 +130,15 @@ def read_at_most(source: Readable, limit_bytes: int, what: str) -> bytes:
                 f"{what}: is longer than {limit_bytes} bytes, which is all that is read of it"
             )
     return bytes(content)
+
+
+def quoted(text: str, limit: int = 300) -> str:
+    """Return a stranger's words as an error may hold them: on one line, printable and not endless.
+
+    Args:
+        text: The words; signs that steer a terminal or are no UTF-8 become U+FFFD.
+        limit: So many characters are kept.
+    """
+    line = " ".join(text[: 4 * limit].split())
+    line = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line)
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
