@@ -61,6 +61,12 @@ class Settings(BaseSettings):
         "",
         description="Registries besides this machine's to speak plain http with: host[:port], with commas.",
     )
+    max_adapter_bytes: int = Field(
+        16 << 30,
+        ge=1 << 20,
+        description="Largest adapter that is pushed or pulled, bytes. The default has room for rank 512 on "
+        "all layers of a 70B model in bfloat16, or rank 256 in float32.",
+    )
     api_keys: str = Field(
         "",
         description="Directory with a file for each user who may ask the models served here, named like "

@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -14,7 +13,14 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 from components.errors import InvalidInput, TunegateError, Unreachable
 from components.oci.answers import Body
 from components.oci.client import RegistryClient, Unavailable
-from components.oci.image import MANIFEST_TYPE, MANIFEST_TYPES, MAX_DOCUMENT_BYTES, Descriptor, damaged
+from components.oci.image import (
+    MANIFEST_TYPE,
+    MANIFEST_TYPES,
+    MAX_DOCUMENT_BYTES,
+    Descriptor,
+    assert_room,
+    damaged,
+)
 from components.storage import atomic_write
 from components.web import quoted, shown
 
@@ -125,11 +131,7 @@ class RegistryRepository:
             TunegateError: It has no room on the disk, or the registry refuses or can't be reached.
         """
         place = scratch / descriptor.digest.replace(":", "-")
-        if (free := shutil.disk_usage(scratch).free) < descriptor.size:
-            raise TunegateError(
-                f"{self.name}@{descriptor.digest}: has {descriptor.size:,} bytes, but {scratch.parent} has "
-                f"room for {free:,}; nothing was fetched. Free some space and run again"
-            )
+        assert_room(scratch, descriptor.size, f"{self.name}@{descriptor.digest}")
 
         def download() -> None:
             size = 0

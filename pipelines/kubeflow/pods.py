@@ -27,6 +27,7 @@ SETTINGS = (
     "NO_PROXY",
     "TUNEGATE_DEVICE",
     "TUNEGATE_INSECURE_REGISTRIES",
+    "TUNEGATE_MAX_ADAPTER_BYTES",
     "TUNEGATE_MLFLOW_URL",
     *(f"TUNEGATE_CLUSTER_{name.upper()}" for name in ClusterSettings.model_fields),
 )
