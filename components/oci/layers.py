@@ -80,6 +80,7 @@ def _take_adapter_files(reader: HashingReader, into: Path, what: str) -> None:
     seen: set[PurePosixPath] = set()
     archive = TarReader(reader, what)
     for entry in archive:
+        reader.expect(entry.size)
         path = PurePosixPath(entry.name)
         if problem := _problem(entry, path):
             raise InvalidInput(what, [f"{entry.shown}: {problem}; refused"])
@@ -88,7 +89,6 @@ def _take_adapter_files(reader: HashingReader, into: Path, what: str) -> None:
         if path in seen:
             raise InvalidInput(what, [f"{entry.shown}: is there twice; refused"])
         seen.add(path)
-        reader.expect(entry.size)
         assert_room(into, entry.size, f"{what}: {entry.shown}")
         with atomic_write(into / path.name) as out:
             for chunk in archive.content():
