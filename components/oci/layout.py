@@ -27,12 +27,13 @@ class ImageLayout:
             self.folder = folder.expanduser().resolve()
         except (OSError, ValueError, RuntimeError) as error:  # a zero in the name, ~ of an unknown user
             raise InvalidInput(f"oci:{quoted(str(folder))}", [f"is no directory ({error})"]) from error
+        self._what = f"oci:{quoted(str(self.folder), limit=5000)}"
 
     def check(self) -> None:
         """Refuse a directory that can't be written."""
         nearest = next(path for path in (self.folder, *self.folder.parents) if path.exists())
         if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-            raise InvalidInput(f"oci:{self.folder}", [f"{nearest} is no directory that can be written"])
+            raise InvalidInput(self._what, [f"{nearest} is no directory that can be written"])
 
     def put_blob(self, content: Path, descriptor: Descriptor) -> None:
         """Store a blob; one that is there whole is left as it is, a damaged one is replaced."""
@@ -69,10 +70,10 @@ class ImageLayout:
         try:
             present = place.is_file()
         except OSError as error:  # a name that is too long, say
-            raise InvalidInput(f"oci:{self.folder}", [f"can't be read ({error})"]) from error
+            raise InvalidInput(self._what, [f"can't be read ({quoted(str(error))})"]) from error
         if not present:
             raise InvalidInput(
-                f"oci:{self.folder}", [f"holds no {digest}; push the adapter again, or check the directory"]
+                self._what, [f"holds no {digest}; push the adapter again, or check the directory"]
             )
         return place
 
