@@ -2,13 +2,15 @@
 
 import json
 import time
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import requests
 from pydantic import BaseModel, ConfigDict, Field
-from urllib3.exceptions import NewConnectionError, ReadTimeoutError
+from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
 
 from components.engine.api_keys import authorization, client_key
+from components.web import quoted
 
 UserClass = Literal["normal", "long"]
 Prompt = list[dict[str, str]]
@@ -16,6 +18,7 @@ Prompt = list[dict[str, str]]
 OK, REFUSED, TIMED_OUT, BROKEN_STREAM = "ok", "refused", "timed_out", "broken_stream"
 CONNECT_TIMEOUT_S = 5.0
 DETAIL_CHARS = 300
+MAX_LINE_BYTES = 1 << 20  # an event of a stream is a few hundred bytes, its usage included
 
 
 class ChatEndpoint(BaseModel):
@@ -75,9 +78,17 @@ class RequestRecord(BaseModel):
         return sum(self.gaps_ms) / (self.output_tokens - 1)
 
 
+class _Session(requests.Session):
+    """A session that measures whom it was told to: nobody else is asked, or sent the key."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Say that an answer leads nowhere: requests would read all of it, however long."""
+        return None
+
+
 def new_session() -> requests.Session:
     """Open a session for one user; a new one per request would measure connection set-up."""
-    session = requests.Session()
+    session = _Session()
     session.trust_env = False  # a proxy or .netrc of this machine is no part of the service
     session.headers.update(authorization(client_key()))
     return session
@@ -111,7 +122,7 @@ def ask(
             if response.status_code == 200:
                 outcome, detail = stream.read(response, endpoint.timeout_s)
             else:
-                outcome, detail = f"http_{response.status_code}", response.text
+                outcome, detail = f"http_{response.status_code}", _words(response)
     except requests.RequestException as error:
         outcome, detail = _kind_of(error), f"{type(error).__name__}: {error}"
     return RequestRecord(
@@ -123,7 +134,7 @@ def ask(
         gaps_ms=stream.gaps_ms,
         prompt_tokens=stream.prompt_tokens,
         output_tokens=stream.output_tokens,
-        detail=detail[:DETAIL_CHARS],
+        detail=quoted(detail, DETAIL_CHARS),
     )
 
 
@@ -146,7 +157,7 @@ class _Stream:
         """Read to the end and return outcome and detail."""
         # Chunks are handed on as they arrive; a stream without chunks would wait for a full buffer.
         size = 8192 if response.raw.chunked else 1
-        for line in response.iter_lines(chunk_size=size):
+        for line in _lines(response, size):
             if self.elapsed_ms() > timeout_s * 1000:
                 return TIMED_OUT, f"no complete answer within {timeout_s:g} s"
             if not line.startswith(b"data:"):
@@ -157,7 +168,7 @@ class _Stream:
                 break
             try:
                 self._event(json.loads(data))
-            except (ValueError, TypeError, KeyError, AttributeError):
+            except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
                 return BROKEN_STREAM, f"not a chat completion chunk: {data.decode(errors='replace')}"
         if not self.complete or self.ttft_ms is None:
             return BROKEN_STREAM, f"the stream ended after {self.output_tokens} tokens"
@@ -174,8 +185,10 @@ class _Stream:
                 self._token()
         usage = event.get("usage")
         if usage:
-            self.prompt_tokens = usage["prompt_tokens"]
-            self.output_tokens = usage["completion_tokens"]
+            counts = usage["prompt_tokens"], usage["completion_tokens"]
+            if not all(type(count) is int and count >= 0 for count in counts):
+                raise ValueError
+            self.prompt_tokens, self.output_tokens = counts
 
     def _token(self) -> None:
         now = self.elapsed_ms()
@@ -185,6 +198,34 @@ class _Stream:
             self.gaps_ms.append(now - self.last_ms)
         self.last_ms = now
         self.output_tokens += 1
+
+
+def _words(response: requests.Response) -> str:
+    """Return what an error has to say, as much of it as is kept."""
+    try:
+        start: bytes = response.raw.read(4 * DETAIL_CHARS, decode_content=True)
+    except HTTPError as error:
+        return f"{type(error).__name__}: {error}"
+    return start.decode(errors="replace")
+
+
+def _lines(response: requests.Response, size: int) -> Iterator[bytes]:
+    """Return lines as they arrive; one that has no end is given up, and the stream with it.
+
+    Where a chunk ends no line, an empty one is returned, so that the time can be looked at.
+    """
+    rest = bytearray()
+    for chunk in response.iter_content(size):
+        *lines, last = chunk.split(b"\n")
+        for line in lines:
+            yield bytes(rest + line)
+            rest.clear()
+        rest += last
+        if len(rest) > MAX_LINE_BYTES:
+            break
+        if not lines:
+            yield b""
+    yield bytes(rest)
 
 
 def _kind_of(error: requests.RequestException) -> str:

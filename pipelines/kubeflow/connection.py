@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.errors import InvalidInput, TunegateError
+from components.web import quoted
 from pipelines.kubeflow.settings import PREFIX, ClientSettings
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Connection:
             Unavailable: The back end can't be reached or fails.
             TunegateError: It refuses the credentials or what was asked.
         """
-        from kfp_server_api import ApiException
+        from kfp_server_api import ApiException, OpenApiException
         from urllib3.exceptions import HTTPError
 
         given = {name: value for name, value in named.items() if value not in (None, "")}
@@ -81,6 +82,11 @@ class Connection:
             raise Unavailable(
                 f"Kubeflow Pipelines at {self.host} can't be reached ({_cause(error)}); "
                 f"is {PREFIX}HOST right, and is the way there open?"
+            ) from error
+        except (OpenApiException, ValueError, RecursionError) as error:  # the client can't read the answer
+            raise TunegateError(
+                f"{what}: {self.host} answers, but not as Kubeflow Pipelines does ({quoted(str(error))}); is "
+                f"{PREFIX}HOST the address of its API?"
             ) from error
 
     def run_url(self, run_id: str) -> str:
@@ -219,10 +225,10 @@ def _said(body: Any) -> str:
     text = body.decode(errors="replace") if isinstance(body, bytes) else str(body or "")
     try:
         answer = json.loads(text)
-    except ValueError:
-        return " ".join(text.split())[:200] or "no reason given"
+    except (ValueError, RecursionError):
+        return quoted(text, 200) or "no reason given"
     reason = answer.get("message") or answer.get("error") if isinstance(answer, dict) else text
-    return " ".join(str(reason or text).split())[:300]
+    return quoted(str(reason or text))
 
 
 def _cause(error: Exception) -> str:

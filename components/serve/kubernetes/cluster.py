@@ -9,8 +9,10 @@ from typing import Any, TypeVar
 
 from components.errors import InvalidInput, TunegateError
 from components.serve.kubernetes.connection import connect
+from components.web import quoted
 
 MANAGER = "tunegate"
+MAX_LOG_BYTES = 64 << 10
 # Who sets the number of engines, and holds an autoscaler at one: apart from all else of a deployment.
 SCALE_MANAGER = f"{MANAGER}-scale"
 FIRST_PATIENCE_S, PATIENCE_S, RETRY_S = 4.0, 90.0, 1.0
@@ -180,6 +182,7 @@ class Cluster:
 
         path = f"/api/v1/namespaces/{self.namespace}/pods/{pod}/log"
         query = [("container", container), ("tailLines", str(lines)), ("previous", str(previous).lower())]
+        query.append(("limitBytes", str(MAX_LOG_BYTES)))  # a line may have no end
         try:
             answer = self._client.request(
                 "get",
@@ -238,6 +241,11 @@ class Cluster:
                         f"can't {what}: the API server does not answer ({error}); "
                         "check KUBECONFIG and the network"
                     ) from error
+            except (ValueError, RecursionError) as error:
+                raise TunegateError(
+                    f"can't {what}: what answers is no API server ({quoted(str(error))}); check KUBECONFIG, "
+                    "and what stands between"
+                ) from error
             time.sleep(RETRY_S)
 
     def _waited_long(self, started: float) -> bool:
@@ -253,13 +261,17 @@ def _in_words(what: str, error: Any) -> TunegateError:
     """Return what the API server said, and what to do about it."""
     try:
         status = json.loads(error.body)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         status = {}
-    said = status.get("message") or f"{error.status} {error.reason}"
+    # A proxy before the API server may answer in its stead, with anything.
+    status = status if isinstance(status, dict) else {}
+    message, details = status.get("message"), status.get("details")
+    said = quoted(message if isinstance(message, str) and message else f"{error.status} {error.reason}", 2000)
+    found = details.get("causes") if isinstance(details, dict) else None
     causes = [
-        f"{cause.get('field', '')}: {cause.get('message', '')}"
-        for cause in (status.get("details") or {}).get("causes") or []
-        if cause.get("reason") == "FieldManagerConflict"
+        quoted(f"{cause.get('field', '')}: {cause.get('message', '')}")
+        for cause in (found if isinstance(found, list) else [])
+        if isinstance(cause, dict) and cause.get("reason") == "FieldManagerConflict"
     ]
     if causes:
         return Conflict(
