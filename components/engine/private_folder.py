@@ -1,0 +1,53 @@
+"""Folders that nobody else can look into or has put anything in: for sockets, compiled kernels, logs."""
+
+import contextlib
+import os
+import stat
+from pathlib import Path
+
+from components.errors import TunegateError
+
+_OTHERS, _OTHERS_WRITE = 0o077, 0o022
+
+
+class NotPrivate(TunegateError):
+    """A folder that is to be ours alone is somebody else's, a link, or open to others."""
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder for us alone, or see that the one that stands there is one.
+
+    Raises:
+        NotPrivate: See `check_private`.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    check_private(folder)
+
+
+def check_private(folder: Path) -> None:
+    """Refuse a folder unless it is ours alone; to be called before anything in it is used.
+
+    The folder itself is looked at, never what a link leads to, and not one that others could exchange.
+
+    Raises:
+        FileNotFoundError: There is no such folder.
+        NotPrivate: Another user owns it, or could read it or put another one in its place.
+    """
+    found, above = folder.lstat(), folder.parent.stat()
+    mode = stat.S_IMODE(found.st_mode)
+    if not stat.S_ISDIR(found.st_mode):
+        problem = f"is a {'link' if stat.S_ISLNK(found.st_mode) else 'file'}, wanted a folder"
+    elif found.st_uid != os.geteuid():
+        problem = f"belongs to somebody else (user {found.st_uid}, wanted {os.geteuid()})"
+    elif mode & _OTHERS:
+        problem = f"is open to others (mode {mode:04o}, wanted 0700)"
+    elif above.st_uid != os.geteuid() and above.st_mode & _OTHERS_WRITE and not above.st_mode & stat.S_ISVTX:
+        problem = f"could be exchanged by others: {folder.parent} lets everybody rename what is in it"
+    else:
+        return
+    raise NotPrivate(
+        f"{folder}: {problem}; nothing in it was used. See who made it and remove it, or name a shorter "
+        "state directory with TUNEGATE_HOME, which needs no place outside"
+    )
