@@ -35,10 +35,20 @@ def home() -> Path:
     folder = Path(os.environ.get("TUNEGATE_HOME", ".tunegate")).resolve()
     if found := _UNUSABLE.search(str(folder)):
         problem = (
-            f"got {str(folder)!r}, which has {found[0]!r} in it: MLflow's database would be looked for elsewhere; "
-            "wanted a path without ?, line breaks, other control characters and %XX"
+            f"got {str(folder)!r}, which has {found[0]!r} in it: MLflow's database would be looked for "
+            "elsewhere; wanted a path without ?, line breaks, other control characters and %XX"
         )
         raise InvalidInput("TUNEGATE_HOME", [problem])
+    return folder
+
+
+def make_home() -> Path:
+    """Make the state directory, for us alone, where there is none yet, and return it.
+
+    One that a person has made keeps its mode: they may share it.
+    """
+    folder = home()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
 
 

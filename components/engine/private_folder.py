@@ -5,7 +5,7 @@ import os
 import stat
 from pathlib import Path
 
-from components.errors import TunegateError
+from components.errors import InvalidInput, TunegateError
 
 _OTHERS, _OTHERS_WRITE = 0o077, 0o022
 
@@ -51,3 +51,24 @@ def check_private(folder: Path) -> None:
         f"{folder}: {problem}; nothing in it was used. See who made it and remove it, or name a shorter "
         "state directory with TUNEGATE_HOME, which needs no place outside"
     )
+
+
+def refuse_readable(folder: Path) -> None:
+    """Refuse a folder of keys if everybody on this machine can read one of them; a group may.
+
+    Raises:
+        InvalidInput: Each file that can be read.
+    """
+    folder = folder.resolve()
+    if not folder.is_dir() or any(
+        not place.stat().st_mode & stat.S_IXOTH for place in (folder, *folder.parents)
+    ):
+        return  # nobody else gets there
+    files = [path for path in sorted(folder.iterdir()) if path.name[0] != "." and path.is_file()]
+    problems = [
+        f"{path.name}: can be read by everybody on this machine; chmod o= {path}"
+        for path in files
+        if path.stat().st_mode & stat.S_IROTH
+    ]
+    if problems:
+        raise InvalidInput(f"keys in {folder}", problems)

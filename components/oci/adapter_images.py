@@ -25,7 +25,7 @@ from components.oci.image import (
 )
 from components.oci.layers import pack_layer, unpack_layer
 from components.oci.layout import ImageLayout
-from components.settings import home
+from components.settings import home, make_home
 from components.storage import atomic_write
 
 LAYOUT_PREFIX = "oci:"
@@ -68,8 +68,7 @@ def push_adapter(
         TunegateError: The disk is full, or the registry refuses or can't be reached.
     """
     store = _store(repository)
-    home().mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=home(), prefix=".image-") as folder:
+    with tempfile.TemporaryDirectory(dir=make_home(), prefix=".image-") as folder:
         layer_file, config_file = Path(folder) / "layer", Path(folder) / "config"
         layer, packed_digest = pack_layer(adapter_dir, layer_file)
         config = _write_config(packed_digest, config_file)

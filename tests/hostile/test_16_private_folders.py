@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from components.engine.private_folder import NotPrivate, check_private, make_private
+from components.engine.private_folder import NotPrivate, check_private, make_private, refuse_readable
 from components.engine.scratch import FOLDER_VARIABLE, scratch_folder
+from components.errors import InvalidInput
 from components.serve.local.configuration import socket_path
+from components.serve.local.state import StateFile
 from components.serve.local.supervisor import Supervisor
+from components.settings import make_home
 
 Prepare = Callable[[Path], None]
 
@@ -167,3 +170,53 @@ def test_kernels_that_somebody_else_could_have_put_there_are_not_run(
 
     assert dict(os.environ) == before
     assert not list(tmp_path.glob("tunegate-[!k]*"))  # the engine's own folder is not left behind
+
+
+def keys(folder: Path, *modes: int) -> Path:
+    """Return a folder of keys with these modes: the folder above it, its own, the key's."""
+    (folder / "a" / "keys").mkdir(parents=True)
+    (folder / "a" / "keys" / "ann").write_text("secret")
+    for path, mode in zip(
+        (folder / "a", folder / "a" / "keys", folder / "a" / "keys" / "ann"), modes, strict=True
+    ):
+        path.chmod(mode)
+    return folder / "a" / "keys"
+
+
+@pytest.mark.parametrize(
+    ("modes", "refused"),
+    [
+        ((0o755, 0o755, 0o644), True),
+        ((0o711, 0o711, 0o604), True),  # whoever knows the name
+        ((0o755, 0o755, 0o640), False),
+        ((0o755, 0o750, 0o644), False),
+        ((0o700, 0o755, 0o644), False),
+    ],
+    ids=lambda value: " ".join(map(oct, value)) if isinstance(value, tuple) else "",
+)
+def test_keys_that_everybody_here_can_read_let_nobody_in(modes: tuple[int, ...], refused: bool) -> None:
+    with tempfile.TemporaryDirectory(prefix="keys-", dir="/tmp") as place:
+        Path(place).chmod(0o755)  # as pytest's own folders are not
+        directory = keys(Path(place), *modes)
+        if not refused:
+            refuse_readable(directory)
+            return
+        with pytest.raises(
+            InvalidInput, match=r"ann: can be read by everybody on this machine; chmod o= /tmp/"
+        ):
+            refuse_readable(directory)
+
+
+def test_the_folders_of_a_machine_are_made_for_us_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUNEGATE_HOME", str(tmp_path / "state"))
+    before = os.umask(0)
+    try:
+        made = make_home()
+        with StateFile(made / "serve").changing():
+            pass
+    finally:
+        os.umask(before)
+
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (made, made / "serve")] == [0o700, 0o700]

@@ -19,6 +19,8 @@ from components.serve.local.configuration import (
     write_scripts,
 )
 from components.serve.local.supervisor import Supervisor
+from components.settings import load_settings
+from components.tracking.runs import tracking_uri
 
 HOSTILE = {
     "plain": "plain",
@@ -147,3 +149,28 @@ def test_a_name_that_would_be_read_as_something_else_is_refused(name: str) -> No
         group_sections("pet", Path("deployments/pet"), [Program(name, ["true"])])
     with pytest.raises(InvalidInput, match="wanted small letters"):
         group_sections(name, Path("deployments/pet"), [Program("pet-0", ["true"])])
+
+
+@pytest.mark.parametrize("name", ["a?b", "a%20b", "a\nb", "a\x1b[2Jb", "a\tb"], ids=ascii)
+def test_a_state_directory_that_not_everything_could_read_is_refused_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("TUNEGATE_HOME", str(tmp_path / name))
+
+    with pytest.raises(
+        InvalidInput, match=r"(?s)TUNEGATE_HOME: .*wanted a path without \?, line breaks"
+    ) as told:
+        load_settings()
+    assert name not in str(told.value) or name.isprintable()  # nothing of it reaches a terminal as it is
+
+
+@pytest.mark.parametrize("name", ["a #b", "a ;b", "100%", "it's [ab]*"])
+def test_records_stand_in_the_state_directory_whatever_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    from sqlalchemy.engine import make_url
+
+    monkeypatch.setenv("TUNEGATE_HOME", str(tmp_path / name))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+    assert make_url(tracking_uri()).database == str(tmp_path / name / "mlflow.db")

@@ -111,7 +111,11 @@ def test_every_stage_is_confined_by_the_package_and_the_manifests(stage_pods: di
 def assert_can_write(container: Manifest, pod: Manifest) -> None:
     """Check that there is a volume to write to where temporary files and the home folder are."""
     kinds = {volume["name"]: WRITABLE & volume.keys() for volume in pod["volumes"]}  # others are claims
-    places = {m["mountPath"] for m in container["volumeMounts"] if kinds.get(m["name"], True) and not m.get("readOnly")}
+    places = {
+        m["mountPath"]
+        for m in container["volumeMounts"]
+        if kinds.get(m["name"], True) and not m.get("readOnly")
+    }
     home = {v["name"]: v.get("value") for v in container.get("env", [])}.get("HOME", "/tmp")
     assert {"/tmp", home} <= places, container["name"]
 
