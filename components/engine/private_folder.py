@@ -7,7 +7,7 @@ from pathlib import Path
 
 from components.errors import InvalidInput, TunegateError
 
-_OTHERS, _OTHERS_WRITE = 0o077, 0o022
+_OTHERS = 0o077
 
 
 class NotPrivate(TunegateError):
@@ -29,13 +29,15 @@ def make_private(folder: Path) -> None:
 def check_private(folder: Path) -> None:
     """Refuse a folder unless it is ours alone; to be called before anything in it is used.
 
-    The folder itself is looked at, never what a link leads to, and not one that others could exchange.
+    The folder itself is looked at, never what a link leads to. That others can't put another one in its place
+    is for the one above it to see to: it is ours, or as `/tmp` is. A pod's volume lets everybody do everything,
+    but there is nobody else.
 
     Raises:
         FileNotFoundError: There is no such folder.
-        NotPrivate: Another user owns it, or could read it or put another one in its place.
+        NotPrivate: Another user owns it, or could look into it.
     """
-    found, above = folder.lstat(), folder.parent.stat()
+    found = folder.lstat()
     mode = stat.S_IMODE(found.st_mode)
     if not stat.S_ISDIR(found.st_mode):
         problem = f"is a {'link' if stat.S_ISLNK(found.st_mode) else 'file'}, wanted a folder"
@@ -43,8 +45,6 @@ def check_private(folder: Path) -> None:
         problem = f"belongs to somebody else (user {found.st_uid}, wanted {os.geteuid()})"
     elif mode & _OTHERS:
         problem = f"is open to others (mode {mode:04o}, wanted 0700)"
-    elif above.st_uid != os.geteuid() and above.st_mode & _OTHERS_WRITE and not above.st_mode & stat.S_ISVTX:
-        problem = f"could be exchanged by others: {folder.parent} lets everybody rename what is in it"
     else:
         return
     raise NotPrivate(
