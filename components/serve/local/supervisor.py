@@ -1,5 +1,6 @@
 """The supervisord of a state directory: it keeps replicas and routers running after we have ended."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -179,6 +180,8 @@ class Supervisor:
         self._end_stragglers(self.folder)
         self._pid_file.unlink(missing_ok=True)
         self._socket.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not there, or not ours
+            self._socket.parent.rmdir()
 
     def _group_file(self, group: str) -> Path:
         return self.folder / "conf.d" / f"{group}.conf"
