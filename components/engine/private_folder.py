@@ -29,9 +29,9 @@ def make_private(folder: Path) -> None:
 def check_private(folder: Path) -> None:
     """Refuse a folder unless it is ours alone; to be called before anything in it is used.
 
-    The folder itself is looked at, never what a link leads to. That others can't put another one in its place
-    is for the one above it to see to: it is ours, or as `/tmp` is. In a pod's volume everybody may do that, but
-    nobody else is there.
+    The folder itself is looked at, never what a link leads to. That others can't put another one in its
+    place is for the one above it to see to: it is ours, or as `/tmp` is. In a pod's volume everybody may do
+    that, but nobody else is there.
 
     Raises:
         FileNotFoundError: There is no such folder.
