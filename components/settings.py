@@ -22,9 +22,34 @@ from components.errors import InvalidInput
 QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
 
 
+# Control characters, and what the address of MLflow's database would read as something else.
+_UNUSABLE = re.compile(r"[\x00-\x1f\x7f?]|%[0-9A-Fa-f]{2}")
+
+
 def home() -> Path:
-    """Return the state directory: `TUNEGATE_HOME`, by default `.tunegate` in the working directory."""
-    return Path(os.environ.get("TUNEGATE_HOME", ".tunegate")).resolve()
+    """Return the state directory: `TUNEGATE_HOME`, by default `.tunegate` in the working directory.
+
+    Raises:
+        InvalidInput: Its name has something in it that not everything which is told it could read.
+    """
+    folder = Path(os.environ.get("TUNEGATE_HOME", ".tunegate")).resolve()
+    if found := _UNUSABLE.search(str(folder)):
+        problem = (
+            f"got {str(folder)!r}, which has {found[0]!r} in it: MLflow's database would be looked for "
+            "elsewhere; wanted a path without ?, line breaks, other control characters and %XX"
+        )
+        raise InvalidInput("TUNEGATE_HOME", [problem])
+    return folder
+
+
+def make_home() -> Path:
+    """Make the state directory, for us alone, where there is none yet, and return it.
+
+    One that a person has made keeps its mode: they may share it.
+    """
+    folder = home()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
 
 
 def models_folder() -> Path:

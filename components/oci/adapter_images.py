@@ -25,7 +25,7 @@ from components.oci.image import (
 )
 from components.oci.layers import pack_layer, unpack_layer
 from components.oci.layout import ImageLayout
-from components.settings import home, load_settings
+from components.settings import home, load_settings, make_home
 from components.storage import atomic_write
 
 LAYOUT_PREFIX = "oci:"
@@ -70,8 +70,7 @@ def push_adapter(
     """
     store = _store(repository)
     _assert_small_enough(adapter_dir)
-    home().mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=home(), prefix=".image-") as folder:
+    with tempfile.TemporaryDirectory(dir=make_home(), prefix=".image-") as folder:
         layer_file, config_file = Path(folder) / "layer", Path(folder) / "config"
         layer, packed_digest = pack_layer(adapter_dir, layer_file)
         config = _write_config(packed_digest, config_file)

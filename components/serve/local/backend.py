@@ -1,8 +1,10 @@
 """Serving on this machine: vLLM replicas under supervisord, behind vllm-router, on loopback only."""
 
 import time
+from pathlib import Path
 
 from components.engine.api_keys import client_key
+from components.engine.private_folder import refuse_readable
 from components.engine.server import server_command
 from components.errors import InvalidInput, NotReady, TunegateError
 from components.models import prepare_base_model
@@ -16,7 +18,7 @@ from components.serve.local.readiness import ReadinessWatch
 from components.serve.local.state import Deployment, ServeState, StateFile
 from components.serve.local.supervisor import Supervisor
 from components.serve.spec import ServingSpec
-from components.settings import home
+from components.settings import home, load_settings
 
 DRAIN_TIMEOUT_S = 60
 POLL_S = 0.5
@@ -44,6 +46,8 @@ class LocalBackend(Backend):
     def apply(self, spec: ServingSpec) -> None:
         """Start what the spec describes beside whatever serves already; a second call changes nothing."""
         client_key()  # refused now if nobody could ask
+        if keys := load_settings().api_keys:
+            refuse_readable(Path(keys))
         prepare_base_model(spec.base_model)  # may take its time: before the lock
         with self._state.changing() as state:
             known = state.deployments.get(spec.name)

@@ -154,8 +154,8 @@ def test_retiring_leaves_no_process_and_no_file(
     backend.wait_ready(spec.name, READY_S)
     folder = home / "serve/deployments/pet-gone"
     assert len(processes_in(str(folder))) == 2
-    config = (home / "serve/conf.d/pet-gone.conf").read_text()
-    scratch = Path(re.findall(r"TUNEGATE_ENGINE_TMP=(\S+)/0 ", config)[0])
+    start = (folder / "start-pet-gone-0.sh").read_text()
+    scratch = Path(re.findall(r"TUNEGATE_ENGINE_TMP=(\S+)/0 ", start)[0])
     assert scratch.stat().st_mode & 0o777 == 0o700
     (scratch / "0").mkdir()
     (scratch / "0" / "vllm_dist_1").touch()  # of an engine that was killed
