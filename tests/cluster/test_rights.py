@@ -87,6 +87,7 @@ REFUSED = {
         "roles.rbac.authorization.k8s.io": ("create", "patch", "bind", "escalate"),
         "rolebindings.rbac.authorization.k8s.io": ("create", "patch"),
         "namespaces": ("get", "delete"),
+        "leases.coordination.k8s.io": ("list", "watch", "patch", "delete", "deletecollection"),
     },
     "tunegate-router": {
         "pods": ("create", "patch", "delete"),
