@@ -56,7 +56,9 @@ def roll_back(model_name: str, ready_timeout_s: float, say: Callable[[str], None
     """
     started = time.monotonic()
     client = runs.client()
-    before, _ = _champions(client, model_name)
+    before = model_registry.champion(client, model_name)
+    if before is None:
+        raise TunegateError(f"{model_name} can't be rolled back: it has no champion; `tunegate run` makes one")
     backend = serving_backend(before.serving_target)
     with settled_lease(backend, client, model_name, f"tunegate rollback of {model_name}", say) as lease:
         present, target = _champions(
@@ -85,7 +87,7 @@ def _champions(client: "MlflowClient", model_name: str) -> tuple[RegisteredAdapt
     present = model_registry.champion(client, model_name)
     target = model_registry.previous(client, model_name)
     if present is None or target is None or present.version == target.version:
-        known = f"version {present.version} is its only champion so far" if present else "it has no champion"
+        known = f"version {present.version} is its only champion so far" if present else "it has none"
         raise TunegateError(f"{model_name} can't be rolled back: {known}; `tunegate run` makes a release")
     return present, target
 

@@ -13,7 +13,7 @@ import pytest
 from pipelines.local import running_release
 from pipelines.lock import Busy, exclusive, holder
 
-TURNS = 2000
+TURNS = 500
 LOOKER = """
 import sys
 from pipelines.lock import holder
@@ -45,7 +45,13 @@ def process(script: str) -> Iterator["subprocess.Popen[str]"]:
             started.kill()
 
 
-def test_those_who_look_all_the_time_refuse_no_release(state: Path) -> None:
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TUNEGATE_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_those_who_look_all_the_time_refuse_no_release(home: Path) -> None:
     with ExitStack() as stack:
         looking = [stack.enter_context(process(LOOKER)) for _ in range(3)]
         for turn in range(TURNS):
@@ -56,7 +62,7 @@ def test_those_who_look_all_the_time_refuse_no_release(state: Path) -> None:
     assert all(re.fullmatch(rf"release \d+ \(process {os.getpid()}\)", text) for text in seen), seen
 
 
-def test_who_looks_sees_who_holds_it_and_nobody_when_it_is_free(state: Path) -> None:
+def test_who_looks_sees_who_holds_it_and_nobody_when_it_is_free(home: Path) -> None:
     assert holder() == ""
     with process(HOLDER) as other:
         assert holder() == f"release r1 (process {other.pid})"
@@ -65,14 +71,14 @@ def test_who_looks_sees_who_holds_it_and_nobody_when_it_is_free(state: Path) -> 
             exclusive("tunegate up").__enter__()
         other.kill()
         other.wait()
-        assert "r1" in (state / "lock").read_text()
+        assert "r1" in (home / "lock").read_text()
         assert (holder(), running_release()) == ("", "")
     with exclusive("tunegate up"):
         assert holder() == f"tunegate up (process {os.getpid()})"
     assert holder() == ""
 
 
-def test_looking_makes_nothing(state: Path) -> None:
+def test_looking_makes_nothing(home: Path) -> None:
     holder()
 
-    assert not (state / "lock").exists()
+    assert not (home / "lock").exists()
