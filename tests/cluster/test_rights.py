@@ -42,7 +42,9 @@ def test_the_release_account_can_deploy_promote_kill_and_retire(
         assert spec in backend.deployments()
         backend.kill_replica(spec.name)
         backend.scale(spec.name, 0)
-        backend.retire(spec.name)
+        with backend.lease("cat", "release r1", print) as lease:
+            lease.require_held()
+            backend.retire(spec.name)
 
     assert objects(namespace, spec.name) == []
 
