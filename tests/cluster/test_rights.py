@@ -45,7 +45,9 @@ def test_the_release_account_can_deploy_promote_kill_and_retire(
         assert spec in backend.deployments()
         backend.kill_replica(spec.name)
         backend.scale(spec.name, 0)
-        backend.retire(spec.name)
+        with backend.lease("cat", "release r1", print) as lease:
+            lease.require_held()
+            backend.retire(spec.name)
 
     assert objects(namespace, spec.name) == []
 
@@ -90,6 +92,7 @@ REFUSED = {
         "roles.rbac.authorization.k8s.io": ("create", "patch", "bind", "escalate"),
         "rolebindings.rbac.authorization.k8s.io": ("create", "patch"),
         "namespaces": ("get", "delete"),
+        "leases.coordination.k8s.io": ("list", "watch", "patch", "delete", "deletecollection"),
     },
     "tunegate-router": {
         "pods": ("create", "patch", "delete"),

@@ -12,6 +12,7 @@ ALLOWED = {
         "pods/log": ("get", "list"),
         "events": ("get", "list"),
         "endpoints": ("get", "list"),
+        "leases.coordination.k8s.io": ("get", "create", "update"),
     },
     "tunegate-router": {"pods": ("get", "list", "watch")},
     "default": {},  # engines, and MLflow and its database in theirs; none of them has its token

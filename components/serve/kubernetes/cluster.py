@@ -20,6 +20,7 @@ API_VERSIONS = {
     "Deployment": "apps/v1",
     "Endpoints": "v1",
     "Event": "v1",
+    "Lease": "coordination.k8s.io/v1",
     "Namespace": "v1",
     "NetworkPolicy": "networking.k8s.io/v1",
     "Pod": "v1",
@@ -39,6 +40,10 @@ class Conflict(TunegateError):
 
 class Rejected(TunegateError):
     """The API server does not take an object as it is."""
+
+
+class Outdated(TunegateError):
+    """Somebody else was quicker: an object is there already, or is another one than it was."""
 
 
 class Cluster:
@@ -138,6 +143,22 @@ class Cluster:
         ).to_dict()
         return applied
 
+    def create(self, manifest: Found) -> Found:
+        """Make an object that is not there yet.
+
+        Raises:
+            Outdated: It is.
+        """
+        return self._write("create", manifest)
+
+    def replace(self, manifest: Found) -> Found:
+        """Write an object over the one that was read, which its `resourceVersion` names.
+
+        Raises:
+            Outdated: It was changed or deleted meanwhile.
+        """
+        return self._write("replace", manifest)
+
     def allows(self, verb: str, resource: str, group: str = "") -> bool:
         """Return whether we may do something in the namespace.
 
@@ -195,6 +216,23 @@ class Cluster:
         except (DynamicApiError, HTTPError, OSError):  # not waited for: whoever asks has an error to tell
             return ""
         return text.strip()
+
+    def _write(self, verb: str, manifest: Found) -> Found:
+        kind, name = manifest["kind"], manifest["metadata"]["name"]
+
+        def send() -> Found:
+            from kubernetes.dynamic.exceptions import ConflictError, NotFoundError
+
+            try:
+                write = getattr(self._kind(kind), verb)
+                written: Found = write(body=manifest, namespace=self.namespace).to_dict()
+            except (ConflictError, NotFoundError) as error:
+                if verb == "create" and isinstance(error, NotFoundError):  # its namespace
+                    raise
+                raise Outdated(f"can't {verb} {kind} {name}: somebody else has changed it") from error
+            return written
+
+        return self._call(f"{verb} {kind} {name}", send)
 
     def _read(self, kind: str, name: str, namespace: str | None) -> Found | None:
         def ask() -> Found | None:

@@ -1,6 +1,8 @@
 """Serving on this machine: vLLM replicas under supervisord, behind vllm-router, on loopback only."""
 
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from components.engine.api_keys import client_key
@@ -10,8 +12,10 @@ from components.errors import InvalidInput, NotReady, TunegateError
 from components.models import prepare_base_model
 from components.serve import probe
 from components.serve.backend import Backend, Replica, ReplicaState, WaitProgress
+from components.serve.lease import WAIT_S, Lease, Unfinished
 from components.serve.local.configuration import STOP_WAIT_S
 from components.serve.local.deployments import Deployments, ServerCommand
+from components.serve.local.leases import LocalLeases
 from components.serve.local.live import LiveRouters
 from components.serve.local.processes import kill_all, listener, with_children
 from components.serve.local.readiness import ReadinessWatch
@@ -37,6 +41,7 @@ class LocalBackend(Backend):
         self._supervisor = Supervisor(folder)
         self._deployments = Deployments(folder, self._state, self._supervisor, command)
         self._live = LiveRouters(folder, self._state, self._supervisor)
+        self._leases = LocalLeases(folder / "leases")
 
     def check(self, model_name: str, base_model: str) -> None:
         """Refuse a live endpoint whose port another process has taken."""
@@ -186,6 +191,21 @@ class LocalBackend(Backend):
         self.apply(spec)
         self.wait_ready(spec.name, timeout_s)
         self.promote(spec.name)
+
+    def withdraw(self, model_name: str) -> None:
+        """Take the live traffic of a model name from whatever has it; its port stays promised to it."""
+        with self._state.changing() as state:
+            self._live.stop(state, model_name)
+
+    def lease(
+        self, model_name: str, holder: str, say: Callable[[str], None], wait_s: float = WAIT_S
+    ) -> AbstractContextManager[Lease]:
+        """Hold the right to move the live traffic of a model name, at most until this process ends."""
+        return self._leases.hold(model_name, holder, say, wait_s)
+
+    def unfinished(self, model_name: str) -> Unfinished | None:
+        """Return what was begun with a model's traffic and is not over."""
+        return self._leases.unfinished(model_name)
 
     def shutdown(self) -> None:
         """Stop everything that runs here; what is deployed and who is champion is kept."""
