@@ -2,6 +2,7 @@
 
 import socketserver
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ class Answer:
         headers: Besides the length, which is that of the body unless it is named here.
         raw: Sent as it is in place of all of that.
         repeated: Sent over and over after the rest, for as long as anybody reads.
+        pause_s: Between two of those.
     """
 
     body: bytes = b""
@@ -24,6 +26,7 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     raw: bytes | None = None
     repeated: bytes = b""
+    pause_s: float = 0.0
 
     def bytes(self) -> bytes:
         if self.raw is not None:
@@ -73,6 +76,7 @@ def odd_server(respond: Respond, asked: list[Asked] | None = None) -> Iterator[s
                 self.wfile.write(answer.bytes())
                 while answer.repeated:
                     self.wfile.write(answer.repeated)
+                    time.sleep(answer.pause_s)
             except OSError:
                 pass  # nobody reads on
 

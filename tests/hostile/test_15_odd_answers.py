@@ -1,0 +1,101 @@
+"""Item 15: an odd answer of a server is not ready and no crash; what is remembered is whole or not there."""
+
+import threading
+
+import pytest
+
+from components.serve import probe
+from tests.hostile.odd_server import Answer, Asked, odd_server
+
+LISTED = b'{"data": [{"id": "pet"}], "choices": [{"text": "a"}]}'
+HEADERS = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+ODD = {
+    "half a body": Answer(LISTED, headers={"Content-Length": str(len(LISTED) + 9)}),
+    "half a chunk": Answer(raw=HEADERS + b"Transfer-Encoding: chunked\r\n\r\nff\r\n" + LISTED),
+    "no size of a chunk": Answer(raw=HEADERS + b"Transfer-Encoding: chunked\r\n\r\nlots\r\n" + LISTED),
+    "no status line": Answer(raw=b"SSH-2.0-OpenSSH_9.6\r\n"),
+    "no number as status": Answer(raw=b"HTTP/1.1 fine\r\n\r\n"),
+    "nothing": Answer(raw=b""),
+    "a long header": Answer(raw=HEADERS + b"X: " + b"x" * 100_000 + b"\r\n\r\n"),
+    "many headers": Answer(raw=HEADERS + b"X: y\r\n" * 1000 + b"\r\n"),
+    "an endless body": Answer(raw=HEADERS + b"\r\n" + LISTED, repeated=b" " * 65536),
+    "a redirect": Answer(status=307, headers={"Location": "/elsewhere"}),
+    "an error": Answer(LISTED, status=500),
+}
+OTHER_FORMS = {
+    "no JSON": b"<html>",
+    "a bare null": b"null",
+    "NaN": b"NaN",
+    "deep": b"[" * 200_000,
+    "no UTF-8": b"\xff\xfe\xff",
+    "a list": b'["pet"]',
+    "text for lists": b'{"data": "pet", "choices": "pet"}',
+    "numbers for lists": b'{"data": 1, "choices": 1}',
+    "lists in lists": b'{"data": [["pet"]], "choices": [["pet"]]}',
+    "objects for lists": b'{"data": {"id": "pet"}, "choices": {"0": {}}}',
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_a_broken_answer_is_not_ready(odd: str) -> None:
+    with odd_server(lambda path, body: ODD[odd]) as url:
+        assert not probe.is_up(url)
+        assert not probe.lists_adapter(url, "pet")
+        assert not probe.completes(url, "pet")
+        assert probe.requests_in_flight(url) == 0
+
+
+@pytest.mark.parametrize("form", OTHER_FORMS)
+def test_an_answer_of_another_form_is_not_ready(form: str) -> None:
+    with odd_server(lambda path, body: Answer(OTHER_FORMS[form])) as url:
+        assert not probe.lists_adapter(url, "pet")
+        assert not probe.completes(url, "pet")
+
+
+def test_an_answer_that_drips_is_given_up_at_its_time_limit() -> None:
+    stop = threading.Event()
+
+    def drip(path: str, body: bytes) -> Answer:
+        stop.wait(30)
+        return Answer(LISTED)
+
+    # Each byte comes in time, the whole never does.
+    with odd_server(lambda path, body: Answer(raw=HEADERS + b"\r\n", repeated=b" ", pause_s=0.01)) as url:
+        assert not probe.is_up(url, timeout_s=0.2)
+    with odd_server(drip) as url:
+        assert not probe.is_up(url, timeout_s=0.2)
+        stop.set()
+
+
+@pytest.mark.parametrize(
+    ("value", "count"),
+    [
+        ("3.0", 3),
+        ("0.5", 1),
+        ("NaN", 1),
+        ("+Inf", 1),
+        ("-Inf", 1),
+        ("1e999", 1),
+        ("1.2.3", 1),
+        ("e", 1),
+        ("-2", 1),
+        ("many", 1),
+        ("0.0", 0),
+    ],
+)
+def test_a_number_of_requests_that_is_none_counts_as_one(value: str, count: int) -> None:
+    metrics = (
+        f'# HELP x\nvllm:num_requests_running{{model_name="pet"}} {value}\nvllm:num_requests_waiting 0\n'
+    )
+    with odd_server(lambda path, body: Answer(metrics.encode())) as url:
+        assert probe.requests_in_flight(url) == count
+
+
+def test_a_key_does_not_follow_a_redirect_to_another_host() -> None:
+    stolen: list[Asked] = []
+    with odd_server(lambda path, body: Answer(LISTED), stolen) as thief:
+        moved = Answer(status=302, headers={"Location": f"{thief}/v1/models"})
+        with odd_server(lambda path, body: moved) as url:
+            assert not probe.lists_adapter(url, "pet", key="secret")
+            assert not probe.completes(url, "pet", key="secret")
+    assert stolen == []
