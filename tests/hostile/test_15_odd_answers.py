@@ -1,6 +1,7 @@
 """Item 15: an odd answer of a server is not ready and no crash; what is remembered is whole or not there."""
 
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -99,3 +100,20 @@ def test_a_key_does_not_follow_a_redirect_to_another_host() -> None:
             assert not probe.lists_adapter(url, "pet", key="secret")
             assert not probe.completes(url, "pet", key="secret")
     assert stolen == []
+
+
+@pytest.mark.parametrize("remembered", [b"", b"sha256:abc", b"\xff\xfe", b"main", b"sha256:" + b"g" * 64])
+def test_a_revision_that_was_remembered_by_half_is_worked_out_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, remembered: bytes
+) -> None:
+    from components import models
+
+    monkeypatch.setenv("TUNEGATE_HOME", str(tmp_path / "state"))
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"weights")
+    right = models._content_revision(tmp_path / "model")
+    (memo,) = (tmp_path / "state" / "models" / "revisions").iterdir()
+    memo.write_bytes(remembered)
+    assert models._content_revision(tmp_path / "model") == right
+    assert memo.read_text() == right
+    assert list(memo.parent.iterdir()) == [memo]
