@@ -2,13 +2,15 @@
 
 import json
 import time
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
 
 import requests
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from urllib3.exceptions import NewConnectionError, ReadTimeoutError
 
 from components.engine.api_keys import authorization, client_key
+from components.web import parse_address
 
 UserClass = Literal["normal", "long"]
 Prompt = list[dict[str, str]]
@@ -16,6 +18,7 @@ Prompt = list[dict[str, str]]
 OK, REFUSED, TIMED_OUT, BROKEN_STREAM = "ok", "refused", "timed_out", "broken_stream"
 CONNECT_TIMEOUT_S = 5.0
 DETAIL_CHARS = 300
+LINE_BYTES = 1 << 18  # one chunk of a completion is a thousandth of that
 
 
 class ChatEndpoint(BaseModel):
@@ -30,7 +33,7 @@ class ChatEndpoint(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    base_url: str
+    base_url: Annotated[str, AfterValidator(lambda text: str(parse_address(text)).rstrip("/"))]
     model_name: str
     max_tokens: int
     timeout_s: float
@@ -107,11 +110,13 @@ def ask(
             json=body,
             stream=True,
             timeout=(CONNECT_TIMEOUT_S, endpoint.timeout_s),
+            allow_redirects=False,  # key and prompts are for this host, and so are the times
         ) as response:
             if response.status_code == 200:
                 outcome, detail = stream.read(response, endpoint.timeout_s)
             else:
-                outcome, detail = f"http_{response.status_code}", response.text
+                outcome = f"http_{response.status_code}"
+                detail = stream.beginning(response, endpoint.timeout_s).decode(errors="replace")
     except requests.RequestException as error:
         outcome, detail = _kind_of(error), f"{type(error).__name__}: {error}"
     return RequestRecord(
@@ -144,11 +149,11 @@ class _Stream:
 
     def read(self, response: requests.Response, timeout_s: float) -> tuple[str, str]:
         """Read to the end and return outcome and detail."""
-        # Chunks are handed on as they arrive; a stream without chunks would wait for a full buffer.
-        size = 8192 if response.raw.chunked else 1
-        for line in response.iter_lines(chunk_size=size):
-            if self.elapsed_ms() > timeout_s * 1000:
+        for line in self._lines(response, timeout_s):
+            if line is None:
                 return TIMED_OUT, f"no complete answer within {timeout_s:g} s"
+            if len(line) > LINE_BYTES:
+                return BROKEN_STREAM, f"a line of more than {LINE_BYTES} bytes"
             if not line.startswith(b"data:"):
                 continue
             data = line.removeprefix(b"data:").strip()
@@ -157,25 +162,52 @@ class _Stream:
                 break
             try:
                 self._event(json.loads(data))
-            except (ValueError, TypeError, KeyError, AttributeError):
-                return BROKEN_STREAM, f"not a chat completion chunk: {data.decode(errors='replace')}"
+            except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+                text = data[: 4 * DETAIL_CHARS].decode(errors="replace")
+                return BROKEN_STREAM, f"not a chat completion chunk: {text}"
         if not self.complete or self.ttft_ms is None:
             return BROKEN_STREAM, f"the stream ended after {self.output_tokens} tokens"
         return OK, ""
+
+    def beginning(self, response: requests.Response, timeout_s: float) -> bytes:
+        """Return as much of an answer as is told of it."""
+        read = b""
+        for byte in response.iter_content(chunk_size=1):
+            read += byte
+            if len(read) >= 4 * DETAIL_CHARS or self.elapsed_ms() > timeout_s * 1000:
+                break
+        return read
+
+    def _lines(self, response: requests.Response, timeout_s: float) -> Iterator[bytes | None]:
+        """Yield lines as they come, one that is too long as it stands then, and None when it is too late."""
+        # Chunks are handed on as they arrive; a stream without chunks would wait for a full buffer.
+        size = 8192 if response.raw.chunked else 1
+        rest = b""
+        for piece in response.iter_content(chunk_size=size):
+            if self.elapsed_ms() > timeout_s * 1000:
+                yield None
+            *lines, rest = (rest + piece).split(b"\n")
+            yield from lines
+            if len(rest) > LINE_BYTES:
+                yield rest
+        yield rest
 
     def _event(self, event: dict[str, Any]) -> None:
         if "error" in event:
             raise ValueError
         for choice in event["choices"]:
             text = choice["delta"].get("content")
+            if not isinstance(text, str | None):
+                raise TypeError
             # Servers open with an empty chunk that only names the role. Later empty chunks are
             # tokens without text, such as the end-of-turn token that ignore_eos goes past.
             if text or (text == "" and self.ttft_ms is not None):
                 self._token()
-        usage = event.get("usage")
-        if usage:
-            self.prompt_tokens = usage["prompt_tokens"]
-            self.output_tokens = usage["completion_tokens"]
+        if usage := event.get("usage"):
+            counts = usage["prompt_tokens"], usage["completion_tokens"]
+            if not all(type(count) is int and 0 <= count < 1 << 31 for count in counts):
+                raise TypeError
+            self.prompt_tokens, self.output_tokens = counts
 
     def _token(self) -> None:
         now = self.elapsed_ms()

@@ -185,7 +185,7 @@ def _recorded(run_id: str) -> WatchedRun | str:
     try:
         if uri.startswith(("http://", "https://")):
             # A name that only pods know, say: MLflow's own client would try for minutes.
-            requests.get(f"{uri.rstrip('/')}/health", timeout=HEALTH_TIMEOUT_S)
+            requests.get(f"{uri.rstrip('/')}/health", timeout=HEALTH_TIMEOUT_S, stream=True).close()
         client = runs.client()
         if runs.find_parent_run(client, run_id) is None:
             return f"MLflow at {uri} has no record of this release"

@@ -253,8 +253,9 @@ def _in_words(what: str, error: Any) -> TunegateError:
     """Return what the API server said, and what to do about it."""
     try:
         status = json.loads(error.body)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         status = {}
+    status = status if isinstance(status, dict) else {}  # of a proxy before it, say
     said = status.get("message") or f"{error.status} {error.reason}"
     causes = [
         f"{cause.get('field', '')}: {cause.get('message', '')}"

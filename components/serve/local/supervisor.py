@@ -1,5 +1,6 @@
 """The supervisord of a state directory: it keeps replicas and routers running after we have ended."""
 
+import http.client
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.parsers.expat import ExpatError
 
 from components.errors import TunegateError
 from components.serve.local.configuration import (
@@ -190,7 +192,7 @@ class Supervisor:
                 return getattr(server.supervisor, method)(*arguments)
         except xmlrpc.client.Fault as error:
             raise TunegateError(f"supervisord: {method}{arguments}: {error.faultString}") from error
-        except (OSError, xmlrpc.client.ProtocolError) as error:
+        except (OSError, http.client.HTTPException, xmlrpc.client.Error, ExpatError) as error:
             raise TunegateError(f"supervisord does not answer: {error}") from error
         finally:
             transport.close()
