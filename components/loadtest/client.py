@@ -18,7 +18,7 @@ Prompt = list[dict[str, str]]
 OK, REFUSED, TIMED_OUT, BROKEN_STREAM = "ok", "refused", "timed_out", "broken_stream"
 CONNECT_TIMEOUT_S = 5.0
 DETAIL_CHARS = 300
-LINE_BYTES = 1 << 18  # one chunk of a completion is a thousandth of that
+LINE_BYTES = 1 << 16  # one chunk of a completion is a hundredth of that
 
 
 class ChatEndpoint(BaseModel):
@@ -182,15 +182,18 @@ class _Stream:
         """Yield lines as they come, one that is too long as it stands then, and None when it is too late."""
         # Chunks are handed on as they arrive; a stream without chunks would wait for a full buffer.
         size = 8192 if response.raw.chunked else 1
-        rest = b""
+        rest = bytearray()
         for piece in response.iter_content(chunk_size=size):
             if self.elapsed_ms() > timeout_s * 1000:
                 yield None
-            *lines, rest = (rest + piece).split(b"\n")
-            yield from lines
+            rest += piece
+            if b"\n" in piece:
+                *lines, end = bytes(rest).split(b"\n")
+                rest = bytearray(end)
+                yield from lines
             if len(rest) > LINE_BYTES:
-                yield rest
-        yield rest
+                yield bytes(rest)
+        yield bytes(rest)
 
     def _event(self, event: dict[str, Any]) -> None:
         if "error" in event:

@@ -92,12 +92,18 @@ class Connection:
         Raises:
             _OddAnswer: It is no object, or not of the form that the API has.
         """
+        from kfp_server_api import ApiException
+
         try:
             answer = function(*arguments, **named, _request_timeout=TIMEOUT_S)
             if not isinstance(json.loads(self._client.last_response.data), dict):
                 raise _OddAnswer
         except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
             raise _OddAnswer from error
+        except ApiException as error:
+            if not error.status:  # the client's own word for a time that is none
+                raise _OddAnswer from error
+            raise
         return answer
 
     def _sent_away(self, what: str, error: Any) -> TunegateError:
