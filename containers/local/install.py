@@ -97,7 +97,9 @@ def main() -> int:
     install(device)
     HOME.mkdir(parents=True, exist_ok=True)
     found = f"TUNEGATE_DEVICE={device}\nTUNEGATE_GPUS={max(1, gpus)}\n"
-    (HOME / "settings.env").write_text(found, encoding="utf-8")
+    unfinished = HOME / f".settings.env.{os.getpid()}.unfinished"
+    unfinished.write_text(found, encoding="utf-8")
+    unfinished.replace(HOME / "settings.env")  # whole or not at all: every command reads it
     print(f"Ready: {VENV / 'bin' / 'tunegate'}")
     return 0
 

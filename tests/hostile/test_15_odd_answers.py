@@ -1,5 +1,6 @@
 """Item 15: an odd answer of a server is not ready and no crash; what is remembered is whole or not there."""
 
+import socketserver
 import threading
 from pathlib import Path
 
@@ -117,3 +118,83 @@ def test_a_revision_that_was_remembered_by_half_is_worked_out_anew(
     assert models._content_revision(tmp_path / "model") == right
     assert memo.read_text() == right
     assert list(memo.parent.iterdir()) == [memo]
+
+
+class Killed(BaseException):
+    """What ends a process before its next line."""
+
+
+@pytest.fixture
+def killed_half_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """End whoever has written a file before it is where it belongs."""
+
+    def end(descriptor: int) -> None:
+        raise Killed
+
+    monkeypatch.setattr("os.fsync", end)
+
+
+def test_a_killed_release_leaves_no_half_parameters(tmp_path: Path, killed_half_way: None) -> None:
+    from pipelines.local import run_process
+    from pipelines.params import ReleaseParams
+
+    with pytest.raises(Killed):
+        run_process(ReleaseParams(dataset="rows.jsonl"), "r", tmp_path / "releases" / "r", None)
+    assert list((tmp_path / "releases" / "r").iterdir()) == []  # `tunegate status` would stumble over it
+
+
+def test_a_killed_command_leaves_no_half_section_for_supervisord(
+    tmp_path: Path, killed_half_way: None
+) -> None:
+    from components.serve.local.configuration import Program
+    from components.serve.local.supervisor import Supervisor
+
+    supervisor = Supervisor(tmp_path)
+    with pytest.raises(Killed):
+        supervisor.add("pet", tmp_path / "pet", [Program("pet-0", ["sleep", "1"])])
+    assert list((tmp_path / "conf.d").glob("*.conf")) == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"SSH-2.0\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n<half",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n",
+    ],
+)
+def test_what_answers_at_supervisords_socket_is_not_supervisord(tmp_path: Path, answer: bytes) -> None:
+    from components.serve.local.configuration import make_private
+    from components.serve.local.supervisor import Supervisor
+
+    supervisor = Supervisor(tmp_path)
+    make_private(supervisor._socket.parent)
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65536)
+            self.wfile.write(answer)
+
+    with socketserver.ThreadingUnixStreamServer(str(supervisor._socket), Handler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        try:
+            assert not supervisor.running()
+            assert supervisor.groups() == set()
+        finally:
+            server.shutdown()
+            supervisor._socket.unlink()
+
+
+@pytest.mark.parametrize(
+    "body", [b"[]", b"null", b"5", b"[" * 200_000, b"<html>", b'{"details": {"causes": null}}']
+)
+def test_a_refusal_of_a_proxy_before_the_cluster_is_put_into_words(body: bytes) -> None:
+    from types import SimpleNamespace
+
+    from components.serve.kubernetes.cluster import _in_words
+
+    refusal = SimpleNamespace(status=403, reason="Forbidden", body=body)
+    assert "can't list Pod: it is not allowed (403 Forbidden)" in str(_in_words("list Pod", refusal))

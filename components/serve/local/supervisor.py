@@ -23,6 +23,7 @@ from components.serve.local.configuration import (
     socket_path,
 )
 from components.serve.local.processes import kill_all, processes_of, with_children
+from components.storage import atomic_write
 
 # Of one task of one release, which a server outlives; and the key of whoever started it.
 _NOT_INHERITED = ("RELEASE_ID", "TUNEGATE_STAGE_SOURCE", "TUNEGATE_API_KEY")
@@ -85,7 +86,7 @@ class Supervisor:
             leftover.unlink()
         make_private(self._socket.parent)
         config = self.folder / "supervisord.conf"
-        config.write_text(daemon_section(self.folder, self._socket), encoding="utf-8")
+        _write(config, daemon_section(self.folder, self._socket))
         environment = {k: v for k, v in os.environ.items() if k not in _NOT_INHERITED}
         # A session of its own: Ctrl-C in the terminal and the end of the task don't reach it. Pipes,
         # locks and the terminal are not handed on: whoever waits for their end would wait for ever.
@@ -118,7 +119,7 @@ class Supervisor:
     def add(self, group: str, folder: Path, programs: Sequence[Program]) -> None:
         """Make a group of processes, which run and log in a folder; none is started yet."""
         log_path(folder, "").parent.mkdir(parents=True, exist_ok=True)
-        self._config(group).write_text(group_sections(group, folder, programs), encoding="utf-8")
+        _write(self._config(group), group_sections(group, folder, programs))
         self._call("reloadConfig")
         self._call("addProcessGroup", group)
 
@@ -196,6 +197,12 @@ class Supervisor:
             raise TunegateError(f"supervisord does not answer: {error}") from error
         finally:
             transport.close()
+
+
+def _write(path: Path, text: str) -> None:
+    """Write what supervisord reads: a part of a group's section would keep every other group from it."""
+    with atomic_write(path) as file:
+        file.write(text.encode())
 
 
 def _wait(condition: Callable[[], bool], timeout_s: float, otherwise: str) -> None:
