@@ -167,11 +167,10 @@ def test_a_killed_command_leaves_no_half_section_for_supervisord(
     ],
 )
 def test_what_answers_at_supervisords_socket_is_not_supervisord(tmp_path: Path, answer: bytes) -> None:
-    from components.serve.local.configuration import make_private
     from components.serve.local.supervisor import Supervisor
 
     supervisor = Supervisor(tmp_path)
-    make_private(supervisor._socket.parent)
+    supervisor._socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
