@@ -13,7 +13,7 @@ UV_COMPILE := $(UV_PIN) pyproject.toml --extra dev
 UV_CPU := --overrides containers/local/overrides-cpu.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run check test lint strip bench lock clean
+.PHONY: help setup run check test lint strip bench lock audit clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -63,6 +63,10 @@ lock: setup  ## pin every package anew from pyproject.toml; torch loses its loca
 	    -c containers/local/requirements-gpu.txt -o containers/$$image/requirements-gpu.txt || exit 1; \
 	  done
 	@sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' containers/*/requirements-*.txt
+
+# Not a part of check or of CI: it asks a service on the Internet, and its answer changes without a commit.
+audit: setup  ## hold the images' pinned packages against known holes; OSV_URL= asks another service than PyPI
+	@$(BIN)/python containers/audit.py $(if $(OSV_URL),--osv-url=$(OSV_URL))
 
 clean: setup  ## stop what runs and delete all state
 	@$(BIN)/tunegate down

@@ -18,6 +18,7 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from components.errors import InvalidInput
+from components.web import parse_address, shown
 
 QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
 
@@ -63,6 +64,21 @@ def models_folder() -> Path:
 Model = TypeVar("Model", bound=BaseSettings)
 
 
+def _web_address(value: str) -> str:
+    """Take an address as it was parsed, so that nobody reads it differently; empty stays empty."""
+    try:
+        address = parse_address(value) if value else None
+    except InvalidInput as error:
+        problem = "; ".join(error.problems)
+        raise PydanticCustomError("address", "it {problem}", {"problem": problem}) from error
+    if address is not None and address.query:
+        raise PydanticCustomError("query", "it has a part after ?; wanted an address without one")
+    return str(address or "").rstrip("/")
+
+
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+
+
 class Settings(BaseSettings):
     """What the set-up wrote down about this machine, in `settings.env` of the state directory.
 
@@ -76,9 +92,8 @@ class Settings(BaseSettings):
     device: Literal["cpu", "cuda"] = Field("cpu", description="What models are trained and served on.")
     gpus: int = Field(1, ge=1, description="How many GPUs a machine with `cuda` has.")
     mlflow_port: int = Field(5000, ge=1, le=65535, description="Port of `tunegate mlflow`.")
-    mlflow_url: str = Field(
+    mlflow_url: WebAddress = Field(
         "",
-        pattern="^(https?://.+)?$",
         description="Where people open MLflow, for links on pages and cards; empty: MLFLOW_TRACKING_URI, or "
         "`tunegate mlflow`.",
     )
@@ -116,7 +131,8 @@ def read_settings(model: type[Model]) -> Model:
         return model(_env_file=home() / "settings.env")
     except ValidationError as error:
         problems = [
-            f"{prefix}{'.'.join(map(str, e['loc'])).upper()}: got {e['input']!r}, {e['msg'].lower()}"
+            f"{prefix}{'.'.join(map(str, e['loc'])).upper()}: got {shown(repr(e['input']))}, "
+            f"{e['msg'].lower()}"
             for e in error.errors()
         ]
         raise InvalidInput(what, problems) from error
@@ -224,9 +240,8 @@ class ClusterSettings(BaseSettings):
         description="Most replicas that KEDA may give a champion; its own number is the fewest. A candidate "
         "is never scaled. 0: no autoscaling.",
     )
-    autoscale_prometheus: str = Field(
+    autoscale_prometheus: WebAddress = Field(
         "",
-        pattern="^(https?://.+)?$",
         description="Prometheus that KEDA asks, as a URL; it scrapes the engines, see manifests/monitoring.",
     )
     autoscale_waiting: int = Field(

@@ -186,9 +186,11 @@ def mlflow() -> None:
         if not ports.is_free(port):
             taken = f"is taken by {ports.holder(port)}; TUNEGATE_MLFLOW_PORT names another"
             raise InvalidInput(f"port {port}", [taken])
-    server = ["server", "--backend-store-uri", tracking_uri(), "--host", ports.LOOPBACK, "--port", str(port)]
+    server = ["server", "--host", ports.LOOPBACK, "--port", str(port), "--workers", "1"]
+    # By the environment: a password in it is not for everybody who lists processes.
+    environment = os.environ | {"MLFLOW_BACKEND_STORE_URI": tracking_uri()}
     # In this process's place, so that what ends the one ends the other.
-    os.execv(sys.executable, [sys.executable, "-m", "mlflow", *server, "--workers", "1"])
+    os.execve(sys.executable, [sys.executable, "-m", "mlflow", *server], environment)
 
 
 @app.command()

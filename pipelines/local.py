@@ -17,6 +17,7 @@ from typing import Literal
 from components import progress
 from components.errors import TunegateError
 from components.settings import home
+from components.storage import atomic_write
 from pipelines.lock import exclusive, holder
 from pipelines.params import ReleaseParams
 from pipelines.preflight import preflight
@@ -91,7 +92,8 @@ def run_process(
     """
     folder.mkdir(parents=True)
     params_file = folder / "params.json"
-    params_file.write_text(params.model_dump_json(indent=2), encoding="utf-8")
+    with atomic_write(params_file) as file:  # `tunegate status` reads those of every release
+        file.write(params.model_dump_json(indent=2).encode())
     command = [sys.executable, "-m", "pipelines.local_graph", str(params_file), *options]
     own = {"RELEASE_ID": release_id, "TUNEGATE_HOME": str(home())}
     environment = {**QUIET, **os.environ, **UTF8, **own}

@@ -25,7 +25,7 @@ class ChatTokenizer:
         from transformers import AutoTokenizer
 
         try:
-            self._tokenizer = AutoTokenizer.from_pretrained(str(path))
+            self._tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=False)
         except (OSError, ValueError) as error:
             raise InvalidInput(f"base_model {path}", [f"its tokenizer can't be loaded: {error}"]) from error
         if not self._tokenizer.chat_template:

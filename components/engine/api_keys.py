@@ -132,12 +132,14 @@ def client_key() -> str:
     It is the setting `api_key`; on the machine that serves, one of those that it lets in will do.
 
     Raises:
-        InvalidInput: The directory of keys holds none.
+        InvalidInput: The directory of keys holds none, or the own one can't be sent.
     """
     from components.settings import load_settings
 
     settings = load_settings()
     if own := settings.api_key.get_secret_value().strip():
+        if not KEY.fullmatch(own.encode()):
+            raise InvalidInput(KEY_VARIABLE, ["has a space or another sign that no key can have"])
         return own
     return ApiKeys(Path(settings.api_keys)).any_key() if settings.api_keys else ""
 

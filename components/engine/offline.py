@@ -99,7 +99,7 @@ def _refuse_long_prompts(
     """Refuse prompts that do not fit, before vLLM is imported."""
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(config.base_path)
+    tokenizer = AutoTokenizer.from_pretrained(config.base_path, trust_remote_code=False)
     room = config.max_model_len - max_new_tokens
     problems = []
     for index, prompt in enumerate(prompts):

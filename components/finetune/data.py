@@ -78,7 +78,7 @@ def _load_tokenizer(base_path: Path) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(base_path))
+        tokenizer = AutoTokenizer.from_pretrained(str(base_path), trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise InvalidInput(f"base_model {base_path}", [f"its tokenizer can't be loaded: {error}"]) from error
     if not tokenizer.chat_template:
@@ -89,11 +89,17 @@ def _load_tokenizer(base_path: Path) -> Any:
 
 def _render(rows: Sequence[Conversation], tokenizer: Any) -> tuple[list[str], list[str]]:
     """Return each row's prompt, as the server renders it, and its whole conversation."""
+    from jinja2 import TemplateError
+
     prompts, whole = [], []
     for number, row in enumerate(rows, start=1):
         answer = row.messages[-1].model_dump()
-        prompt = tokenizer.apply_chat_template(row.prompt, tokenize=False, add_generation_prompt=True)
-        full = tokenizer.apply_chat_template([*row.prompt, answer], tokenize=False)
+        try:
+            prompt = tokenizer.apply_chat_template(row.prompt, tokenize=False, add_generation_prompt=True)
+            full = tokenizer.apply_chat_template([*row.prompt, answer], tokenize=False)
+        except TemplateError as error:  # transformers renders in a sandbox: what leaves it is one of these
+            problem = f"training row {number}: can't be rendered: {error}"
+            raise InvalidInput("chat template of the base model", [problem]) from error
         if not full.startswith(prompt):
             problem = (
                 f"training row {number}: the prompt that the server would send is not the beginning of the "

@@ -89,7 +89,10 @@ def estimate(
 
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
-            AutoConfig.from_pretrained(str(base_path)), dtype=precision, attn_implementation=attention
+            AutoConfig.from_pretrained(str(base_path), trust_remote_code=False),
+            dtype=precision,
+            attn_implementation=attention,
+            trust_remote_code=False,
         )
         # PEFT gives a new adapter its layer's precision only where the layer has values.
         adapted = add_adapter(model, config).to(precision)

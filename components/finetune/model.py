@@ -46,6 +46,8 @@ def load_base(base: BaseModelFiles, attention: Attention, device: str) -> Any:
             dtype=precision_for(device),
             attn_implementation=attention,
             device_map={"": device},
+            use_safetensors=True,  # never a pickled file, which may lie beside them
+            trust_remote_code=False,  # unset, transformers asks whoever started this whether to run it
         )
     except (OSError, ValueError) as error:
         problem = f"can't be loaded as a causal language model: {error}"

@@ -3,14 +3,14 @@
 import json
 import time
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import requests
-from pydantic import BaseModel, ConfigDict, Field
-from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from urllib3.exceptions import NewConnectionError, ReadTimeoutError
 
 from components.engine.api_keys import authorization, client_key
-from components.web import quoted
+from components.web import parse_address, quoted
 
 UserClass = Literal["normal", "long"]
 Prompt = list[dict[str, str]]
@@ -18,7 +18,7 @@ Prompt = list[dict[str, str]]
 OK, REFUSED, TIMED_OUT, BROKEN_STREAM = "ok", "refused", "timed_out", "broken_stream"
 CONNECT_TIMEOUT_S = 5.0
 DETAIL_CHARS = 300
-MAX_LINE_BYTES = 1 << 20  # an event of a stream is a few hundred bytes, its usage included
+LINE_BYTES = 1 << 16  # one chunk of a completion is a hundredth of that
 
 
 class ChatEndpoint(BaseModel):
@@ -33,7 +33,7 @@ class ChatEndpoint(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    base_url: str
+    base_url: Annotated[str, AfterValidator(lambda text: str(parse_address(text)).rstrip("/"))]
     model_name: str
     max_tokens: int
     timeout_s: float
@@ -118,11 +118,13 @@ def ask(
             json=body,
             stream=True,
             timeout=(CONNECT_TIMEOUT_S, endpoint.timeout_s),
+            allow_redirects=False,  # key and prompts are for this host, and so are the times
         ) as response:
             if response.status_code == 200:
                 outcome, detail = stream.read(response, endpoint.timeout_s)
             else:
-                outcome, detail = f"http_{response.status_code}", _words(response)
+                outcome = f"http_{response.status_code}"
+                detail = stream.beginning(response, endpoint.timeout_s).decode(errors="replace")
     except requests.RequestException as error:
         outcome, detail = _kind_of(error), f"{type(error).__name__}: {error}"
     return RequestRecord(
@@ -155,11 +157,11 @@ class _Stream:
 
     def read(self, response: requests.Response, timeout_s: float) -> tuple[str, str]:
         """Read to the end and return outcome and detail."""
-        # Chunks are handed on as they arrive; a stream without chunks would wait for a full buffer.
-        size = 8192 if response.raw.chunked else 1
-        for line in _lines(response, size):
-            if self.elapsed_ms() > timeout_s * 1000:
+        for line in self._lines(response, timeout_s):
+            if line is None:
                 return TIMED_OUT, f"no complete answer within {timeout_s:g} s"
+            if len(line) > LINE_BYTES:
+                return BROKEN_STREAM, f"a line of more than {LINE_BYTES} bytes"
             if not line.startswith(b"data:"):
                 continue
             data = line.removeprefix(b"data:").strip()
@@ -174,20 +176,47 @@ class _Stream:
             return BROKEN_STREAM, f"the stream ended after {self.output_tokens} tokens"
         return OK, ""
 
+    def beginning(self, response: requests.Response, timeout_s: float) -> bytes:
+        """Return as much of an answer as is told of it."""
+        read = b""
+        for byte in response.iter_content(chunk_size=1):
+            read += byte
+            if len(read) >= 4 * DETAIL_CHARS or self.elapsed_ms() > timeout_s * 1000:
+                break
+        return read
+
+    def _lines(self, response: requests.Response, timeout_s: float) -> Iterator[bytes | None]:
+        """Yield lines as they come, one that is too long as it stands then, and None when it is too late."""
+        # Chunks are handed on as they arrive; a stream without chunks would wait for a full buffer.
+        size = 8192 if response.raw.chunked else 1
+        rest = bytearray()
+        for piece in response.iter_content(chunk_size=size):
+            if self.elapsed_ms() > timeout_s * 1000:
+                yield None
+            rest += piece
+            if b"\n" in piece:
+                *lines, end = bytes(rest).split(b"\n")
+                rest = bytearray(end)
+                yield from lines
+            if len(rest) > LINE_BYTES:
+                yield bytes(rest)
+        yield bytes(rest)
+
     def _event(self, event: dict[str, Any]) -> None:
         if "error" in event:
             raise ValueError
         for choice in event["choices"]:
             text = choice["delta"].get("content")
+            if not isinstance(text, str | None):
+                raise TypeError
             # Servers open with an empty chunk that only names the role. Later empty chunks are
             # tokens without text, such as the end-of-turn token that ignore_eos goes past.
             if text or (text == "" and self.ttft_ms is not None):
                 self._token()
-        usage = event.get("usage")
-        if usage:
+        if usage := event.get("usage"):
             counts = usage["prompt_tokens"], usage["completion_tokens"]
-            if not all(type(count) is int and count >= 0 for count in counts):
-                raise ValueError
+            if not all(type(count) is int and 0 <= count < 1 << 31 for count in counts):
+                raise TypeError
             self.prompt_tokens, self.output_tokens = counts
 
     def _token(self) -> None:
@@ -198,34 +227,6 @@ class _Stream:
             self.gaps_ms.append(now - self.last_ms)
         self.last_ms = now
         self.output_tokens += 1
-
-
-def _words(response: requests.Response) -> str:
-    """Return what an error has to say, as much of it as is kept."""
-    try:
-        start: bytes = response.raw.read(4 * DETAIL_CHARS, decode_content=True)
-    except HTTPError as error:
-        return f"{type(error).__name__}: {error}"
-    return start.decode(errors="replace")
-
-
-def _lines(response: requests.Response, size: int) -> Iterator[bytes]:
-    """Return lines as they arrive; one that has no end is given up, and the stream with it.
-
-    Where a chunk ends no line, an empty one is returned, so that the time can be looked at.
-    """
-    rest = bytearray()
-    for chunk in response.iter_content(size):
-        *lines, last = chunk.split(b"\n")
-        for line in lines:
-            yield bytes(rest + line)
-            rest.clear()
-        rest += last
-        if len(rest) > MAX_LINE_BYTES:
-            break
-        if not lines:
-            yield b""
-    yield bytes(rest)
 
 
 def _kind_of(error: requests.RequestException) -> str:

@@ -97,7 +97,9 @@ def main() -> int:
     install(device)
     HOME.mkdir(mode=0o700, parents=True, exist_ok=True)  # its settings may have a key in them
     found = f"TUNEGATE_DEVICE={device}\nTUNEGATE_GPUS={max(1, gpus)}\n"
-    (HOME / "settings.env").write_text(found, encoding="utf-8")
+    unfinished = HOME / f".settings.env.{os.getpid()}.unfinished"
+    unfinished.write_text(found, encoding="utf-8")
+    unfinished.replace(HOME / "settings.env")  # whole or not at all: every command reads it
     print(f"Ready: {VENV / 'bin' / 'tunegate'}")
     return 0
 

@@ -1,24 +1,15 @@
-"""Reach the Kubeflow Pipelines back end: address, credentials, and what an answer means."""
+"""Speak with the Kubeflow Pipelines back end: what it is asked, and what an answer means."""
 
 import json
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from components.errors import InvalidInput, TunegateError
-from components.web import quoted
+from components.errors import TunegateError
+from components.web import quoted, shown
+from pipelines.kubeflow.address import client_configuration
 from pipelines.kubeflow.settings import PREFIX, ClientSettings
 
-if TYPE_CHECKING:
-    from kfp_server_api import Configuration
-
 TIMEOUT_S = (10, 60)  # to connect, to answer
-READ_TRIES, BACKOFF_S = 4, 0.5
-ACCOUNT_FOLDER = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-# What the back end itself checks is a token for its own audience, where one is projected into the pod.
-ACCOUNT_TOKENS = (Path("/var/run/secrets/kubeflow/pipelines/token"), ACCOUNT_FOLDER / "token")
-SERVICE = "http://ml-pipeline.{namespace}.svc:8888"
-PROXY = "api/v1/namespaces/{namespace}/services/ml-pipeline:http/proxy"
 UI_FORWARD = "http://localhost:8080"
 
 
@@ -28,6 +19,10 @@ class NotThere(TunegateError):
 
 class Unavailable(TunegateError):
     """The back end can't be reached or fails; a later try may work."""
+
+
+class _OddAnswer(Exception):
+    """What came back is no answer of this API."""
 
 
 class Connection:
@@ -42,9 +37,9 @@ class Connection:
         import kfp_server_api as api
 
         self.settings = settings
-        self._configuration = _configuration(settings)
+        self._configuration = client_configuration(settings)
         self.host = str(self._configuration.host)
-        client = api.ApiClient(self._configuration)
+        self._client = client = api.ApiClient(self._configuration)
         self.runs, self.recurring = api.RunServiceApi(client), api.RecurringRunServiceApi(client)
         self.pipelines, self.uploads = api.PipelineServiceApi(client), api.PipelineUploadServiceApi(client)
         self.experiments = api.ExperimentServiceApi(client)
@@ -60,34 +55,65 @@ class Connection:
 
         Raises:
             NotThere: There is no such thing.
-            Unavailable: The back end can't be reached or fails.
+            Unavailable: The back end can't be reached, fails, or what answers is none.
             TunegateError: It refuses the credentials or what was asked.
         """
-        from kfp_server_api import ApiException, OpenApiException
+        from kfp_server_api import ApiException
         from urllib3.exceptions import HTTPError
 
         given = {name: value for name, value in named.items() if value not in (None, "")}
         renewable = self._configuration.refresh_api_key_hook is not None
         try:
             try:
-                return function(*arguments, **given, _request_timeout=TIMEOUT_S)
+                return self._answer(function, *arguments, **given)
             except ApiException as error:
                 if error.status != 401 or not renewable:
                     raise
                 # The token was renewed just now: what is read for the second try is another one.
-                return function(*arguments, **given, _request_timeout=TIMEOUT_S)
+                return self._answer(function, *arguments, **given)
         except ApiException as error:
+            if 300 <= error.status < 400:
+                raise self._sent_away(what, error) from error
             raise self._refused(what, error.status, _said(error.body)) from error
+        except _OddAnswer as error:
+            raise Unavailable(
+                f"{what}: what answers at {self.host} is not the API of Kubeflow Pipelines; "
+                f"{PREFIX}HOST is its address, not that of a page before it"
+            ) from error
         except HTTPError as error:
             raise Unavailable(
                 f"Kubeflow Pipelines at {self.host} can't be reached ({_cause(error)}); "
                 f"is {PREFIX}HOST right, and is the way there open?"
             ) from error
-        except (OpenApiException, ValueError, RecursionError) as error:  # the client can't read the answer
-            raise TunegateError(
-                f"{what}: {self.host} answers, but not as Kubeflow Pipelines does ({quoted(str(error))}); is "
-                f"{PREFIX}HOST the address of its API?"
-            ) from error
+
+    def _answer(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        """Ask once; the generated client takes what is no JSON for an object without anything in it.
+
+        Raises:
+            _OddAnswer: It is no object, or not of the form that the API has.
+        """
+        from kfp_server_api import ApiException
+
+        try:
+            answer = function(*arguments, **named, _request_timeout=TIMEOUT_S)
+            if not isinstance(json.loads(self._client.last_response.data), dict):
+                raise _OddAnswer
+        except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
+            raise _OddAnswer from error
+        except ApiException as error:
+            if not error.status:  # the client's own word for a time that is none
+                raise _OddAnswer from error
+            raise
+        return answer
+
+    def _sent_away(self, what: str, error: Any) -> TunegateError:
+        """Say where a redirect leads: the token would go with it, so it is not followed."""
+        location = next((value for name, value in error.headers.items() if name.lower() == "location"), "")
+        return TunegateError(
+            f"{what}: {self.host} answers with {error.status} and sends on to {quoted(shown(location))!r}, "
+            "which is not followed, as the token is for this host. If that is a page to sign in, set "
+            f"{PREFIX}TOKEN or {PREFIX}TOKEN_FILE; if the API has moved, name its address in {PREFIX}HOST"
+        )
 
     def run_url(self, run_id: str) -> str:
         """Return the page of a run."""
@@ -105,7 +131,7 @@ class Connection:
         return f"kubectl port-forward -n {self.settings.system_namespace} svc/ml-pipeline-ui 8080:80"
 
     def _ui(self) -> str:
-        return (self.settings.ui or self.settings.host or UI_FORWARD).rstrip("/")
+        return self.settings.ui or self.settings.host or UI_FORWARD
 
     def _refused(self, what: str, status: int, said: str) -> TunegateError:
         namespace = self.settings.namespace
@@ -134,90 +160,6 @@ class Connection:
                 f"of its API server: kubectl logs -n {self.settings.system_namespace} deploy/ml-pipeline"
             )
         return TunegateError(f"{what}: refused with {status} ({said})")
-
-
-def _configuration(settings: ClientSettings) -> "Configuration":
-    import kfp_server_api as api
-    import urllib3
-
-    configuration = api.Configuration()
-    configuration.discard_unknown_keys = True
-    configuration.retries = urllib3.Retry(
-        total=READ_TRIES,
-        backoff_factor=BACKOFF_S,
-        status_forcelist=[500, 502, 503, 504],
-        allowed_methods={"GET"},  # a run that is created twice would deploy twice
-        raise_on_status=False,
-    )
-    if settings.ca_file:
-        configuration.ssl_ca_cert = str(settings.ca_file)
-    _find(configuration, settings)
-    return configuration
-
-
-def _find(configuration: "Configuration", settings: ClientSettings) -> None:
-    """Set address and credentials; an account's own token goes to its own cluster only."""
-    token, file = settings.token.get_secret_value(), settings.token_file
-    if settings.host:
-        if not settings.host.startswith(("http://", "https://")):
-            raise InvalidInput(f"{PREFIX}HOST", [f"got {settings.host!r}, wanted http://... or https://..."])
-        configuration.host = settings.host.rstrip("/")
-    elif ACCOUNT_FOLDER.is_dir():
-        configuration.host = SERVICE.format(namespace=settings.system_namespace)
-        file = file or next((path for path in ACCOUNT_TOKENS if path.is_file()), None)
-    else:
-        _through_kubeconfig(configuration, settings)
-    if token:
-        configuration.api_key["authorization"] = token
-        configuration.refresh_api_key_hook = None  # a kubeconfig's would bring its own token back
-    elif file is not None:
-        configuration.refresh_api_key_hook = _from_file(file)
-        configuration.refresh_api_key_hook(configuration)
-    if token or file is not None:
-        configuration.api_key_prefix["authorization"] = "Bearer"
-
-
-def _through_kubeconfig(configuration: "Configuration", settings: ClientSettings) -> None:
-    import kubernetes
-
-    try:
-        kubernetes.config.load_kube_config(
-            client_configuration=configuration, context=settings.context or None
-        )
-    except kubernetes.config.ConfigException as error:
-        raise InvalidInput(
-            "address of Kubeflow Pipelines",
-            [
-                f"{PREFIX}HOST is not set, and there is no kubeconfig to go through ({error}); "
-                "give one of them"
-            ],
-        ) from error
-    proxy = PROXY.format(namespace=settings.system_namespace)
-    host = f"{configuration.host.rstrip('/')}/{proxy}"
-    configuration.host = host
-    renew = configuration.refresh_api_key_hook
-    if renew is None:
-        return
-
-    def renew_token(configuration: "Configuration") -> None:
-        renew(configuration)
-        # It sets the address of the API server again, and itself.
-        configuration.host, configuration.refresh_api_key_hook = host, renew_token
-
-    configuration.refresh_api_key_hook = renew_token
-
-
-def _from_file(path: Path) -> Callable[["Configuration"], None]:
-    def read(configuration: "Configuration") -> None:
-        try:
-            token = path.read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise InvalidInput(
-                f"{PREFIX}TOKEN_FILE {path}", [f"could not be read: {error.strerror}"]
-            ) from error
-        configuration.api_key["authorization"] = token
-
-    return read
 
 
 def _said(body: Any) -> str:

@@ -7,7 +7,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from components.settings import QUANTITY
+from components.settings import QUANTITY, WebAddress
 
 PREFIX = "TUNEGATE_KUBEFLOW_"
 HOUR_S = 3600
@@ -105,7 +105,7 @@ class ClientSettings(BaseSettings):
         env_prefix=PREFIX, title="settings of Kubeflow", frozen=True, extra="ignore"
     )
 
-    host: str = Field(
+    host: WebAddress = Field(
         "",
         description="Address of the Kubeflow Pipelines API, such as https://kubeflow.example.com/pipeline.",
     )
@@ -121,7 +121,7 @@ class ClientSettings(BaseSettings):
     namespace: str = Field(
         "", description="Namespace of the runs, where the installation has one for each user or team."
     )
-    ui: str = Field("", description="Address of the UI, for links; empty: that of the API.")
+    ui: WebAddress = Field("", description="Address of the UI, for links; empty: that of the API.")
     pipeline: str = Field(PIPELINE, min_length=1, description="Pipeline whose versions are used.")
     experiment: str = Field(EXPERIMENT, min_length=1, description="Experiment of the runs.")
     service_account: str = Field(

@@ -1,4 +1,7 @@
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -58,3 +61,20 @@ def test_serve_and_train_begin_with_the_same_layers():
         return re.search(r"^ARG BASE_IMAGE=.*?^ENV TUNEGATE_MODELS=.*?\n\n", text, re.M | re.S)[0]
 
     assert shared_lines("serve") == shared_lines("train")
+
+
+@pytest.mark.parametrize("image", ["serve", "train"])
+def test_what_makes_the_weights_of_an_image_has_all_that_it_imports(image: str, tmp_path: Path):
+    text = Path("containers", image, "Dockerfile").read_text().replace("\\\n", "")
+    for line in re.findall(r"^COPY (.* /tmp/weights/\S+)$", text, re.M):
+        *sources, target = line.split()
+        into = tmp_path / Path(target).relative_to("/tmp/weights")
+        for source in map(Path, sources):
+            if source.is_dir():
+                shutil.copytree(source, into)
+            else:
+                into.mkdir(parents=True, exist_ok=True)
+                shutil.copy(source, into)
+    (ran,) = re.findall(r'python -c \s*"(from components\.models import [^;]*);', text)
+    environment = {"PYTHONPATH": str(tmp_path), "PATH": ""}
+    subprocess.run([sys.executable, "-c", ran], env=environment, cwd=tmp_path, check=True)

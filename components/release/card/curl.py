@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from components.engine.api_keys import KEY_VARIABLE, models_want_keys
 from components.release.card.facts import Example
+from components.web import parse_address
 
 QUESTION_CHARACTERS = 120
 
@@ -28,6 +29,6 @@ def curl_command(endpoint: str, model_name: str, examples: Sequence[Example]) ->
     # The variable, never its value: this is printed, and kept on the card.
     key = f'  -H "Authorization: Bearer ${KEY_VARIABLE}" \\\n' if models_want_keys() else ""
     return (
-        f"curl -s {endpoint}/v1/chat/completions \\\n"
+        f"curl -s {shlex.quote(f'{parse_address(endpoint)}/v1/chat/completions')} \\\n"
         f"  -H 'Content-Type: application/json' \\\n{key}  -d {shlex.quote(body)}"
     )

@@ -1,6 +1,7 @@
 """The supervisord of a state directory: it keeps replicas and routers running after we have ended."""
 
 import contextlib
+import http.client
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.parsers.expat import ExpatError
 
 from components.engine.private_folder import NotPrivate, check_private, make_private
 from components.errors import TunegateError
@@ -128,7 +130,7 @@ class Supervisor:
         log_path(folder, "").parent.mkdir(parents=True, exist_ok=True)
         write_scripts(folder, programs)
         inside = folder.relative_to(self.folder)
-        self._group_file(group).write_text(group_sections(group, inside, programs), encoding="utf-8")
+        _write(self._group_file(group), group_sections(group, inside, programs))
         self._write_config()
         self._call("reloadConfig")
         self._call("addProcessGroup", group)
@@ -217,10 +219,16 @@ class Supervisor:
                 return getattr(server.supervisor, method)(*arguments)
         except xmlrpc.client.Fault as error:
             raise TunegateError(f"supervisord: {method}{arguments}: {error.faultString}") from error
-        except (OSError, xmlrpc.client.ProtocolError) as error:
+        except (OSError, http.client.HTTPException, xmlrpc.client.Error, ExpatError) as error:
             raise TunegateError(f"supervisord does not answer: {error}") from error
         finally:
             transport.close()
+
+
+def _write(path: Path, text: str) -> None:
+    """Write what supervisord reads: a part of a group's section would keep every other group from it."""
+    with atomic_write(path) as file:
+        file.write(text.encode())
 
 
 def _wait(condition: Callable[[], bool], timeout_s: float, otherwise: str) -> None:

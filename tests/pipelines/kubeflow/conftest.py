@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.kubeflow import compile, connection, schedule, submit
+from pipelines.kubeflow import address, compile, schedule, submit
 from pipelines.kubeflow.settings import CompileSettings
 from tests.pipelines.kubeflow.back_end import BackEnd, running_back_end
 
@@ -13,7 +13,7 @@ from tests.pipelines.kubeflow.back_end import BackEnd, running_back_end
 @pytest.fixture(autouse=True)
 def outside_of_any_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the tests the same in a pod."""
-    monkeypatch.setattr(connection, "ACCOUNT_FOLDER", tmp_path / "no-account")
+    monkeypatch.setattr(address, "ACCOUNT_FOLDER", tmp_path / "no-account")
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +29,7 @@ def back_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packages: dict[boo
         monkeypatch.setattr(
             module, "package_text", lambda settings, cache_dataset=False: packages[cache_dataset]
         )
-    monkeypatch.setattr(connection, "BACKOFF_S", 0)
+    monkeypatch.setattr(address, "BACKOFF_S", 0)
     monkeypatch.setenv("TUNEGATE_HOME", str(tmp_path / "state"))
     with running_back_end() as running:
         monkeypatch.setenv("TUNEGATE_KUBEFLOW_HOST", running.host)

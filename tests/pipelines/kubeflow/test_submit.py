@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from components.errors import InvalidInput, TunegateError
 from pipelines.cli import app
-from pipelines.kubeflow import connection
+from pipelines.kubeflow import address
 from pipelines.kubeflow.client import Client
 from pipelines.kubeflow.params import KubeflowParams
 from pipelines.kubeflow.settings import ClientSettings
@@ -245,7 +245,7 @@ def test_a_run_is_never_started_twice(back_end: BackEnd, params: KubeflowParams,
 
 
 def test_an_address_where_nothing_answers(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(connection, "BACKOFF_S", 0)
+    monkeypatch.setattr(address, "BACKOFF_S", 0)
     with pytest.raises(TunegateError, match=r"http://127\.0\.0\.1:1 can't be reached"):
         Client(ClientSettings(host="http://127.0.0.1:1")).find_experiment()
 
@@ -310,8 +310,8 @@ def test_no_way_to_the_back_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_inside_the_cluster_the_accounts_token_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "token").write_text("of-the-account")
-    monkeypatch.setattr(connection, "ACCOUNT_FOLDER", tmp_path)
-    monkeypatch.setattr(connection, "ACCOUNT_TOKENS", (tmp_path / "none", tmp_path / "token"))
+    monkeypatch.setattr(address, "ACCOUNT_FOLDER", tmp_path)
+    monkeypatch.setattr(address, "ACCOUNT_TOKENS", (tmp_path / "none", tmp_path / "token"))
     client = Client(ClientSettings()).connection
     assert client.host == "http://ml-pipeline.kubeflow.svc:8888"
     assert client._configuration.get_api_key_with_prefix("authorization") == "Bearer of-the-account"

