@@ -2,13 +2,20 @@
 
 import contextlib
 import ssl
-import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import IPv4Address
 from pathlib import Path
 from threading import Thread
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 GIVES_UP_BYTES = 48 << 20  # far over every limit, and far over what sockets hold
 
@@ -86,16 +93,21 @@ def endless(start: bytes = b"", piece: bytes = b" " * 65536) -> Iterator[bytes]:
 
 def made_certificate(folder: Path) -> Path:
     """Make a certificate for 127.0.0.1, with its key in the same file."""
-    path = folder / "tls.pem"
-    subprocess.run(
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
-        "-subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1 "
-        f"-keyout {folder / 'key.pem'} -out {path}".split(),
-        check=True,
-        capture_output=True,
-        timeout=60,
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False
+        )
+        .sign(key, hashes.SHA256())
     )
-    path.write_bytes(path.read_bytes() + (folder / "key.pem").read_bytes())
+    path = folder / "tls.pem"
+    plain_key = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(certificate.public_bytes(Encoding.PEM) + plain_key)
     return path
 
 

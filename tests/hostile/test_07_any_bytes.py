@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -42,6 +43,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("DOCKER_CONFIG", raising=False)
     monkeypatch.setattr(registry_module, "RETRY_WAIT", wait_none())
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # thousands of them, which nobody's disk has to keep
     (tmp_path / "adapter").mkdir()
     (tmp_path / "adapter" / ADAPTER_FILES[0]).write_bytes(b'{"r": 16, "rank_pattern": {"q": 8}}')
     (tmp_path / "adapter" / ADAPTER_FILES[1]).write_bytes(b"weights")
