@@ -46,7 +46,6 @@ def status_view() -> RenderableType:
         problems: list[str] = []
         with noted(problems):  # a cluster that is away hides nothing else
             parts += [_deployments(target), ""]
-        with noted(problems):
             for left in _unfinished(target):
                 style, text = unfinished_view(left)
                 parts += [Text(text, style=style), ""]

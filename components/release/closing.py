@@ -1,6 +1,7 @@
 """Close a release, however it ended: clean up, say in MLflow how it ended, write the card."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,9 +9,9 @@ from components import progress
 from components.errors import TunegateError
 from components.release.card.facts import Serving
 from components.release.ending import what_serves, write_ending
+from components.release.move import Move
 from components.release.outcome import derive_outcome
 from components.release.settling import deployments_of, retire, settle, settled_lease
-from components.release.traffic import Move
 from components.serve.backend import Backend
 from components.serve.lease import Intent, Lease
 from components.serve.targets import serving_backend
@@ -43,8 +44,6 @@ def close(serving_target: str, model_name: str, card_path: Path) -> None:
     # In the state directory last: whoever started the release closes it again as long as it is not there.
     cards = [card_path, home() / "releases" / release / "card.html"]
     ended = write_ending(client, release, model_name, serving, problems, cards)
-    for problem in problems:
-        progress.report(STAGE, "step", problem)
     progress.report(STAGE, "finished", f"{ended.ending}: {ended.why}")
 
 
@@ -57,6 +56,11 @@ def _settle(
 ) -> tuple[list[str], Serving | None]:
     """Settle and retire what the release left behind; return what went wrong and what serves now."""
     problems: list[str] = []
+
+    def note(text: str) -> None:
+        problems.append(text)
+        _say(text)
+
     try:
         backend = serving_backend(serving_target)
         left = backend.unfinished(model_name)
@@ -64,16 +68,17 @@ def _settle(
         if is_left or deployments_of(backend, release):
             what = f"the close of release {release}"
             try:
-                with settled_lease(backend, client, model_name, what, problems.append) as lease:
+                with settled_lease(backend, client, model_name, what, note) as lease:
                     intent = _unwritten(client, backend, serving_target, model_name, release)
                     if intent is not None:
-                        settle(Move(backend, client, lease, intent, problems.append))
-                    problems += _retire_unless_live(client, backend, lease, release)
+                        settle(Move(backend, client, lease, intent, note))
+                    _retire_unless_live(client, backend, lease, release, note)
             except TunegateError as error:
-                problems.append(str(error))
+                note(str(error))
         return problems, what_serves(client, backend, model_name)
     except Exception as error:  # whatever it is, it must not hide how the release ended
-        return [*problems, f"The clean-up failed: {type(error).__name__}: {error}"], None
+        note(f"The clean-up failed: {type(error).__name__}: {error}")
+        return problems, None
 
 
 def _unwritten(
@@ -107,8 +112,9 @@ def _unwritten(
     )
 
 
-def _retire_unless_live(client: "MlflowClient", backend: Backend, lease: Lease, release: str) -> list[str]:
-    problems = []
+def _retire_unless_live(
+    client: "MlflowClient", backend: Backend, lease: Lease, release: str, note: Callable[[str], None]
+) -> None:
     for spec in deployments_of(backend, release):
         live = backend.champion(spec.model_name)
         if live is not None and live.name == spec.name:
@@ -116,5 +122,4 @@ def _retire_unless_live(client: "MlflowClient", backend: Backend, lease: Lease, 
         try:
             retire(backend, client, lease, spec.model_name, spec.name, _say)
         except (TunegateError, OSError) as error:
-            problems.append(f"{spec.name} could not be retired and may still run: {error}")
-    return problems
+            note(f"{spec.name} could not be retired and may still run: {error}")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from components.release.card.facts import Serving, gather_facts
 from components.release.card.page import render_card
+from components.release.move import Move
 from components.release.outcome import Ending, Outcome, derive_outcome
-from components.release.traffic import Move
 from components.serve.backend import Backend
 from components.settings import home
 from components.storage import atomic_write

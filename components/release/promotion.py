@@ -10,8 +10,9 @@ from pydantic import Field
 from components import progress
 from components.checks import Verdict
 from components.errors import DigestMismatch, TunegateError
+from components.release.move import Move
 from components.release.settling import deployments_of, retire, settled_lease
-from components.release.traffic import MOVE_ALIAS, SWITCH, Move, carry_out
+from components.release.traffic import MOVE_ALIAS, SWITCH, carry_out
 from components.serve.backend import Backend
 from components.serve.lease import Intent
 from components.serve.spec import ServingSpec

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from components.errors import DigestMismatch, TunegateError
+from components.release.move import Move
 from components.release.settling import settled_lease
-from components.release.traffic import Move, carry_out
+from components.release.traffic import carry_out
 from components.serve.backend import Backend
 from components.serve.lease import Intent
 from components.serve.spec import ServingSpec
@@ -58,7 +59,9 @@ def roll_back(model_name: str, ready_timeout_s: float, say: Callable[[str], None
     client = runs.client()
     before = model_registry.champion(client, model_name)
     if before is None:
-        raise TunegateError(f"{model_name} can't be rolled back: it has no champion; `tunegate run` makes one")
+        raise TunegateError(
+            f"{model_name} can't be rolled back: it has no champion; `tunegate run` makes one"
+        )
     backend = serving_backend(before.serving_target)
     with settled_lease(backend, client, model_name, f"tunegate rollback of {model_name}", say) as lease:
         present, target = _champions(

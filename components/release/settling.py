@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from components.errors import TunegateError
 from components.release.ending import record_promotion
-from components.release.traffic import Move, carry_out, finish, retirement, take_back
+from components.release.move import Move, retirement
+from components.release.traffic import carry_out, finish
+from components.release.undoing import take_back
 from components.serve.backend import Backend
 from components.serve.lease import WAIT_S, Intent, Lease, LeaseTaken, holder_words
 from components.serve.spec import ServingSpec, deployment_name

@@ -49,7 +49,7 @@ class KubernetesLease(Lease):
 
     def require_held(self) -> None:
         """Renew it, which the API server refuses once somebody else has taken it over."""
-        self._write(_intent_of(self._found))
+        self._write(_intent_of)
 
     def intent(self) -> Intent | None:
         """Return what was begun and is not over."""
@@ -57,11 +57,11 @@ class KubernetesLease(Lease):
 
     def intend(self, intent: Intent | None) -> None:
         """Write down what is to be moved; refused once somebody else has taken the Lease over."""
-        self._write(intent)
+        self._write(lambda found: intent)
 
     def let_go(self) -> None:
         """Let somebody else have it at once; what is intended stays on it."""
-        self._write(_intent_of(self._found), is_over=True)
+        self._write(_intent_of, is_over=True)
 
     def renew(self, ended: threading.Event) -> None:
         """Renew it again and again until an event is set."""
@@ -70,12 +70,17 @@ class KubernetesLease(Lease):
             with suppress(TunegateError):
                 self.require_held()
 
-    def _write(self, intent: Intent | None, is_over: bool = False) -> None:
-        """Write the Lease over the one that we know; again if that is ours still and has another version."""
+    def _write(self, intended: Callable[[Found], Intent | None], is_over: bool = False) -> None:
+        """Write the Lease over the one that we know; again if that is ours still and has another version.
+
+        Args:
+            intended: Returns the intent to write, from the Lease as it is when its turn has come.
+            is_over: Whether nobody is to hold it.
+        """
         with self._writes:
             ours = _identity(self._found)
             while not self._lost_to:
-                wanted = _lease(self._found, "" if is_over else ours, intent)
+                wanted = _lease(self._found, "" if is_over else ours, intended(self._found))
                 try:
                     self._found = self._cluster.replace(wanted)
                     return

@@ -229,6 +229,42 @@ def test_a_holder_renews_it_and_goes_on_when_the_api_server_is_away_for_a_while(
     assert gone.intent() == INTENT
 
 
+def test_a_renewal_that_comes_between_takes_no_intent_away(
+    cluster: FakeCluster, gone: KubernetesLease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits until the intent is written, so it may not write the one that stood before."""
+    real, is_written, is_waiting = cluster.replace, threading.Event(), threading.Event()
+
+    class Turns:
+        def __init__(self) -> None:
+            self.lock, self.came = threading.Lock(), 0
+
+        def __enter__(self) -> None:
+            self.came += 1
+            if self.came == 2:
+                is_waiting.set()
+            self.lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            self.lock.release()
+
+    def replace(manifest: dict[str, Any]) -> dict[str, Any]:
+        assert is_written.wait(30)
+        return real(manifest)
+
+    gone.intend(None)
+    monkeypatch.setattr(gone, "_writes", Turns())
+    monkeypatch.setattr(cluster, "replace", replace)
+    with ThreadPoolExecutor(2) as threads:
+        done = [threads.submit(gone.intend, INTENT), threads.submit(gone.require_held)]
+        assert is_waiting.wait(30)
+        is_written.set()
+        for one in done:
+            one.result()
+
+    assert gone.intent() == INTENT
+
+
 def test_who_looks_sees_what_stands_and_who_is_at_it(
     cluster: FakeCluster, leases: KubernetesLeases, gone: KubernetesLease
 ) -> None:
