@@ -1,5 +1,6 @@
 """What a base model's config.json tells before its weights are there."""
 
+import functools
 import json
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def config_problems(path: Path) -> list[str]:
     unknown = []
     if not isinstance(kind, str) or kind not in CONFIG_MAPPING_NAMES:
         unknown.append("a missing model_type" if kind is None else f"model_type {kind!r}")
-    if not isinstance(classes, list) or (classes and not set(map(str, classes)) & set(dir(transformers))):
+    if not isinstance(classes, list) or (classes and _known_classes().isdisjoint(map(str, classes))):
         unknown.append(f"architectures {classes!r}")
     if not unknown:
         return []
@@ -36,3 +37,11 @@ def config_problems(path: Path) -> list[str]:
         f"{own}. Code that comes with a model is never run, so it can't be loaded, and its weights are not "
         "fetched; take a model of a known architecture"
     ]
+
+
+@functools.cache
+def _known_classes() -> frozenset[str]:
+    """Return all names of transformers; their modules are not imported for it."""
+    import transformers
+
+    return frozenset(dir(transformers))
