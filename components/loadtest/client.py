@@ -78,9 +78,17 @@ class RequestRecord(BaseModel):
         return sum(self.gaps_ms) / (self.output_tokens - 1)
 
 
+class _Session(requests.Session):
+    """A session that asks whom it was told to: key and prompts are for them, and so are the times."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Say that an answer leads nowhere; told not to follow it, requests would still read all of it."""
+        return None
+
+
 def new_session() -> requests.Session:
     """Open a session for one user; a new one per request would measure connection set-up."""
-    session = requests.Session()
+    session = _Session()
     session.trust_env = False  # a proxy or .netrc of this machine is no part of the service
     session.headers.update(authorization(client_key()))
     return session
@@ -110,7 +118,6 @@ def ask(
             json=body,
             stream=True,
             timeout=(CONNECT_TIMEOUT_S, endpoint.timeout_s),
-            allow_redirects=False,  # key and prompts are for this host, and so are the times
         ) as response:
             if response.status_code == 200:
                 outcome, detail = stream.read(response, endpoint.timeout_s)
