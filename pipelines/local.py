@@ -93,6 +93,7 @@ def run_process(
     folder.mkdir(parents=True)
     params_file = folder / "params.json"
     with atomic_write(params_file) as file:  # `tunegate status` reads those of every release
+        os.fchmod(file.fileno(), 0o600)  # an address in it may hold credentials
         file.write(params.model_dump_json(indent=2).encode())
     command = [sys.executable, "-m", "pipelines.local_graph", str(params_file), *options]
     own = {"RELEASE_ID": release_id, "TUNEGATE_HOME": str(home())}

@@ -79,10 +79,10 @@ class RequestRecord(BaseModel):
 
 
 class _Session(requests.Session):
-    """A session that measures whom it was told to: nobody else is asked, or sent the key."""
+    """A session that asks whom it was told to: key and prompts are for them, and so are the times."""
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Say that an answer leads nowhere: requests would read all of it, however long."""
+        """Say that an answer leads nowhere; told not to follow it, requests would still read all of it."""
         return None
 
 
@@ -118,7 +118,6 @@ def ask(
             json=body,
             stream=True,
             timeout=(CONNECT_TIMEOUT_S, endpoint.timeout_s),
-            allow_redirects=False,  # key and prompts are for this host, and so are the times
         ) as response:
             if response.status_code == 200:
                 outcome, detail = stream.read(response, endpoint.timeout_s)

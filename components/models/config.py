@@ -1,5 +1,6 @@
 """What a base model's config.json tells before its weights are there."""
 
+import functools
 import json
 from pathlib import Path
 
@@ -25,14 +26,22 @@ def config_problems(path: Path) -> list[str]:
     kind, classes = config.get("model_type"), config.get("architectures") or []
     unknown = []
     if not isinstance(kind, str) or kind not in CONFIG_MAPPING_NAMES:
-        unknown.append(f"model_type {kind!r}")
-    if not isinstance(classes, list) or (classes and not set(map(str, classes)) & set(dir(transformers))):
+        unknown.append("a missing model_type" if kind is None else f"model_type {kind!r}")
+    if not isinstance(classes, list) or (classes and _known_classes().isdisjoint(map(str, classes))):
         unknown.append(f"architectures {classes!r}")
     if not unknown:
         return []
-    own = "; it brings code of its own for it (auto_map)" if config.get("auto_map") else ""
+    own = "; it brings code of its own (auto_map)" if config.get("auto_map") else ""
     return [
-        f"{CONFIG}: has {' and '.join(unknown)[:SHOWN]}, which transformers {transformers.__version__} does "
-        f"not know{own}. Code that comes with a model is never run, so it can't be loaded, and its weights "
-        "are not fetched; take a model of a known architecture"
+        f"{CONFIG}: transformers {transformers.__version__} has no code for {' and '.join(unknown)[:SHOWN]}"
+        f"{own}. Code that comes with a model is never run, so it can't be loaded, and its weights are not "
+        "fetched; take a model of a known architecture"
     ]
+
+
+@functools.cache
+def _known_classes() -> frozenset[str]:
+    """Return all names of transformers; their modules are not imported for it."""
+    import transformers
+
+    return frozenset(dir(transformers))

@@ -30,7 +30,7 @@ class Connection:
 
     Attributes:
         runs, recurring, pipelines, uploads, experiments: The services of `kfp_server_api`.
-        host: The address that is spoken to.
+        host: The address that is spoken to, as anybody may read it.
     """
 
     def __init__(self, settings: ClientSettings) -> None:
@@ -38,7 +38,7 @@ class Connection:
 
         self.settings = settings
         self._configuration = client_configuration(settings)
-        self.host = str(self._configuration.host)
+        self.host = shown(str(self._configuration.host))
         self._client = client = api.ApiClient(self._configuration)
         self.runs, self.recurring = api.RunServiceApi(client), api.RecurringRunServiceApi(client)
         self.pipelines, self.uploads = api.PipelineServiceApi(client), api.PipelineUploadServiceApi(client)

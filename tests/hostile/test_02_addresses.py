@@ -285,12 +285,13 @@ def test_odd_counts_of_tokens_are_a_broken_stream(usage: object) -> None:
     assert (record.outcome, record.prompt_tokens) == ("broken_stream", None)
 
 
-@pytest.mark.parametrize("status", [200, 500])
+@pytest.mark.parametrize("status", [200, 302, 500])
 def test_an_answer_without_end_is_not_read_on(status: int) -> None:
-    endless = Answer(status=status, headers={"Content-Length": ""}, repeated=b"x" * 4096)
+    headers = {"Content-Length": "", "Location": "/elsewhere" if status == 302 else ""}
+    endless = Answer(status=status, headers=headers, repeated=b"x" * 4096)
     with odd_server(lambda path, body: endless) as endpoint:
         record = load(endpoint, timeout_s=20.0)
-    assert record.outcome == ("broken_stream" if status == 200 else "http_500")
+    assert record.outcome == ("broken_stream" if status == 200 else f"http_{status}")
     assert len(record.detail) <= 300
 
 

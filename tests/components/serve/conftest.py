@@ -41,8 +41,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory that looks like a model; the stand-in doesn't load it."""
     path = tmp_path_factory.mktemp("base")
-    for name in ("config.json", "tokenizer_config.json", "model.safetensors"):
+    for name in ("tokenizer_config.json", "model.safetensors"):
         (path / name).write_text("{}")
+    (path / "config.json").write_text('{"model_type": "llama"}')
     return path
 
 
