@@ -7,7 +7,8 @@ from typing import Any
 from components.errors import InvalidInput, noted
 from components.models import check_base_model
 from components.release.targets import registry_problems, serving_problems
-from components.storage import content_digest
+from components.sources.content import content_digest
+from components.web import shown
 from pipelines.params import ReleaseParams
 from pipelines.reading import read_values, sift
 
@@ -62,9 +63,9 @@ def _look_around(params: ReleaseParams, wrong: Set[str] = frozenset()) -> tuple[
         name = getattr(params, key)
         paths[key] = _absolute(name)
         try:
-            digests.append(content_digest(paths[key]))
+            digests.append(content_digest(paths[key], params.max_dataset_bytes))
         except InvalidInput as error:
-            problems += [f"{key} {name}: {problem}" for problem in error.problems]
+            problems += [f"{key} {shown(name)}: {problem}" for problem in error.problems]
     if "base_model" not in wrong:
         with noted(problems):
             check_base_model(params.base_model)
@@ -72,7 +73,7 @@ def _look_around(params: ReleaseParams, wrong: Set[str] = frozenset()) -> tuple[
         problems += registry_problems(params.image_repository)
     if wrong.isdisjoint({"serving_target", "model_name", "base_model"}):
         problems += serving_problems(params.serving_target, params.model_name, params.base_model)
-    return {**paths, "dataset_digest": "+".join(digests)}, problems
+    return {**paths, "dataset_digest": "+".join(filter(None, digests))}, problems
 
 
 def _absolute(name: str) -> str:

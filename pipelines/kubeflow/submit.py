@@ -9,15 +9,15 @@ from typing import Any
 from components.errors import InvalidInput
 from components.models import IMAGE_PACKAGES, is_hub_id, is_in_images
 from components.settings import read_settings
-from components.storage import content_digest
+from components.sources.address import parse_source
+from components.sources.content import content_digest
+from components.web import shown
 from pipelines.kubeflow.client import Client
 from pipelines.kubeflow.compile import package_text
 from pipelines.kubeflow.params import KubeflowParams
 from pipelines.kubeflow.pods import CACHE_MOUNT
 from pipelines.kubeflow.settings import ClientSettings, CompileSettings
 from pipelines.reading import read_values, sift
-
-LOCAL_SCHEMES = ("", "file", "local")  # of an address whose file is on the disk of whoever reads it
 
 
 @dataclass(frozen=True)
@@ -121,22 +121,23 @@ def _look_around(
     from components.oci.registry import repository_name  # requests and oras take a while to import
 
     problems, digests = [], []
-    for key in [key for key in ("dataset", "eval_dataset") if key not in wrong]:
+    for key in [key for key in ("dataset", "eval_dataset") if key not in wrong and getattr(params, key)]:
         name = getattr(params, key)
-        scheme, _, path = name.rpartition("://")
-        if scheme in LOCAL_SCHEMES:
-            if name and not PurePosixPath(path).is_relative_to(CACHE_MOUNT):
-                problems.append(
-                    f"{key}: got {name!r}, a path that the pods don't have; wanted a URL (https, s3, gs, "
-                    f"az, hf) or a path on the volume of cache_claim ({CACHE_MOUNT}/...)"
+        digests.append("")
+        try:
+            source = parse_source(name)
+            if not source.scheme and not source.file.is_relative_to(CACHE_MOUNT):
+                raise InvalidInput(
+                    name,
+                    [
+                        f"is a path that the pods don't have; wanted a URL (https, s3, gs, az, hf) or a path "
+                        f"on the volume of cache_claim ({CACHE_MOUNT}/...)"
+                    ],
                 )
-            digests += [""] if name else []
-        elif check_data and not params.dataset_digest:
-            try:
-                digests.append(content_digest(name))
-            except InvalidInput as error:
-                reasons = "; ".join(error.problems)
-                problems.append(f"{key} {name}: {reasons}; with --no-check the pods alone have to reach it")
+            if source.scheme and check_data and not params.dataset_digest:
+                digests[-1] = _digest(name, params.max_dataset_bytes)
+        except InvalidInput as error:
+            problems += [f"{key} {shown(name)}: {problem}" for problem in error.problems]
     if "base_model" not in wrong and not _pods_have(params.base_model):
         problems.append(
             f"base_model: got {params.base_model!r}, which the pods don't have; wanted a hub id "
@@ -152,6 +153,16 @@ def _look_around(
         problems.append("serving_target: got 'local', but a pod ends with its stage; wanted 'kubernetes'")
     # A digest of some of the files would say nothing of the others.
     return params.dataset_digest or ("+".join(digests) if all(digests) else ""), problems
+
+
+def _digest(name: str, limit_bytes: int) -> str:
+    try:
+        return content_digest(name, limit_bytes)
+    except InvalidInput as error:
+        reasons = "; ".join(error.problems)
+        raise InvalidInput(
+            error.what, [f"{reasons}; with --no-check the pods alone have to reach it"]
+        ) from None
 
 
 def _pods_have(base_model: str) -> bool:
