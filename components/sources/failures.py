@@ -4,13 +4,12 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from components.errors import InvalidInput
 from components.sources.address import Source
 from components.sources.client import MetadataAddressRefused
 from components.sources.hosts import REFUSED
-from components.web import shown
+from components.web import WEB, shown
 
 CREDENTIALS = {
     "https": "give it as https://USER:PASSWORD@HOST/..., as a signed address, or in ~/.netrc",
@@ -43,14 +42,14 @@ def explain(source: Source, error: BaseException) -> InvalidInput:
 
 
 def _problem(source: Source, error: BaseException) -> str:
-    causes = list(_causes(error))
-    for cause in causes:
-        if status := _status(cause):
-            return _answered(source, status, _code(cause))
-    for cause in causes:
+    for cause in _causes(error):
         if told := _network(source, cause):
             return told
+        if status := _status(cause):
+            return _answered(source, status, _code(cause))
     detail = _detail(error)
+    if isinstance(error, FileNotFoundError) and source.scheme in WEB:
+        return _answered(source, 404, "")
     if isinstance(error, FileNotFoundError):
         return "no such file; " + (
             f"check the address; {CREDENTIALS[source.scheme]}"
@@ -144,11 +143,17 @@ def _status(error: BaseException) -> int:
     """Return the HTTP status that an error of aiohttp, botocore, gcsfs, azure, httpx or requests holds."""
     response = getattr(error, "response", None)
     if isinstance(response, Mapping):
-        found: list[Any] = [response.get("ResponseMetadata", {}).get("HTTPStatusCode")]
-    else:
-        found = [getattr(response, "status_code", None)]
-    found += [getattr(error, name, None) for name in ("status", "status_code", "code")]
-    return next((status for status in found if isinstance(status, int) and 400 <= status < 600), 0)
+        return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
+    for holder, name in (
+        (response, "status_code"),
+        (error, "status"),
+        (error, "status_code"),
+        (error, "code"),
+    ):
+        status = getattr(holder, name, None)
+        if isinstance(status, int) and 400 <= status < 600:
+            return status
+    return 0
 
 
 def _code(error: BaseException) -> str:
