@@ -192,7 +192,9 @@ def mlflow() -> None:
         if not ports.is_free(port):
             taken = f"is taken by {ports.holder(port)}; TUNEGATE_MLFLOW_PORT names another"
             raise InvalidInput(f"port {port}", [taken])
-    server = ["server", "--backend-store-uri", tracking_uri(), "--host", ports.LOOPBACK, "--port", str(port)]
+    # Not as an argument: whoever is on this machine can read those, and a database's address has a password.
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = tracking_uri()
+    server = ["server", "--host", ports.LOOPBACK, "--port", str(port)]
     # In this process's place, so that what ends the one ends the other.
     os.execv(sys.executable, [sys.executable, "-m", "mlflow", *server, "--workers", "1"])
 

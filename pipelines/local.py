@@ -93,6 +93,7 @@ def run_process(
     """
     folder.mkdir(parents=True)
     params_file = folder / "params.json"
+    params_file.touch(mode=0o600)  # an address in it may hold credentials
     params_file.write_text(params.model_dump_json(indent=2), encoding="utf-8")
     command = [sys.executable, "-m", "pipelines.local_graph", str(params_file), *options]
     own = {"RELEASE_ID": release_id, "TUNEGATE_HOME": str(home())}

@@ -15,6 +15,7 @@ from components.evaluate.metrics import METRICS, known_metric
 from components.oci.adapter_images import LAYOUT_PREFIX
 
 LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
+FILES = ("dataset", "eval_dataset")  # the parameters that name files of rows
 ServingTarget = Literal["local", "kubernetes"]
 
 
@@ -28,7 +29,8 @@ class ReleaseParams(BaseModel):
     dataset: str = Field(
         min_length=1,
         description="Training rows: path or URL (https, http, s3, gs, az, hf) of a JSONL, JSON, CSV, TSV or "
-        "Parquet file, which may be packed (gz, bz2, xz, zst, zip).",
+        "Parquet file, which may be packed (gz, bz2, xz, zst, zip). Credentials belong in the environment: "
+        "Kubeflow Pipelines shows a parameter as it was given.",
     )
     eval_dataset: str = Field(
         "", description="Held-out rows, same forms. Empty: eval_fraction of the dataset is held out."

@@ -9,7 +9,6 @@ from typing import TypeVar
 
 from components.checks import Verdict
 from components.conversations import write_conversations
-from components.dataset.digests import changes
 from components.dataset.judge import DatasetConfig, judge
 from components.dataset.lengths import chat_tokenizer
 from components.dataset.lineage import log_inputs
@@ -18,6 +17,7 @@ from components.dataset.plots import draw_lengths, draw_quarantine
 from components.dataset.report import render_report
 from components.dataset.screen import Screen, Screened, fingerprint
 from components.errors import InvalidInput
+from components.sources.digests import changes
 from components.tracking.stage import Stage
 
 __all__ = ["DatasetConfig", "validate"]
@@ -50,7 +50,7 @@ def validate(
     if train is not None:
         stage.say(f"read {len(train.rows) + len(held_out.rows if held_out else ())} rows")
     if train is not None and held_out is not None:
-        problems += changes(config, train.digest, held_out.digest)
+        problems += changes(config.files, (train.digest, held_out.digest), config.dataset_digest)
     tokenizer = _attempt(lambda: chat_tokenizer(config.base_model), problems)
     if train is None or held_out is None:
         raise InvalidInput(f"dataset {name}", problems)

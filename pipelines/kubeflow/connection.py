@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.errors import InvalidInput, TunegateError
+from components.web import shown
 from pipelines.kubeflow.settings import PREFIX, ClientSettings
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Connection:
 
     Attributes:
         runs, recurring, pipelines, uploads, experiments: The services of `kfp_server_api`.
-        host: The address that is spoken to.
+        host: The address that is spoken to, as anybody may read it.
     """
 
     def __init__(self, settings: ClientSettings) -> None:
@@ -42,7 +43,7 @@ class Connection:
 
         self.settings = settings
         self._configuration = _configuration(settings)
-        self.host = str(self._configuration.host)
+        self.host = shown(str(self._configuration.host))
         client = api.ApiClient(self._configuration)
         self.runs, self.recurring = api.RunServiceApi(client), api.RecurringRunServiceApi(client)
         self.pipelines, self.uploads = api.PipelineServiceApi(client), api.PipelineUploadServiceApi(client)
@@ -99,7 +100,7 @@ class Connection:
         return f"kubectl port-forward -n {self.settings.system_namespace} svc/ml-pipeline-ui 8080:80"
 
     def _ui(self) -> str:
-        return (self.settings.ui or self.settings.host or UI_FORWARD).rstrip("/")
+        return shown((self.settings.ui or self.settings.host or UI_FORWARD).rstrip("/"))
 
     def _refused(self, what: str, status: int, said: str) -> TunegateError:
         namespace = self.settings.namespace
@@ -154,7 +155,9 @@ def _find(configuration: "Configuration", settings: ClientSettings) -> None:
     token, file = settings.token.get_secret_value(), settings.token_file
     if settings.host:
         if not settings.host.startswith(("http://", "https://")):
-            raise InvalidInput(f"{PREFIX}HOST", [f"got {settings.host!r}, wanted http://... or https://..."])
+            raise InvalidInput(
+                f"{PREFIX}HOST", [f"got {shown(settings.host)!r}, wanted http://... or https://..."]
+            )
         configuration.host = settings.host.rstrip("/")
     elif ACCOUNT_FOLDER.is_dir():
         configuration.host = SERVICE.format(namespace=settings.system_namespace)

@@ -26,9 +26,7 @@ def damaged_gzip(content: bytes) -> bytes:
         pytest.param("rows.jsonl", None, "no such file", id="missing"),
         pytest.param("folder", "folder", "is a directory", id="a directory"),
         pytest.param("rows.jsonl.gz", b"not gzip", "no sound gzip", id="no gzip"),
-        pytest.param(
-            "rows.jsonl.gz", gzip.compress(b"x" * 9999)[:-9], "cut short", id="a gzip cut short"
-        ),
+        pytest.param("rows.jsonl.gz", gzip.compress(b"x" * 9999)[:-9], "cut short", id="a gzip cut short"),
         pytest.param(
             "rows.jsonl.gz",
             damaged_gzip(bytes(range(256)) * 40),
