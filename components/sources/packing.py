@@ -71,7 +71,7 @@ def open_member(file: IO[bytes], source: Source, limit_bytes: int) -> tuple[IO[b
     """
     import zipfile
 
-    archive = zipfile.ZipFile(_Careful(file))  # type: ignore[arg-type]  # which has all that is used
+    archive = zipfile.ZipFile(_Careful(file))
     members = [member for member in archive.infolist() if not member.is_dir()]
     if len(members) != 1:
         names = ", ".join(member.filename for member in members[:3])
@@ -88,7 +88,7 @@ def open_member(file: IO[bytes], source: Source, limit_bytes: int) -> tuple[IO[b
             source.shown, [f"is a zip of method {member.compress_type}; wanted deflate (8) or stored (0)"]
         )
     check_size(source, member.file_size, limit_bytes, "unpacks to")
-    return archive.open(member), member.filename  # type: ignore[return-value]
+    return archive.open(member), member.filename
 
 
 def check_size(source: Source, size: int, limit_bytes: int, does: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import fsspec
 import pytest
@@ -58,8 +59,8 @@ def nothing_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("simplecache::https://me:passw0rd@host.example/rows.jsonl", "is of a kind that is not opened"),
-        ("filecache::s3://bucket/rows.jsonl", "is of a kind that is not opened"),
+        ("simplecache::https://me:passw0rd@host.example/rows.jsonl", "chains one protocol to another"),
+        ("filecache::s3://bucket/rows.jsonl", "chains one protocol to another"),
         ("zip://rows.jsonl::https://host.example/rows.zip?sig=s3cret", "chains one protocol to another"),
         ("s3://bucket/rows.jsonl::file:///etc/passwd", "chains one protocol to another"),
         ("hf://datasets/a/b::local:///etc/passwd", "chains one protocol to another"),
@@ -160,7 +161,7 @@ class Redirect(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         _, _, to = self.path.partition("?to=")
         self.send_response(302 if to else 200)
-        self.send_header("Location" if to else "X-Rows", to or "1")
+        self.send_header("Location" if to else "X-Rows", unquote(to) or "1")
         self.send_header("Content-Length", "4")
         self.end_headers()
         self.wfile.write(b"rows")
@@ -305,7 +306,7 @@ def test_no_error_holds_the_credentials_of_the_tracking_server(
             self.end_headers()
             self.wfile.write(body)
 
-        do_POST = do_GET
+        do_POST = do_GET  # noqa: N815
 
         def log_message(self, *_: object) -> None:
             pass
