@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -34,10 +35,14 @@ def sha256(content: bytes) -> str:
 
 
 @pytest.fixture
-def run(tmp_path: Path, stage: Stage, tiny_model: Path) -> Callable[..., str]:
+def run(tmp_path: Path, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """The stage, without a base model, whose tokenizer takes long to load."""
+    tokenizer = SimpleNamespace(lengths=lambda conversations: [7 for _ in conversations])
+    monkeypatch.setattr("components.dataset.validate.chat_tokenizer", lambda base_model: tokenizer)
+
     def run(dataset: Path | str, **values: str) -> str:
         config = DatasetConfig(
-            dataset=str(dataset), base_model=str(tiny_model), min_train_rows=5, min_eval_rows=2, **values
+            dataset=str(dataset), base_model="any", min_train_rows=5, min_eval_rows=2, **values
         )
         return validate(config, tmp_path / "train", tmp_path / "eval", tmp_path / "report", stage)
 
@@ -45,11 +50,13 @@ def run(tmp_path: Path, stage: Stage, tiny_model: Path) -> Callable[..., str]:
 
 
 def test_a_file_that_changed_since_the_run_was_started(
-    tmp_path: Path, run: Callable[..., str], tiny_model: Path
+    tmp_path: Path, run: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ):
     file = tmp_path / "rows.jsonl"
     file.write_bytes(rows(0))
-    started = preflight(ReleaseParams(dataset=str(file), base_model=str(tiny_model)))
+    monkeypatch.setattr("pipelines.preflight.check_base_model", lambda name: None)
+    monkeypatch.setattr("pipelines.preflight.serving_problems", lambda *names: [])
+    started = preflight(ReleaseParams(dataset=str(file)))
     assert started.dataset_digest == sha256(rows(0))
     assert run(file, dataset_digest=started.dataset_digest)
 
