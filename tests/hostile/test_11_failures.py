@@ -16,6 +16,7 @@ from pathlib import Path
 from random import Random
 
 import aiohttp
+import fsspec
 import pyarrow
 import pytest
 from pyarrow import parquet
@@ -56,6 +57,8 @@ class Answer(BaseHTTPRequestHandler):
         self.end_headers()
         if first == "short":
             self.wfile.write(b"a few")
+
+    do_HEAD = do_POST = do_GET  # noqa: N815
 
     def log_message(self, *_: object) -> None:
         pass
@@ -213,6 +216,34 @@ def test_what_the_clients_raise_is_told_in_one_way(
 ):
     told = str(explain(parse_source(source), error()))
     assert all(word in told for word in words), told
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("s3://bucket/rows.jsonl", "AWS_SECRET_ACCESS_KEY"),
+        ("gs://bucket/rows.jsonl", "GOOGLE_APPLICATION_CREDENTIALS"),
+        ("az://container/rows.jsonl", "AZURE_STORAGE_SAS_TOKEN"),
+        ("hf://datasets/org/name/rows.jsonl", "HF_TOKEN"),
+    ],
+)
+def test_a_store_that_refuses(server: str, monkeypatch: pytest.MonkeyPatch, source: str, words: str):
+    """The clients themselves, each asking a server of ours."""
+    store, key = f"{server}/403", "a2V5"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", store)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", store)
+    account = f"DefaultEndpointsProtocol=http;AccountName=a;AccountKey={key};BlobEndpoint={store};"
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", account)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", store)
+    client = fsspec.get_filesystem_class(source.partition("://")[0])
+    client.clear_instance_cache()
+    try:
+        problem = refused(source)
+    finally:
+        client.clear_instance_cache()
+    assert "answers 403" in problem and words in problem
 
 
 def zstd(content: bytes) -> bytes:
