@@ -95,7 +95,8 @@ def _text_bytes(array: Any) -> int:
     if pyarrow.types.is_struct(kind):
         return sum(map(_text_bytes, array.flatten()))
     if pyarrow.types.is_map(kind):
-        return _text_bytes(array.keys) + _text_bytes(array.items)
-    if pyarrow.types.is_list(kind) or pyarrow.types.is_large_list(kind):
+        own = slice(array.offsets[0].as_py(), array.offsets[-1].as_py())  # of what it may be a part of
+        return _text_bytes(array.keys[own]) + _text_bytes(array.items[own])
+    if pyarrow.types.is_nested(kind) and hasattr(array, "flatten"):  # lists of all sorts
         return _text_bytes(array.flatten())
     return int(array.nbytes)
