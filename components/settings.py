@@ -61,6 +61,23 @@ def models_folder() -> Path:
     return Path(os.environ.get("TUNEGATE_MODELS") or home() / "models").resolve()
 
 
+def free_memory_bytes(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return the memory that this process can still use, its container's limit (cgroup v2) included."""
+    import psutil
+
+    free = int(psutil.virtual_memory().available)
+    try:
+        limit = (cgroup / "memory.max").read_text(encoding="ascii").strip()
+        used = int((cgroup / "memory.current").read_text(encoding="ascii"))
+        stat = dict(
+            line.split() for line in (cgroup / "memory.stat").read_text(encoding="ascii").splitlines()
+        )
+    except OSError:
+        return free
+    # Pages of files are counted as used but are given up when memory is short.
+    return free if limit == "max" else min(free, int(limit) - used + int(stat["inactive_file"]))
+
+
 Model = TypeVar("Model", bound=BaseSettings)
 
 
@@ -130,6 +147,8 @@ def read_settings(model: type[Model]) -> Model:
     try:
         return model(_env_file=home() / "settings.env")
     except ValidationError as error:
+        from components.web import shown  # here: images that prepare models have this module without that one
+
         problems = [
             f"{prefix}{'.'.join(map(str, e['loc'])).upper()}: got {shown(repr(e['input']))}, "
             f"{e['msg'].lower()}"

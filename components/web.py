@@ -15,7 +15,10 @@ _AMBIGUOUS = re.compile(r"[\x00-\x20\x7f-\x9f\\<>\"^`{|}]|\s")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?\.?|\[[0-9a-f:.]+\]")
 _SECRETS = re.compile(
     # Of a bounded length: without, a long word without :// takes the square of its length.
-    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,30}://)(?:[^\s/]*@)?(?P<rest>[^\s?#'\"<>]*)(?:[?#][^\s'\"<>]*)?"
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,30}://)"
+    # A password that should have been written as %2F and so on has slashes; what is no port is no host's.
+    r"(?:[^\s/]*@|[^\s/:@\[]*:(?!\d+(?:[/?#'\"]|$))[^\s'\"<>]*@)?"
+    r"(?P<rest>[^\s?#'\"<>]*)(?:[?#][^\s'\"<>]*)?"
 )
 
 

@@ -8,13 +8,14 @@ fine-tuning and evaluation from the cache.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from components.errors import InvalidInput, noted
 from components.progress import Progress
 from components.settings import home
 from pipelines.local import new_id, retire_leftovers, run_process
 from pipelines.lock import exclusive
-from pipelines.params import ReleaseParams
+from pipelines.params import FILES, ReleaseParams
 from pipelines.preflight import preflight
 from pipelines.reading import read_params
 from pipelines.trial import Setting, Trial, close_trial, open_trial, read_sweep, words
@@ -33,7 +34,7 @@ def sweep(params: ReleaseParams, settings: Sequence[Setting], follow: Follow | N
         follow: Called with every line of progress.
 
     Returns:
-        The trials in their order, read from MLflow.
+        The trials in their order, read from MLflow, which has no credentials of the dataset's address.
 
     Raises:
         InvalidInput: Every problem with the settings that can be known before anything is started.
@@ -46,7 +47,8 @@ def sweep(params: ReleaseParams, settings: Sequence[Setting], follow: Follow | N
         retire_leftovers(params.serving_target)
         for number, (setting, trial) in enumerate(zip(settings, trials, strict=True), 1):
             _run(f"{sweep_id}-{number}", sweep_id, setting, trial, follow or (lambda line: None))
-    return read_sweep(sweep_id)
+    files = {name: getattr(trials[0], name) for name in FILES}  # as they were given
+    return [replace(trial, params=trial.params.model_copy(update=files)) for trial in read_sweep(sweep_id)]
 
 
 def _checked(params: ReleaseParams, settings: Sequence[Setting]) -> list[ReleaseParams]:

@@ -15,6 +15,7 @@ from components.evaluate.metrics import METRICS, known_metric
 from components.oci.adapter_images import LAYOUT_PREFIX
 
 LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
+FILES = ("dataset", "eval_dataset")  # the parameters that name files of rows
 ServingTarget = Literal["local", "kubernetes"]
 
 
@@ -26,12 +27,24 @@ class ReleaseParams(BaseModel):
 
     # dataset
     dataset: str = Field(
-        min_length=1, description="Training rows: path or URL of a JSONL, JSON, CSV, TSV or Parquet file."
+        min_length=1,
+        description="Training rows: path or URL (https, http, s3, gs, az, hf) of a JSONL, JSON, CSV, TSV or "
+        "Parquet file, which may be packed (gz, bz2, xz, zst, zip). Credentials belong in the environment: "
+        "Kubeflow Pipelines shows a parameter as it was given.",
     )
     eval_dataset: str = Field(
         "", description="Held-out rows, same forms. Empty: eval_fraction of the dataset is held out."
     )
-    dataset_digest: str = Field("", description="sha256 of each file; filled in when the run is started.")
+    dataset_digest: str = Field(
+        "",
+        description="sha256 of each file's content, unpacked; filled in when the run is started, which then "
+        "refuses another content. Empty: whatever the file holds when it is read.",
+    )
+    max_dataset_bytes: int = Field(
+        64 << 30,
+        ge=1,
+        description="Largest file of rows, bytes: what arrives, and what it unpacks to.",
+    )
     eval_fraction: float = Field(0.2, gt=0, lt=1, description="Share held out when there is no eval_dataset.")
     min_train_rows: int = Field(50, ge=1, description="Fewest accepted training rows.")
     min_eval_rows: int = Field(20, ge=2, description="Fewest accepted held-out rows.")

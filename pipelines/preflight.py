@@ -7,8 +7,10 @@ from typing import Any
 from components.errors import InvalidInput, noted
 from components.models import check_base_model
 from components.release.targets import registry_problems, serving_problems
-from components.storage import content_digest
-from pipelines.params import ReleaseParams
+from components.sources.content import content_digest
+from components.sources.digests import changes, joined
+from components.web import shown
+from pipelines.params import FILES, ReleaseParams
 from pipelines.reading import read_values, sift
 
 
@@ -57,14 +59,16 @@ def _look_around(params: ReleaseParams, wrong: Set[str] = frozenset()) -> tuple[
         The datasets' paths and their digest, by parameter, and what is in the way.
     """
     problems: list[str] = []
-    paths, digests = {}, []
-    for key in [key for key in ("dataset", "eval_dataset") if key not in wrong]:
-        name = getattr(params, key)
-        paths[key] = _absolute(name)
+    files = {key: getattr(params, key) for key in FILES if key not in wrong}
+    paths = {key: _absolute(name) for key, name in files.items()}
+    digests = {}
+    for key, path in paths.items():
         try:
-            digests.append(content_digest(paths[key]))
+            digests[key] = content_digest(path, params.max_dataset_bytes)
         except InvalidInput as error:
-            problems += [f"{key} {name}: {problem}" for problem in error.problems]
+            problems += [f"{key} {shown(files[key])}: {problem}" for problem in error.problems]
+    if len(digests) == len(FILES):
+        problems += changes(list(files.values()), list(digests.values()), params.dataset_digest)
     if "base_model" not in wrong:
         with noted(problems):
             check_base_model(params.base_model)
@@ -72,7 +76,7 @@ def _look_around(params: ReleaseParams, wrong: Set[str] = frozenset()) -> tuple[
         problems += registry_problems(params.image_repository)
     if wrong.isdisjoint({"serving_target", "model_name", "base_model"}):
         problems += serving_problems(params.serving_target, params.model_name, params.base_model)
-    return {**paths, "dataset_digest": "+".join(digests)}, problems
+    return {**paths, "dataset_digest": joined([digest for digest in digests.values() if digest])}, problems
 
 
 def _absolute(name: str) -> str:

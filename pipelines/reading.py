@@ -8,7 +8,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from components.errors import InvalidInput
-from pipelines.params import ReleaseParams
+from pipelines.params import FILES, ReleaseParams
 
 OPTIONS = ("dataset",)  # parameters without a default that have an option of their own
 Params = TypeVar("Params", bound=ReleaseParams)
@@ -86,7 +86,7 @@ def _read_preset(preset: Path) -> dict[str, Any]:
         raise InvalidInput(f"preset {preset}", [f"could not be read: {error}"]) from error
     if not isinstance(values, dict):
         raise InvalidInput(f"preset {preset}", ["must be a mapping of parameter names to values"])
-    for name in ("dataset", "eval_dataset"):
+    for name in FILES:
         value = values.get(name)
         if isinstance(value, str) and value and "://" not in value:
             values[name] = str((preset.parent / value).resolve())

@@ -5,6 +5,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from components.settings import home, load_cluster_settings, load_settings, read_settings
+from components.web import shown
 from pipelines.kubeflow.settings import ClientSettings, CompileSettings
 
 
@@ -25,4 +26,4 @@ def _add(table: Table, settings: BaseSettings) -> None:
     prefix = str(type(settings).model_config["env_prefix"])
     for name, field in type(settings).model_fields.items():
         value = getattr(settings, name)
-        table.add_row(f"{prefix}{name.upper()}", str(value), field.description or "")
+        table.add_row(f"{prefix}{name.upper()}", shown(str(value)), field.description or "")

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from components.dataset.load import display_name
 from components.errors import InvalidInput, TunegateError
 from components.tracking import records, runs
 from components.tracking.stage import end_abandoned
-from pipelines.params import ReleaseParams
+from pipelines.params import FILES, ReleaseParams
 from pipelines.reading import read_params
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ class Trial:
         trial_id: Its id in MLflow, where it looks like a release that was not served.
         sweep_id: What `read_sweep` takes.
         setting: The parameters that differ within the sweep, with their values here.
-        params: All parameters; what `run_release` takes.
+        params: All parameters; what `run_release` takes. Addresses of files are recorded without their
+            credentials and queries: name those anew for a release, `params.model_copy(update=...)`.
         metrics: What its stages measured, by the names in MLflow.
         status: What the quality gate said; broken if it was not reached.
         why: Why it did not pass; empty if it did.
@@ -58,7 +60,8 @@ def open_trial(trial_id: str, sweep_id: str, setting: Setting, params: ReleasePa
     tags = {SWEEP_TAG: sweep_id, VARIED_TAG: " ".join(setting), NAME_TAG: words(setting)}
     for key, text in tags.items():
         client.set_tag(run_id, key, text)
-    for key, value in params.model_dump().items():
+    files = {name: display_name(getattr(params, name)) for name in FILES}
+    for key, value in (params.model_dump() | files).items():
         client.log_param(run_id, key, value)
 
 
@@ -94,7 +97,9 @@ def read_sweep(sweep_id: str) -> list[Trial]:
     order = ["attributes.start_time ASC"]
     found = client.search_runs([experiment.experiment_id], wanted, order_by=order) if experiment else []
     if not found:
-        raise InvalidInput(f"sweep {sweep_id!r}", [f"MLflow at {runs.tracking_uri()} has no such sweep"])
+        raise InvalidInput(
+            f"sweep {sweep_id!r}", [f"MLflow at {runs.shown_tracking_uri()} has no such sweep"]
+        )
     return [_trial(run) for run in found]
 
 

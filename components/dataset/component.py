@@ -8,6 +8,7 @@ def validate_dataset(
     dataset: str,
     eval_dataset: str,
     dataset_digest: str,
+    max_dataset_bytes: int,
     base_model: str,
     eval_fraction: float,
     min_train_rows: int,
@@ -25,7 +26,8 @@ def validate_dataset(
 ) -> None:
     """Accept or quarantine every row and refuse a dataset that is not fit to train on.
 
-    `dataset_digest` is part of the cache key only: a path does not say that its content is the same.
+    `dataset_digest` is what the files held when the run was started; if they hold something else now, they
+    are refused. It is part of the cache key, too: a path does not say that its content is the same.
     """
     from pathlib import Path
 

@@ -30,6 +30,8 @@ class DatasetConfig(StageConfig):
 
     dataset: str = Field(min_length=1, description="Training rows: path or URL.")
     eval_dataset: str = Field("", description="Held-out rows; empty: eval_fraction of the dataset.")
+    dataset_digest: str = Field("", description="Digest of each file when the run was started; empty: any.")
+    max_dataset_bytes: int = Field(64 << 30, ge=1, description="Largest file, as it arrives and unpacked.")
     base_model: str = Field(min_length=1, description="Model whose chat template counts the tokens.")
     eval_fraction: float = Field(0.2, gt=0, lt=1, description="Share held out.")
     min_train_rows: int = Field(50, ge=1, description="Fewest accepted training rows.")
@@ -41,6 +43,11 @@ class DatasetConfig(StageConfig):
     )
     max_length: int = Field(512, ge=1, description="Longest row, tokens.")
     seed: int = Field(17, ge=0, description="Seed of the split.")
+
+    @property
+    def files(self) -> tuple[str, str]:
+        """Return the training and the held-out file; the latter is empty if none was named."""
+        return self.dataset, self.eval_dataset
 
     def recorded(self) -> dict[str, Scalar]:
         """Return the knobs without the credentials that an address may hold: records are read by many."""

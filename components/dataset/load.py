@@ -5,15 +5,17 @@ import io
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import PurePosixPath
-from urllib.parse import urlsplit
+from dataclasses import dataclass, field
 
+from components.dataset.parquet import read_parquet
 from components.dataset.rows import RowFlaw
 from components.errors import InvalidInput
-from components.storage import open_source
+from components.settings import free_memory_bytes
+from components.sources.content import open_source
+from components.web import shown
 
 TEXT_FORMATS = {".csv": ",", ".tsv": "\t"}
+UNLIMITED = 1 << 62
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 WHITESPACE = re.compile(r"[ \t\r\n]*")
 # json.loads raises these on text that is no JSON, or nested or written too absurdly to be a row.
@@ -37,31 +39,51 @@ class SourceRow:
     flaw: RowFlaw | None = None
 
 
+@dataclass(frozen=True)
+class Rows:
+    """What a file holds.
+
+    Attributes:
+        rows: Its rows, in their order.
+        digest: The `sha256:...` of the content that they were read from, unpacked; empty for no file.
+    """
+
+    rows: list[SourceRow] = field(default_factory=list)
+    digest: str = ""
+
+
 def display_name(source: str) -> str:
     """Name a path or URL as a report may show it: without the user, password and query of a URL."""
-    if "://" not in source:
-        return source
-    parts = urlsplit(source)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return shown(source) if "://" in source else source
 
 
-def read_rows(source: str) -> list[SourceRow]:
+def read_rows(source: str, limit_bytes: int = UNLIMITED) -> Rows:
     """Read every row of a JSONL, JSON, CSV, TSV or Parquet file; blank lines are no rows.
 
     Args:
-        source: A path or URL; `.gz` is unpacked. The ending says the format; any other is read as JSON.
+        source: A path or URL, packed or not. The ending says the format; any other is read as JSON.
+        limit_bytes: The most that may arrive, and the most that it may unpack to.
 
     Raises:
-        InvalidInput: It is not there, can't be read, is empty or no UTF-8, or has no rows.
+        InvalidInput: It is not there, can't be read, is too large, damaged, empty or no UTF-8, or has no
+            rows.
     """
     name = display_name(source)
-    content = _read(source, name)
+    # The rows are held in memory: better to be told so than to be ended by the system.
+    free = free_memory_bytes()
+    with open_source(source, limit_bytes) as file:
+        content = bytearray()
+        while chunk := file.read():
+            content += chunk
+            _check_room(len(content), free, name)
+        suffix, digest = file.file.suffix.lower(), file.digest
     if not content.strip():
         raise InvalidInput(name, ["is empty; wanted one row a line, each a JSON object"])
-    path = PurePosixPath(urlsplit(source).path if "://" in source else source)
-    suffix = (path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix).lower()
     if suffix == ".parquet" or content.startswith(b"PAR1"):
-        rows = list(_parquet(content, name))
+        rows = []
+        for size, number, value in read_parquet(content, name, limit_bytes):
+            _check_room(len(content) + size, free, name)
+            rows.append(SourceRow(number, json.dumps(value, ensure_ascii=False, default=str), value))
     else:
         text = _decode(content, name)
         if suffix in TEXT_FORMATS:
@@ -72,18 +94,21 @@ def read_rows(source: str) -> list[SourceRow]:
             rows = list(_json_array(text, name))
     if not rows:
         raise InvalidInput(name, ["has no rows; wanted one row a line, each a JSON object"])
-    return rows
+    return Rows(rows, digest)
 
 
-def _read(source: str, name: str) -> bytes:
-    try:
-        with open_source(source) as file:
-            return file.read()
-    except InvalidInput as error:
-        raise InvalidInput(name, error.problems) from error
+def _check_room(size: int, free: int, name: str) -> None:
+    if size > free:
+        raise InvalidInput(
+            name,
+            [
+                f"takes more than the {free:,} bytes of memory that are free here; its rows are held there "
+                "all at once: take a machine with more, or fewer rows"
+            ],
+        )
 
 
-def _decode(content: bytes, name: str) -> str:
+def _decode(content: bytearray, name: str) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -180,15 +205,3 @@ def _csv(text: str, delimiter: str) -> Iterator[SourceRow]:
             yield SourceRow(line, excerpt, flaw=RowFlaw("not_csv", why))
         else:
             yield SourceRow(line, excerpt, value)
-
-
-def _parquet(content: bytes, name: str) -> Iterator[SourceRow]:
-    import pyarrow
-    from pyarrow import parquet
-
-    try:
-        values = parquet.read_table(io.BytesIO(content)).to_pylist()
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
-        raise InvalidInput(name, [f"is no valid Parquet file: {error}"]) from error
-    for number, value in enumerate(values, start=1):
-        yield SourceRow(number, json.dumps(value, ensure_ascii=False, default=str), value)

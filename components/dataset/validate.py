@@ -12,11 +12,12 @@ from components.conversations import write_conversations
 from components.dataset.judge import DatasetConfig, judge
 from components.dataset.lengths import chat_tokenizer
 from components.dataset.lineage import log_inputs
-from components.dataset.load import SourceRow, display_name, read_rows
+from components.dataset.load import Rows, SourceRow, display_name, read_rows
 from components.dataset.plots import draw_lengths, draw_quarantine
 from components.dataset.report import render_report
 from components.dataset.screen import Screen, Screened, fingerprint
 from components.errors import InvalidInput
+from components.sources.digests import changes
 from components.tracking.stage import Stage
 
 __all__ = ["DatasetConfig", "validate"]
@@ -45,16 +46,17 @@ def validate(
     """
     name = display_name(config.dataset)
     problems: list[str] = []
-    train = _attempt(lambda: read_rows(config.dataset), problems)
-    held_out = _attempt(lambda: read_rows(config.eval_dataset), problems) if config.eval_dataset else []
+    train, held_out = (_read(named, config.max_dataset_bytes, problems) for named in config.files)
     if train is not None:
-        stage.say(f"read {len(train) + len(held_out or [])} rows")
+        stage.say(f"read {len(train.rows) + len(held_out.rows if held_out else ())} rows")
+    if train is not None and held_out is not None:
+        problems += changes(config.files, (train.digest, held_out.digest), config.dataset_digest)
     tokenizer = _attempt(lambda: chat_tokenizer(config.base_model), problems)
     if train is None or held_out is None:
         raise InvalidInput(f"dataset {name}", problems)
 
     screened = _screen(
-        config, train, held_out, Screen(config.max_length, tokenizer.lengths if tokenizer else None)
+        config, train.rows, held_out.rows, Screen(config.max_length, tokenizer.lengths if tokenizer else None)
     )
     stage.say(
         f"accepted {len(screened.train)} rows for training and {len(screened.eval)} for evaluation, "
@@ -70,6 +72,10 @@ def validate(
     if problems or not verdict.passed:
         raise InvalidInput(f"dataset {name}", problems + verdict.reasons)
     return digest
+
+
+def _read(named: str, limit_bytes: int, problems: list[str]) -> Rows | None:
+    return _attempt(lambda: read_rows(named, limit_bytes), problems) if named else Rows()
 
 
 def _attempt(read: Callable[[], T], problems: list[str]) -> T | None:

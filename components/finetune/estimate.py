@@ -24,6 +24,7 @@ from components.finetune.config import FinetuneConfig
 from components.finetune.data import Example
 from components.finetune.loss import CHUNK_LOGITS, CompletionLoss
 from components.finetune.model import Attention, add_adapter
+from components.settings import free_memory_bytes
 
 if TYPE_CHECKING:
     import torch
@@ -136,24 +137,7 @@ def free_memory(device: str) -> int:
         import torch
 
         return int(torch.cuda.mem_get_info()[0])
-    import psutil
-
-    return min(int(psutil.virtual_memory().available), _left_in_container(Path("/sys/fs/cgroup")))
-
-
-def _left_in_container(cgroup: Path) -> int:
-    """Return what a container's memory limit (cgroup v2) leaves; without a limit, more than there is."""
-    unlimited = 1 << 62
-    try:
-        limit = (cgroup / "memory.max").read_text(encoding="ascii").strip()
-        used = int((cgroup / "memory.current").read_text(encoding="ascii"))
-        stat = dict(
-            line.split() for line in (cgroup / "memory.stat").read_text(encoding="ascii").splitlines()
-        )
-    except OSError:
-        return unlimited
-    # Pages of files are counted as used but are given up when memory is short.
-    return unlimited if limit == "max" else int(limit) - used + int(stat["inactive_file"])
+    return free_memory_bytes()
 
 
 def refuse_if_too_large(needed: Estimate, free_bytes: int, config: FinetuneConfig) -> None:

@@ -5,10 +5,13 @@ of a cache key.
 """
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
-from components.errors import TunegateError
+from components.errors import InvalidInput, TunegateError
 from components.settings import home, load_settings, make_home
+from components.web import WEB, parse_address, shown
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -48,11 +51,16 @@ def tracking_uri() -> str:
     return uri or f"sqlite:///{home() / 'mlflow.db'}"
 
 
+def shown_tracking_uri() -> str:
+    """Return the tracking URI as anybody may read it: without credentials and query."""
+    return shown(tracking_uri())
+
+
 def runs_address(experiment_id: str) -> tuple[str, bool]:
     """Return the address in MLflow before a run's id, and whether it is there without `tunegate mlflow`."""
     settings = load_settings()
     # Inside a cluster MLflow is asked by a name that no browser knows.
-    address = settings.mlflow_url or tracking_uri()
+    address = shown(settings.mlflow_url or tracking_uri())
     served = address.startswith(("http://", "https://"))
     if not served:
         address = f"http://127.0.0.1:{settings.mlflow_port}"
@@ -70,7 +78,24 @@ def client() -> "MlflowClient":
 
     make_home()
     # Not set_tracking_uri(): that would write the environment variable behind the user's back.
-    return mlflow.MlflowClient(tracking_uri=tracking_uri(), registry_uri=tracking_uri())
+    uri = _without_credentials(tracking_uri())
+    return mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def _without_credentials(uri: str) -> str:
+    """Hand MLflow the credentials of an address beside it: its errors tell the address."""
+    if uri.partition("://")[0].lower() not in WEB or "@" not in uri:
+        return uri
+    try:
+        address = parse_address(uri, credentials=True)
+    except InvalidInput as error:
+        raise InvalidInput("MLFLOW_TRACKING_URI", error.problems) from None
+    user, _, password = address.credentials.partition(":")
+    if user and password:
+        os.environ.setdefault("MLFLOW_TRACKING_USERNAME", unquote(user))
+        os.environ.setdefault("MLFLOW_TRACKING_PASSWORD", unquote(password))
+        return str(replace(address, credentials=""))
+    return uri
 
 
 def parent_run(mlflow_client: "MlflowClient", release: str) -> str:

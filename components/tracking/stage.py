@@ -29,6 +29,7 @@ from components.tracking.runs import (
     parent_run,
     release_id,
 )
+from components.web import shown
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -129,7 +130,8 @@ def open_stage(
 def _reason(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
-    return str(error) if isinstance(error, TunegateError) else f"{type(error).__name__}: {error}"
+    # Whatever a library has put into its error: this is kept with the run, and shown on the card.
+    return shown(str(error) if isinstance(error, TunegateError) else f"{type(error).__name__}: {error}")
 
 
 def _adopt(mlflow_client: "MlflowClient", release: str, parent: str, made_by: str) -> None:

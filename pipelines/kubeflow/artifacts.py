@@ -34,7 +34,7 @@ def _parent(run_id: str) -> str:
     parent = runs.find_parent_run(runs.client(), run_id)
     if parent is None:
         raise TunegateError(
-            f"MLflow at {runs.tracking_uri()} has no record of run {run_id}; MLFLOW_TRACKING_URI names "
+            f"MLflow at {runs.shown_tracking_uri()} has no record of run {run_id}; MLFLOW_TRACKING_URI names "
             "the MLflow of the cluster"
         )
     return parent

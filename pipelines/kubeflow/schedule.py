@@ -65,7 +65,7 @@ def schedule(
         raise InvalidInput("schedule", problems)
     # What was not said otherwise, in a preset or by hand.
     unless_said = {name: True for name in SCHEDULED if name not in params.model_fields_set}
-    # A digest that is true today would hide tomorrow's rows.
+    # A digest that is true today would stop the run when there are new rows, which it is to take.
     params = params.model_copy(update={**unless_said, "dataset_digest": ""})
     client = Client(settings)
     reference, experiment_id = client.places(package_text(read_settings(CompileSettings)))

@@ -9,15 +9,17 @@ from typing import Any
 from components.errors import InvalidInput
 from components.models import IMAGE_PACKAGES, is_hub_id, is_in_images
 from components.settings import read_settings
-from components.storage import content_digest
+from components.sources.address import parse_source
+from components.sources.content import content_digest
+from components.sources.digests import changes, joined
+from components.web import shown
 from pipelines.kubeflow.client import Client
 from pipelines.kubeflow.compile import package_text
 from pipelines.kubeflow.params import KubeflowParams
 from pipelines.kubeflow.pods import CACHE_MOUNT
 from pipelines.kubeflow.settings import ClientSettings, CompileSettings
+from pipelines.params import FILES
 from pipelines.reading import read_values, sift
-
-LOCAL_SCHEMES = ("", "file", "local")  # of an address whose file is on the disk of whoever reads it
 
 
 @dataclass(frozen=True)
@@ -120,23 +122,17 @@ def _look_around(
     """
     from components.oci.registry import repository_name  # requests and oras take a while to import
 
-    problems, digests = [], []
-    for key in [key for key in ("dataset", "eval_dataset") if key not in wrong]:
-        name = getattr(params, key)
-        scheme, _, path = name.rpartition("://")
-        if scheme in LOCAL_SCHEMES:
-            if name and not PurePosixPath(path).is_relative_to(CACHE_MOUNT):
-                problems.append(
-                    f"{key}: got {name!r}, a path that the pods don't have; wanted a URL (https, s3, gs, "
-                    f"az, hf) or a path on the volume of cache_claim ({CACHE_MOUNT}/...)"
-                )
-            digests += [""] if name else []
-        elif check_data and not params.dataset_digest:
-            try:
-                digests.append(content_digest(name))
-            except InvalidInput as error:
-                reasons = "; ".join(error.problems)
-                problems.append(f"{key} {name}: {reasons}; with --no-check the pods alone have to reach it")
+    problems = list[str]()
+    files = {key: getattr(params, key) for key in FILES if key not in wrong and getattr(params, key)}
+    digests = dict.fromkeys(files, "")
+    for key, name in files.items():
+        try:
+            digests[key] = _look_at(name, check_data, params.max_dataset_bytes)
+        except InvalidInput as error:
+            problems += [f"{key} {shown(name)}: {problem}" for problem in error.problems]
+    digest = joined(list(digests.values()))
+    if digest and wrong.isdisjoint(FILES):
+        problems += changes(list(files.values()), list(digests.values()), params.dataset_digest)
     if "base_model" not in wrong and not _pods_have(params.base_model):
         problems.append(
             f"base_model: got {params.base_model!r}, which the pods don't have; wanted a hub id "
@@ -150,8 +146,33 @@ def _look_around(
         )
     if "serving_target" not in wrong and params.serving_target != "kubernetes":
         problems.append("serving_target: got 'local', but a pod ends with its stage; wanted 'kubernetes'")
-    # A digest of some of the files would say nothing of the others.
-    return params.dataset_digest or ("+".join(digests) if all(digests) else ""), problems
+    return params.dataset_digest or digest, problems
+
+
+def _look_at(name: str, check_data: bool, limit_bytes: int) -> str:
+    """Return the digest of a file that can be read from here, if it is to be.
+
+    Raises:
+        InvalidInput: The pods can't read it or, if it is read from here, this machine can't.
+    """
+    source = parse_source(name)
+    if not source.scheme and not source.file.is_relative_to(CACHE_MOUNT):
+        raise InvalidInput(
+            name,
+            [
+                "is a path that the pods don't have; wanted a URL (https, s3, gs, az, hf) or a path on the "
+                f"volume of cache_claim ({CACHE_MOUNT}/...)"
+            ],
+        )
+    if not source.scheme or not check_data:
+        return ""
+    try:
+        return content_digest(name, limit_bytes)
+    except InvalidInput as error:
+        reasons = "; ".join(error.problems)
+        raise InvalidInput(
+            error.what, [f"{reasons}; with --no-check the pods alone have to reach it"]
+        ) from None
 
 
 def _pods_have(base_model: str) -> bool:

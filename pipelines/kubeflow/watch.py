@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from components.errors import TunegateError
 from components.progress import Kind, Progress
+from components.web import shown
 from pipelines.kubeflow.client import Client
 from pipelines.kubeflow.connection import NotThere, Unavailable
 from pipelines.kubeflow.settings import ClientSettings
@@ -189,8 +190,8 @@ def _recorded(run_id: str) -> WatchedRun | str:
             requests.get(f"{uri.rstrip('/')}/health", timeout=HEALTH_TIMEOUT_S, stream=True).close()
         client = runs.client()
         if runs.find_parent_run(client, run_id) is None:
-            return f"MLflow at {uri} has no record of this release"
+            return f"MLflow at {shown(uri)} has no record of this release"
         stages = records.recorded_stages(client, run_id)
     except (MlflowException, OSError, TunegateError) as error:
-        return f"its records could not be read ({error}); the card is in the UI"
+        return f"its records could not be read ({shown(str(error))}); the card is in the UI"
     return WatchedRun(run_id, derive_outcome(stages).ending, summary_lines(stages), "")

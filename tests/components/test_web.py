@@ -57,6 +57,9 @@ def test_no_secret_of_an_address_is_shown_wherever_it_stands_in_a_text() -> None
     )
     assert shown("https://me:to?p@a.example/x") == "https://a.example/x"
     assert shown("plain a@b.example text") == "plain a@b.example text"
+    assert shown("postgresql://me:p/w?x#y@db.example:5432/runs") == "postgresql://db.example:5432/runs"
+    kept = "https://a.example:5000/name@1.0 https://a.example/x:y@z http://[::1]:80/x@y"
+    assert shown(kept) == kept
 
 
 def test_a_strangers_words_fit_on_a_line_and_steer_no_terminal() -> None:

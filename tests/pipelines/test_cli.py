@@ -124,7 +124,7 @@ ON_A_CLUSTER = ["--set", "serving_target=kubernetes"]
                 "--set: got 'seed', wanted NAME=VALUE",
                 "image_repository: missing",
                 "max_eval_rows: got 5, must be min_eval_rows",
-                "dataset: got 'none.jsonl', a path that the pods don't have",
+                "dataset none.jsonl: is a path that the pods don't have",
             ],
             id="on Kubeflow Pipelines",
         ),

@@ -7,7 +7,7 @@ import pytest
 from components.errors import InvalidInput
 from components.finetune.config import FinetuneConfig
 from components.finetune.data import Example
-from components.finetune.estimate import GIB, Estimate, _left_in_container, estimate, refuse_if_too_large
+from components.finetune.estimate import GIB, Estimate, estimate, refuse_if_too_large
 
 CONFIG = FinetuneConfig(
     base_model="tiny",
@@ -111,16 +111,3 @@ def test_refuses_what_does_not_fit(free_gib: float, words: list[str]) -> None:
 
     for word in words:
         assert word in str(refused.value)
-
-
-@pytest.mark.parametrize(
-    ("limit", "left"),
-    [pytest.param("1000", 1000 - 700 + 200, id="limited"), pytest.param("max", 1 << 62, id="not")],
-)
-def test_memory_left_in_a_container(tmp_path: Path, limit: str, left: int) -> None:
-    (tmp_path / "memory.max").write_text(f"{limit}\n")
-    (tmp_path / "memory.current").write_text("700\n")
-    (tmp_path / "memory.stat").write_text("anon 400\ninactive_file 200\n")
-
-    assert _left_in_container(tmp_path) == left
-    assert _left_in_container(tmp_path / "none") == 1 << 62

@@ -102,7 +102,12 @@ def test_the_command_says_everything_at_once(back_end: BackEnd):
     wrong = ["--cron", "0 0 0 31 2 *", "--dataset", "rows.jsonl", "--set", "lora_r=0"]
     said = CliRunner().invoke(app, ["schedule", *wrong, "--set", "image_repository=https://host/name"])
     assert said.exit_code == 1 and "4 problems" in said.output, said.output
-    for words in ("never fires", "lora_r: got '0'", "'rows.jsonl', a path", "got 'https://host/name'"):
+    for words in (
+        "never fires",
+        "lora_r: got '0'",
+        "dataset rows.jsonl: is a path",
+        "got 'https://host/name'",
+    ):
         assert words in said.output
     assert not back_end.requests
 

@@ -97,7 +97,7 @@ def test_everything_wrong_with_the_parameters_is_said_at_once(back_end: BackEnd)
         preflight(wrong)
     assert len(refused.value.problems) == 4
     for words in (
-        "'rows.jsonl', a path that the pods don't have",
+        "rows.jsonl: is a path that the pods don't have",
         "nowhere.jsonl",
         "'./mine'",
         "'kubernetes'",
@@ -132,7 +132,6 @@ def test_a_base_model_that_pods_will_not_have(base_model: str, told: bool):
     [
         pytest.param("s3://bucket/rows.jsonl", False, "", id="only the pods can reach it"),
         pytest.param("/cache/rows.jsonl", True, "", id="on the volume"),
-        pytest.param("file:///cache/rows.jsonl", False, "", id="on the volume, as a URL"),
     ],
 )
 def test_what_is_not_read_has_no_digest(dataset: str, check: bool, digest: str):
@@ -143,8 +142,13 @@ def test_what_is_not_read_has_no_digest(dataset: str, check: bool, digest: str):
 @pytest.mark.parametrize(
     ("named", "words"),
     [
-        pytest.param({"dataset": "file:///home/me/x"}, "'file:///home/me/x', a path", id="this machine's"),
-        pytest.param({"eval_dataset": "local:///x"}, "eval_dataset: got 'local:///x'", id="by another name"),
+        pytest.param(
+            {"dataset": "file:///home/me/x"},
+            "file:///home/me/x: is a file by URL; name the path itself: /home/me/x",
+            id="by URL",
+        ),
+        pytest.param({"eval_dataset": "local:///x"}, "name the path itself: /x", id="by another name"),
+        pytest.param({"dataset": "/home/me/x"}, "dataset /home/me/x: is a path that", id="this machine's"),
         pytest.param({"image_repository": "https://host.example/name"}, "without https://", id="an address"),
         pytest.param({"image_repository": f"{IMAGES}:v1"}, "without a tag", id="an image with a tag"),
         pytest.param({"image_repository": "pets"}, "wanted host[:port]/name", id="a name without a registry"),

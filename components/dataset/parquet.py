@@ -1,0 +1,102 @@
+"""Read Parquet, of which a few kilobytes can stand for any amount of text."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from components.errors import InvalidInput
+
+MAX_COLUMNS = 1000
+BATCH_ROWS = 1024
+# What is packed within a Parquet file, as is `sources.packing`'s WIDE; values that repeat are written once
+# before that, so that rows with one prompt in common are no reason to pack better than other text.
+FREE_BYTES, RATIO = 64 << 20, 1000
+
+
+def read_parquet(content: bytes | bytearray, name: str, limit_bytes: int) -> Iterator[tuple[int, int, Any]]:
+    """Yield how many bytes all rows so far stand for, the number of the row, and the row.
+
+    Args:
+        content: The whole file.
+        name: What it is called in an error.
+        limit_bytes: The most that its rows may stand for.
+
+    Raises:
+        InvalidInput: It is damaged, or its rows stand for more.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        buffer = pyarrow.py_buffer(content)
+        metadata = parquet.read_metadata(pyarrow.BufferReader(buffer))
+        _check_declared(metadata, len(content), name, limit_bytes)
+        texts = [
+            column.path
+            for column in map(metadata.schema.column, range(metadata.num_columns))
+            if column.physical_type == "BYTE_ARRAY" and column.logical_type.type in ("STRING", "JSON", "ENUM")
+        ]
+        # A value that stands in a thousand rows stays one value until it was counted a thousand times.
+        file = parquet.ParquetFile(pyarrow.BufferReader(buffer), read_dictionary=texts)
+        size, read = 0, 0
+        for batch in file.iter_batches(batch_size=BATCH_ROWS):
+            size += sum(map(_text_bytes, batch.columns))
+            if size > limit_bytes:
+                raise _too_large(name, size, limit_bytes)
+            for number, value in enumerate(batch.to_pylist(), start=read + 1):
+                yield size, number, value
+            read += batch.num_rows
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
+        why = str(error).partition("\n")[0]
+        raise InvalidInput(
+            name, [f"is no valid Parquet file ({why}): damaged or cut short; fetch or write it again"]
+        ) from None
+
+
+def _check_declared(metadata: Any, arrived: int, name: str, limit_bytes: int) -> None:
+    """Refuse by what the file says of itself, before any of it is unpacked."""
+    if metadata.num_columns > MAX_COLUMNS:
+        raise InvalidInput(
+            name,
+            [f"has {metadata.num_columns:,} columns, over {MAX_COLUMNS:,}; write those that mean something"],
+        )
+    groups = map(metadata.row_group, range(metadata.num_row_groups))
+    declared = sum(group.total_byte_size for group in groups)
+    if declared > limit_bytes:
+        raise _too_large(name, declared, limit_bytes)
+    if declared > FREE_BYTES + RATIO * arrived:
+        raise InvalidInput(
+            name,
+            [
+                f"unpacks to {declared:,} bytes by its own account, over {RATIO:,} times its {arrived:,}, as "
+                "no file of rows does; if it is sound, write it as JSONL"
+            ],
+        )
+
+
+def _too_large(name: str, size: int, limit_bytes: int) -> InvalidInput:
+    return InvalidInput(
+        name,
+        [
+            f"unpacks to {size:,} bytes or more, over max_dataset_bytes ({limit_bytes:,}); raise that if the "
+            "file is sound and the machine has room, or split it"
+        ],
+    )
+
+
+def _text_bytes(array: Any) -> int:
+    """Return what an array takes when each of its values is written out."""
+    import pyarrow
+    from pyarrow import compute
+
+    kind = array.type
+    if pyarrow.types.is_dictionary(kind):
+        lengths = compute.take(compute.binary_length(array.dictionary), array.indices)
+        return int(compute.sum(lengths).as_py() or 0)
+    if pyarrow.types.is_struct(kind):
+        return sum(map(_text_bytes, array.flatten()))
+    if pyarrow.types.is_map(kind):
+        own = slice(array.offsets[0].as_py(), array.offsets[-1].as_py())  # of what it may be a part of
+        return _text_bytes(array.keys[own]) + _text_bytes(array.items[own])
+    if pyarrow.types.is_nested(kind) and hasattr(array, "flatten"):  # lists of all sorts
+        return _text_bytes(array.flatten())
+    return int(array.nbytes)

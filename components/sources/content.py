@@ -1,0 +1,229 @@
+"""Read a file of rows, wherever it lies: unpacked, counted and hashed on the way."""
+
+import hashlib
+import io
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING, Any
+
+from components.errors import InvalidInput
+from components.sources.address import Source, parse_source
+from components.sources.client import make_client
+from components.sources.failures import explain
+from components.sources.packing import (
+    FREE_BYTES,
+    PACKINGS,
+    Packing,
+    check_size,
+    damage,
+    open_member,
+    packing_of,
+)
+from components.storage import CHUNK_BYTES
+from components.web import WEB
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+# What a store's client is told; this one asks the environment for a proxy only if told to.
+_OPTIONS = {"gs": {"session_kwargs": {"trust_env": True}}}
+
+
+class Content:
+    """What a source holds, unpacked, while it is read.
+
+    Attributes:
+        file: The path of what is read, whose ending says its format: without that of its packing.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        file: IO[bytes],
+        name: PurePosixPath,
+        arriving: "_Arriving",
+        packing: Packing | None,
+    ) -> None:
+        self.file = name
+        self._source, self._unpacked, self._arriving, self._packing = source, file, arriving, packing
+        self._count, self._hash = 0, hashlib.sha256()
+
+    def read(self, size: int = CHUNK_BYTES) -> bytes:
+        """Return at most so many bytes and never more than a chunk; none at the end.
+
+        Raises:
+            InvalidInput: It is damaged, larger than it may be, or can't be read on.
+        """
+        with _damage_told(self._source, self._packing):
+            chunk = self._unpacked.read(min(size, CHUNK_BYTES))
+        self._count += len(chunk)
+        self._hash.update(chunk)
+        check_size(self._source, self._count, self._arriving.limit_bytes, "unpacks to")
+        most = self._arriving.count * self._packing.ratio + FREE_BYTES if self._packing else self._count
+        if self._packing and self._count > most:
+            raise InvalidInput(
+                self._source.shown,
+                [
+                    f"unpacks to more than {self._packing.ratio} times the {self._arriving.count:,} bytes of "
+                    f"{self._packing.kind} read so far, as no file of rows does; if it is sound, unpack it "
+                    "and name what comes out"
+                ],
+            )
+        return chunk
+
+    @property
+    def digest(self) -> str:
+        """The `sha256:...` of all that was read so far."""
+        return f"sha256:{self._hash.hexdigest()}"
+
+
+@contextmanager
+def open_source(name: str, limit_bytes: int) -> Iterator[Content]:
+    """Open a path or URL (https, http, s3, gs, az, hf) for reading; gz, bz2, xz, zst and zip are unpacked.
+
+    Proxy, credentials and a store's own address are taken from the environment.
+
+    Args:
+        name: What is opened.
+        limit_bytes: The most that may arrive, and the most that it may unpack to.
+
+    Raises:
+        InvalidInput: It is not there, can't be reached, is damaged or too large, or may not be opened.
+    """
+    source = parse_source(name)
+    named = packing_of(source)
+    with ExitStack() as opened:
+        try:
+            file, size = _open_url(source) if source.scheme else _open_path(source)
+        except Exception as error:
+            # Not from it: a traceback shows the text of each cause, and with it what an address holds.
+            raise explain(source, error) from None
+        opened.callback(file.close)
+        packing = _encoding(source, file, named)
+        check_size(source, size or 0, limit_bytes, "is of")
+        arriving = _Arriving(source, file, limit_bytes)
+        found: IO[bytes] = io.BufferedReader(arriving, CHUNK_BYTES)
+        inner = source.file.with_suffix("") if named else source.file
+        if packing is not None and packing.kind == "zip":
+            found = opened.enter_context(_kept(source, found))
+            with _damage_told(source, packing):
+                found, member = open_member(found, source, limit_bytes)
+            inner = inner if inner.suffix else PurePosixPath(member)
+        if packing is not None:
+            with _damage_told(source, packing):
+                found = packing.unpack(found)
+            opened.callback(found.close)
+        yield Content(source, found, inner, arriving, packing)
+
+
+def content_digest(name: str, limit_bytes: int) -> str:
+    """Return `sha256:...` over what a file holds, unpacked; empty for no name.
+
+    Args:
+        name: A path or URL.
+        limit_bytes: As `open_source` takes it.
+
+    Raises:
+        InvalidInput: As `open_source` raises it.
+    """
+    if not name:
+        return ""
+    with open_source(name, limit_bytes) as content:
+        while content.read():
+            pass
+        return content.digest
+
+
+class _Arriving(io.RawIOBase):
+    """What arrives of a source: counted, up to its limit; what its client raises is told in our words."""
+
+    def __init__(self, source: Source, file: IO[bytes], limit_bytes: int) -> None:
+        self._source, self._file = source, file
+        self.limit_bytes, self.count = limit_bytes, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        view = memoryview(buffer).cast("B")
+        try:
+            chunk = self._file.read(min(len(view), self.limit_bytes + 1 - self.count))
+        except Exception as error:
+            raise explain(self._source, error) from None
+        self.count += len(chunk)
+        check_size(self._source, self.count, self.limit_bytes, "is of")
+        view[: len(chunk)] = chunk
+        return len(chunk)
+
+
+def _open_path(source: Source) -> tuple[IO[bytes], int | None]:
+    path = Path(source.target).expanduser()
+    found = path.stat()
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError
+    if not stat.S_ISREG(found.st_mode):
+        raise InvalidInput(source.shown, ["is a device, a pipe or a socket, which has no end; wanted a file"])
+    return path.open("rb"), found.st_size
+
+
+def _open_url(source: Source) -> tuple[Any, int | None]:
+    from fsspec import filesystem
+    from fsspec.core import url_to_fs
+
+    if source.scheme in WEB:
+        client = filesystem(source.scheme, get_client=make_client)
+        # One request for the whole; with a size given, none for the size, which signed addresses refuse.
+        file = client.open(source.target, "rb", block_size=0, size=1)
+        return file, file.r.content_length
+    store, path = url_to_fs(source.target, **_OPTIONS.get(source.scheme, {}))
+    file = store.open(path, "rb")
+    return file, getattr(file, "size", None)
+
+
+def _encoding(source: Source, file: Any, named: Packing | None) -> Packing | None:
+    """Return how a file is packed, by its name and by what its server says of it."""
+    encoding = file.r.headers.get("Content-Encoding", "").strip().lower() if source.scheme in WEB else ""
+    if encoding in ("", "identity"):
+        return named
+    packing = PACKINGS[".gz"]
+    if encoding not in ("gzip", "x-gzip") or named not in (None, packing):
+        raise InvalidInput(
+            source.shown,
+            [f"arrives with Content-Encoding {encoding[:40]!r}, which nobody asked for; wanted none"],
+        )
+    return packing
+
+
+@contextmanager
+def _kept(source: Source, file: IO[bytes]) -> Iterator[IO[bytes]]:
+    """Keep a file on disk while it is read: a zip says at its end what is in it."""
+    with tempfile.TemporaryFile() as copy:
+        try:
+            shutil.copyfileobj(file, copy, CHUNK_BYTES)
+        except OSError as error:
+            where = f"{tempfile.gettempdir()}: {error.strerror}; TMPDIR names another folder"
+            raise InvalidInput(source.shown, [f"could not be kept in {where}"]) from None
+        copy.seek(0)
+        yield copy
+
+
+@contextmanager
+def _damage_told(source: Source, packing: Packing | None) -> Iterator[None]:
+    """Tell whatever an unpacker raises as one thing: the file is not sound."""
+    try:
+        yield
+    except damage() as error:
+        if packing is None:
+            raise
+        why = str(error).partition("\n")[0] or type(error).__name__
+        raise InvalidInput(
+            source.shown,
+            [
+                f"is no sound {packing.kind} file ({why}): damaged, cut short or another thing; "
+                "fetch or pack it again"
+            ],
+        ) from None

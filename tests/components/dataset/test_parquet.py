@@ -1,0 +1,53 @@
+"""What rows of a Parquet file stand for is counted, whatever their columns are nested in."""
+
+import io
+from typing import Any
+
+import pyarrow
+import pytest
+from pyarrow import parquet
+
+from components.dataset.parquet import _text_bytes, read_parquet
+
+TEXTS = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 10, "int32"), ["p" * 100])
+
+
+@pytest.mark.parametrize(
+    ("array", "least"),
+    [
+        pytest.param(TEXTS, 1000, id="texts"),
+        pytest.param(TEXTS[2:5], 300, id="a part of them"),
+        pytest.param(pyarrow.StructArray.from_arrays([TEXTS], ["a"])[1:3], 200, id="structs"),
+        pytest.param(
+            pyarrow.LargeListArray.from_arrays(pyarrow.array([0, 2, 10], "int64"), TEXTS)[:1], 200, id="lists"
+        ),
+        pytest.param(pyarrow.FixedSizeListArray.from_arrays(TEXTS, 5)[:1], 500, id="lists of one size"),
+        pytest.param(
+            pyarrow.MapArray.from_arrays(
+                pyarrow.array([0, 2, 4, 10], "int32"), pyarrow.array(list("abcdefghij")), TEXTS
+            )[1:2],
+            200,
+            id="maps",
+        ),
+        pytest.param(pyarrow.array([1, 2, None]), 24, id="numbers"),
+    ],
+)
+def test_each_value_counts_as_often_as_it_stands_there(array: Any, least: int):
+    assert least <= _text_bytes(array) < least + 100
+
+
+def test_rows_are_what_was_written():
+    table = pyarrow.table(
+        {
+            "nested": pyarrow.array([{"x": 1, "y": ["p", None]}, None]),
+            "map": pyarrow.array([[("k", "v")], []], pyarrow.map_(pyarrow.string(), pyarrow.string())),
+            "bytes": pyarrow.array([b"\x00", None]),
+            "number": [1, 2],
+            "text": pyarrow.array(["q", None]),
+        }
+    )
+    written = io.BytesIO()
+    parquet.write_table(table, written)
+    read = list(read_parquet(written.getvalue(), "rows.parquet", 1 << 30))
+    assert [value for _, _, value in read] == table.to_pylist()
+    assert [number for _, number, _ in read] == [1, 2]

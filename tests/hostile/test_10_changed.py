@@ -1,0 +1,141 @@
+"""A file that changed between submit and run is refused, saying both digests and what to do."""
+
+import gzip
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from components.dataset.component import validate_dataset
+from components.dataset.validate import DatasetConfig, validate
+from components.errors import InvalidInput
+from components.tracking.stage import Stage
+from pipelines.kubeflow.params import KubeflowParams
+from pipelines.kubeflow.submit import preflight as preflight_of_pods
+from pipelines.params import ReleaseParams
+from pipelines.preflight import preflight
+
+LIMIT = 1 << 30
+
+
+def rows(first: int) -> bytes:
+    lines = [
+        {"instruction": f"Where is shelf {n}?", "output": f"Aisle {n}."} for n in range(first, first + 20)
+    ]
+    return "".join(json.dumps(line) + "\n" for line in lines).encode()
+
+
+def sha256(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+@pytest.fixture
+def run(tmp_path: Path, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """The stage, without a base model, whose tokenizer takes long to load."""
+    tokenizer = SimpleNamespace(lengths=lambda conversations: [7 for _ in conversations])
+    monkeypatch.setattr("components.dataset.validate.chat_tokenizer", lambda base_model: tokenizer)
+
+    def run(dataset: Path | str, **values: str) -> str:
+        config = DatasetConfig(
+            dataset=str(dataset), base_model="any", min_train_rows=5, min_eval_rows=2, **values
+        )
+        return validate(config, tmp_path / "train", tmp_path / "eval", tmp_path / "report", stage)
+
+    return run
+
+
+def test_a_file_that_changed_since_the_run_was_started(
+    tmp_path: Path, run: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+):
+    file = tmp_path / "rows.jsonl"
+    file.write_bytes(rows(0))
+    monkeypatch.setattr("pipelines.preflight.check_base_model", lambda name: None)
+    monkeypatch.setattr("pipelines.preflight.serving_problems", lambda *names: [])
+    started = preflight(ReleaseParams(dataset=str(file)))
+    assert started.dataset_digest == sha256(rows(0))
+    assert run(file, dataset_digest=started.dataset_digest)
+
+    file.write_bytes(rows(100))
+    with pytest.raises(InvalidInput) as refused:
+        run(file, dataset_digest=started.dataset_digest)
+    (problem,) = refused.value.problems
+    assert f"{file}: has changed since this run was started" in problem
+    assert sha256(rows(0)) in problem and sha256(rows(100)) in problem
+    assert "start again with dataset_digest empty" in problem
+
+
+def test_each_file_is_compared_with_its_own(tmp_path: Path, run: Callable[..., str]):
+    train, held_out = tmp_path / "train.jsonl", tmp_path / "eval.jsonl.gz"
+    train.write_bytes(rows(0))
+    held_out.write_bytes(gzip.compress(rows(50)))
+    digests = f"{sha256(rows(0))}+{sha256(rows(50))}"  # what is in it, however it is packed
+    assert run(train, eval_dataset=str(held_out), dataset_digest=digests)
+    held_out.write_bytes(gzip.compress(rows(70), mtime=1))
+    with pytest.raises(InvalidInput) as refused:
+        run(train, eval_dataset=str(held_out), dataset_digest=digests)
+    (problem,) = refused.value.problems
+    assert f"{held_out}: has changed" in problem
+    with pytest.raises(InvalidInput, match=r"wanted one sha256:\.\.\. for each of 2 files"):
+        run(train, eval_dataset=str(held_out), dataset_digest="sha256:rows")
+
+
+def test_without_a_digest_whatever_the_file_holds_is_taken(tmp_path: Path, run: Callable[..., str]):
+    """As in a scheduled run, which is to take what is new."""
+    file = tmp_path / "rows.jsonl"
+    for first in (0, 100):
+        file.write_bytes(rows(first))
+        assert run(file)
+
+
+class Changing(BaseHTTPRequestHandler):
+    """Answers each request with other rows, and tells how many there were."""
+
+    asked = 0
+
+    def do_GET(self) -> None:
+        type(self).asked += 1
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(rows(1000 * self.asked))
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def changing() -> Iterator[str]:
+    Changing.asked = 0
+    with ThreadingHTTPServer(("127.0.0.1", 0), Changing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/rows.jsonl"
+        server.shutdown()
+
+
+def test_what_is_hashed_is_what_is_read(changing: str, run: Callable[..., str]):
+    assert run(changing, dataset_digest=sha256(rows(1000)))
+    assert Changing.asked == 1  # no second request, whose answer may be another
+    with pytest.raises(InvalidInput, match=r"has changed"):
+        run(changing, dataset_digest=sha256(rows(1000)))
+
+
+def test_a_digest_that_was_given_is_compared_before_anything_starts(tmp_path: Path, changing: str):
+    file = tmp_path / "rows.jsonl"
+    file.write_bytes(rows(0))
+    old = sha256(rows(7))
+    with pytest.raises(InvalidInput, match=r"has changed"):
+        preflight(ReleaseParams(dataset=str(file), base_model=str(tmp_path), dataset_digest=old))
+    submitted = KubeflowParams(dataset=changing, image_repository="r.example/x", dataset_digest=old)
+    with pytest.raises(InvalidInput, match=r"has changed"):
+        preflight_of_pods(submitted)
+    assert preflight_of_pods(submitted, check_data=False).dataset_digest == old  # the stage compares it
+
+
+def test_the_stage_is_given_the_digest():
+    inputs = validate_dataset.component_spec.inputs
+    assert set(DatasetConfig.model_fields) <= set(inputs)
+    assert {"dataset_digest", "max_dataset_bytes"} <= set(DatasetConfig.model_fields)
