@@ -23,9 +23,34 @@ from components.web import parse_address, shown
 QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
 
 
+# Control characters, and what the address of MLflow's database would read as something else.
+_UNUSABLE = re.compile(r"[\x00-\x1f\x7f?]|%[0-9A-Fa-f]{2}")
+
+
 def home() -> Path:
-    """Return the state directory: `TUNEGATE_HOME`, by default `.tunegate` in the working directory."""
-    return Path(os.environ.get("TUNEGATE_HOME", ".tunegate")).resolve()
+    """Return the state directory: `TUNEGATE_HOME`, by default `.tunegate` in the working directory.
+
+    Raises:
+        InvalidInput: Its name has something in it that not everything which is told it could read.
+    """
+    folder = Path(os.environ.get("TUNEGATE_HOME", ".tunegate")).resolve()
+    if found := _UNUSABLE.search(str(folder)):
+        problem = (
+            f"got {str(folder)!r}, which has {found[0]!r} in it: MLflow's database would be looked for "
+            "elsewhere; wanted a path without ?, line breaks, other control characters and %XX"
+        )
+        raise InvalidInput("TUNEGATE_HOME", [problem])
+    return folder
+
+
+def make_home() -> Path:
+    """Make the state directory, for us alone, where there is none yet, and return it.
+
+    One that a person has made keeps its mode: they may share it.
+    """
+    folder = home()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
 
 
 def models_folder() -> Path:
@@ -75,6 +100,12 @@ class Settings(BaseSettings):
     insecure_registries: str = Field(
         "",
         description="Registries besides this machine's to speak plain http with: host[:port], with commas.",
+    )
+    max_adapter_bytes: int = Field(
+        16 << 30,
+        ge=1 << 20,
+        description="Largest adapter that is pushed or pulled, bytes. The default has room for rank 512 on "
+        "all layers of a 70B model in bfloat16, or rank 256 in float32.",
     )
     api_keys: str = Field(
         "",

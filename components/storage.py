@@ -4,6 +4,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import struct
 import threading
 import zlib
 from collections.abc import Iterator
@@ -20,6 +21,9 @@ _HTTP = {"client_kwargs": {"trust_env": True}}
 _OPTIONS = {"http": _HTTP, "https": _HTTP, "gs": {"session_kwargs": {"trust_env": True}}}
 # Packages of the stores' clients: their errors have no class in common.
 _CLIENTS = {"aiohttp", "azure", "botocore", "gcsfs", "google"}
+# Of a file that is held: its first byte is locked by whoever has it, its second once it tells who that is.
+_HELD, _TOLD = 0, 1
+_FLOCK = "hhqqi4x"  # struct flock: type, whence, start, length, process
 
 
 @contextmanager
@@ -100,3 +104,63 @@ def locked(path: Path) -> Iterator[None]:
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+class Taken(TunegateError):
+    """Somebody else holds a file.
+
+    Args:
+        path: The file.
+        by: What they say of themselves; empty where they have not said it yet.
+    """
+
+    def __init__(self, path: Path, by: str) -> None:
+        super().__init__(f"{path} is held by {by or 'another command'}")
+        self.by = by
+
+
+@contextmanager
+def holding(path: Path, who: str) -> Iterator[IO[str]]:
+    """Hold a file, with a text that says who does; the kernel lets go of it however the process ends.
+
+    The lock is one of an open file description (fcntl(2), F_OFD_SETLK), not of flock: whether such a lock is
+    held can be asked without taking one, so that nobody who only looks is ever in the way of who wants it.
+
+    Args:
+        path: The file; it is made if need be, and stays.
+        who: What others are told.
+
+    Raises:
+        Taken: Somebody else holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as file:  # closed on exec: no server inherits it
+        try:
+            _lock(file, _HELD)
+        except (BlockingIOError, PermissionError):
+            raise Taken(path, holder_of(path)) from None
+        file.truncate(0)
+        file.write(who)
+        file.flush()
+        _lock(file, _TOLD)
+        yield file
+
+
+def holder_of(path: Path) -> str:
+    """Return what whoever holds a file says of themselves; empty if nobody does, or hasn't said it yet.
+
+    No lock is taken for that.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            asked = struct.pack(_FLOCK, fcntl.F_RDLCK, os.SEEK_SET, _TOLD, 1, 0)
+            found = fcntl.fcntl(file, fcntl.F_OFD_GETLK, asked)
+            is_held = struct.unpack(_FLOCK, found)[0] != fcntl.F_UNLCK
+            return file.read().strip() if is_held else ""
+    except FileNotFoundError:
+        return ""
+
+
+def _lock(file: IO[str], byte: int) -> None:
+    wanted = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
+    fcntl.fcntl(file, fcntl.F_OFD_SETLK, wanted)

@@ -14,7 +14,8 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 _AMBIGUOUS = re.compile(r"[\x00-\x20\x7f-\x9f\\<>\"^`{|}]|\s")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?\.?|\[[0-9a-f:.]+\]")
 _SECRETS = re.compile(
-    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?:[^\s/]*@)?(?P<rest>[^\s?#'\"<>]*)(?:[?#][^\s'\"<>]*)?"
+    # Of a bounded length: without, a long word without :// takes the square of its length.
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,30}://)(?:[^\s/]*@)?(?P<rest>[^\s?#'\"<>]*)(?:[?#][^\s'\"<>]*)?"
 )
 
 
@@ -130,3 +131,15 @@ def read_at_most(source: Readable, limit_bytes: int, what: str) -> bytes:
                 f"{what}: is longer than {limit_bytes} bytes, which is all that is read of it"
             )
     return bytes(content)
+
+
+def quoted(text: str, limit: int = 300) -> str:
+    """Return a stranger's words as an error may hold them: on one line, printable and not endless.
+
+    Args:
+        text: The words; signs that steer a terminal or are no UTF-8 become U+FFFD.
+        limit: So many characters are kept.
+    """
+    line = " ".join(text[: 4 * limit].split())
+    line = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line)
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"

@@ -119,7 +119,7 @@ def chat(
 ) -> None:
     """Ask the champion."""
     from pipelines.chat import converse
-    from pipelines.status import served_model
+    from pipelines.serving import served_model
 
     with shown_errors():
         converse(*served_model(model), question)
@@ -131,11 +131,13 @@ def rollback(
     ready_timeout_s: Annotated[int, typer.Option(min=1, help="Longest wait for it to be ready.")] = 420,
 ) -> None:
     """Bring the previous champion back: deploy it, switch the traffic, move the alias."""
+    from components.release.leftovers import settle_target
     from components.release.rollback import roll_back
     from pipelines.lock import exclusive
-    from pipelines.status import only_model
+    from pipelines.serving import only_model
 
     with shown_errors(), exclusive("tunegate rollback"):
+        settle_target("local", "tunegate rollback", typer.echo)
         roll_back(only_model(model), ready_timeout_s, typer.echo)
 
 
@@ -146,13 +148,10 @@ def up(
 ) -> None:
     """Serve the champion again after `down` or a reboot."""
     from pipelines.lock import exclusive
-    from pipelines.status import champions_backend, only_model
+    from pipelines.serving import serve_again
 
     with shown_errors(), exclusive("tunegate up"):
-        name = only_model(model)
-        backend = champions_backend(name)
-        backend.restore(name, ready_timeout_s)
-        typer.echo(f"{name} is served at {backend.live_endpoint(name)}/v1")
+        serve_again(model, ready_timeout_s, typer.echo)
 
 
 @app.command()
@@ -162,19 +161,14 @@ def down(
     ] = None,
 ) -> None:
     """Stop everything that serves on this machine; releases, images and cards stay."""
-    from components.serve.local.backend import LocalBackend
     from pipelines.lock import exclusive
-    from pipelines.status import stop_model
+    from pipelines.serving import stop_everything, stop_model
 
     with shown_errors(), exclusive("tunegate down"):
         if model is not None:
-            stop_model(model)
-            typer.echo(f"{model} is stopped; `tunegate up --model {model}` serves it again.")
-            return
-        LocalBackend().shutdown()
-        typer.echo(
-            "Nothing of Tunegate runs on this machine any more; `tunegate up` serves the champion again."
-        )
+            stop_model(model, typer.echo)
+        else:
+            stop_everything(typer.echo)
 
 
 @app.command()

@@ -16,8 +16,6 @@ from typing import Literal
 
 from components import progress
 from components.errors import TunegateError
-from components.serve.spec import deployment_name
-from components.serve.targets import serving_backend
 from components.settings import home
 from components.storage import atomic_write
 from pipelines.lock import exclusive, holder
@@ -111,19 +109,10 @@ def running_release() -> str:
 
 
 def retire_leftovers(serving_target: str) -> None:
-    """Retire every candidate that a run which was killed has left; champions go on serving.
+    """Settle what a run that was killed was just moving, and retire every candidate that it has left."""
+    from components.release.leftovers import retire_left
 
-    A cluster is shared: there, only what the releases of this state directory have left.
-    """
-    backend = serving_backend(serving_target)
-    releases = [folder.name for folder in (home() / "releases").glob("*")]
-    for spec in backend.deployments():
-        own = spec.name in {deployment_name(spec.model_name, release) for release in releases}
-        if serving_target != "local" and not own:
-            continue
-        champion = backend.champion(spec.model_name)
-        if champion is None or champion.name != spec.name:
-            backend.retire(spec.name)
+    retire_left(serving_target, [folder.name for folder in (home() / "releases").glob("*")], print)
 
 
 def _run(
@@ -210,7 +199,8 @@ def _result(
     params: ReleaseParams, release_id: str, card: Path, log: Path, interrupted: bool
 ) -> ReleaseResult:
     """Close the release if its exit step did not get to it, and read how it ended."""
-    from components.release.closing import close, outcome
+    from components.release.closing import close
+    from components.release.ending import outcome
 
     os.environ["RELEASE_ID"] = release_id
     if not card.is_file():

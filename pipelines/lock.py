@@ -1,12 +1,12 @@
 """One release at a time in one state directory."""
 
-import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from components.errors import TunegateError
 from components.settings import home
+from components.storage import Taken, holder_of, holding
 
 
 class Busy(TunegateError):
@@ -14,16 +14,8 @@ class Busy(TunegateError):
 
 
 def holder() -> str:
-    """Return what holds the state directory now; empty if nothing does."""
-    path = home() / "lock"
-    if not path.is_file():
-        return ""
-    with path.open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return file.read().strip()
-    return ""
+    """Return what holds the state directory now; empty if nothing does. A look is never in anybody's way."""
+    return holder_of(home() / "lock")
 
 
 @contextmanager
@@ -36,18 +28,12 @@ def exclusive(what: str) -> Iterator[None]:
     Raises:
         Busy: Another command holds it.
     """
-    path = home() / "lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
+    with ExitStack() as held:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
+            held.enter_context(holding(home() / "lock", f"{what} (process {os.getpid()})"))
+        except Taken as taken:
             raise Busy(
-                f"{home()} is in use by {file.read().strip() or 'another command'}: "
+                f"{home()} is in use by {taken.by or 'another command'}: "
                 "wait for it or end it with Ctrl-C; TUNEGATE_HOME names another state directory"
             ) from None
-        file.truncate(0)
-        file.write(f"{what} (process {os.getpid()})")
-        file.flush()
         yield

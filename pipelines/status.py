@@ -1,6 +1,7 @@
 """What is deployed and how the releases ended, for the terminal."""
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -9,8 +10,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from components.errors import InvalidInput, TunegateError
+from components.errors import InvalidInput, TunegateError, noted
 from components.serve.backend import Backend
+from components.serve.lease import Unfinished
 from components.serve.spec import ServingSpec
 from components.serve.targets import serving_backend
 from components.settings import home
@@ -28,6 +30,7 @@ COLOURS = {
     "interrupted": "yellow",
     "refused": "red",
     "failed": "red",
+    "half-way": "yellow",
     "stopped": "dim",
     "skipped": "dim",
 }
@@ -36,14 +39,21 @@ WHY_CHARACTERS = 240
 
 
 def status_view() -> RenderableType:
-    """Draw what serves, wherever releases are served, and the last releases."""
+    """Draw what serves, wherever releases are served, what was stopped half-way, and the last releases."""
     parts: list[RenderableType] = []
+    half_way: set[str] = set()
     for target in _targets():
-        try:
+        problems: list[str] = []
+        with noted(problems):  # a cluster that is away hides nothing else
             parts += [_deployments(target), ""]
-        except TunegateError as error:  # a cluster that is away hides nothing else
-            parts += [Text(f"{target}: {error}", style="red"), ""]
-    return Group(*parts, _releases())
+            for left in _unfinished(target):
+                style, text = unfinished_view(left)
+                parts += [Text(text, style=style), ""]
+                half_way.add(left.intent.release)
+        parts += [
+            part for problem in problems[:1] for part in (Text(f"{target}: {problem}", style="red"), "")
+        ]
+    return Group(*parts, _releases(half_way))
 
 
 def _targets() -> list[str]:
@@ -82,8 +92,28 @@ def _table(backend: Backend, specs: list[ServingSpec]) -> RenderableType:
     return table
 
 
-def _releases() -> RenderableType:
-    from components.release.closing import outcome
+def _unfinished(target: str) -> list[Unfinished]:
+    """Return what was begun with the traffic of any model here and is not over."""
+    backend = serving_backend(target)
+    names = {spec.model_name for spec in backend.deployments()}
+    names |= set(model_registry.champion_names(runs.client()))
+    names |= {_params(release)["model_name"] for release in _shown_releases()}
+    found = [backend.unfinished(name) for name in sorted(names)]
+    return [left for left in found if left is not None]
+
+
+def unfinished_view(left: Unfinished) -> tuple[str, str]:
+    """Return a style and a line for what was begun with a model's traffic and is not over."""
+    intent = left.intent
+    what = f"{intent.model_name}: the {intent.kind} of {intent.to_deployment} by {intent.by}"
+    if left.holder:
+        return "cyan", f"{what} is going on"
+    way = "finishes that" if intent.kind == "retirement" else "finishes it or takes it back"
+    return "yellow", f"{what} was stopped half-way; the next `tunegate up`, `rollback` or `run` {way}"
+
+
+def _releases(half_way: Collection[str]) -> RenderableType:
+    from components.release.ending import outcome
 
     running = running_release()
     releases = _shown_releases()
@@ -93,7 +123,9 @@ def _releases() -> RenderableType:
     for column in table.columns[:3]:
         column.no_wrap = True
     for release in releases:
-        ended = "running" if release == running else outcome(release)
+        ended: str = "running" if release == running else outcome(release)
+        if ended == "failed" and release in half_way:  # whoever comes next decides
+            ended = "half-way"
         why = _why(release) if ended in ("refused", "failed") else ""
         table.add_row(release, Text(ended, style=COLOURS[ended]), _params(release)["model_name"], Text(why))
     return table
@@ -144,55 +176,6 @@ def card_path(release: str | None) -> Path:
             f"release {wanted!r}", ["has no card (yet); `tunegate status` shows how it stands"]
         )
     return path
-
-
-def only_model(model: str | None) -> str:
-    """Return the named model, or the only one that was ever promoted here.
-
-    Raises:
-        InvalidInput: There is no such model, or several and none was named.
-    """
-    names = model_registry.champion_names(runs.client())
-    if model is None and len(names) == 1:
-        return names[0]
-    if not names:
-        raise TunegateError("nothing was promoted yet: start a release with `tunegate run`")
-    if model not in names:
-        raise InvalidInput("--model", [f"got {model!r}, wanted one of {', '.join(names)}"])
-    return model
-
-
-def champions_backend(model_name: str) -> Backend:
-    """Return the back end on which a model's champion is served."""
-    champion = model_registry.champion(runs.client(), model_name)
-    return serving_backend(champion.serving_target if champion else "local")
-
-
-def served_model(model: str | None) -> tuple[str, str]:
-    """Return the live endpoint (without `/v1`) and the name of a model that is served.
-
-    Raises:
-        TunegateError: Nothing of that name is served.
-    """
-    name = only_model(model)
-    backend = champions_backend(name)
-    if backend.champion(name) is None:
-        raise TunegateError(f"{name} is not being served: `tunegate up` starts it")
-    return backend.live_endpoint(name), name
-
-
-def stop_model(model: str) -> None:
-    """Stop the replicas of a model's champion, wherever it is served; it stays the champion.
-
-    Raises:
-        TunegateError: Nothing of that name is served.
-    """
-    name = only_model(model)
-    backend = champions_backend(name)
-    serving = backend.champion(name)
-    if serving is None:
-        raise TunegateError(f"{name} is not being served")
-    backend.scale(serving.name, 0)
 
 
 def result_view(result: ReleaseResult, params: ReleaseParams) -> list[Text | str]:

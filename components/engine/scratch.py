@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from components.engine.private_folder import make_private
+
 # Names the directory. A killed engine can't remove it, so whoever starts it again under this name does.
 FOLDER_VARIABLE = "TUNEGATE_ENGINE_TMP"
 # What the names of sockets in it may need, of the 107 bytes that the path of a socket may have.
@@ -24,12 +26,19 @@ def scratch_folder() -> Iterator[Path]:
     """Let this process, and those that it starts, use a temporary directory that ends with the block.
 
     It is the one that `TUNEGATE_ENGINE_TMP` names, emptied first; else a new one.
+
+    Raises:
+        NotPrivate: The one that is named, or that of compiled kernels, is not ours alone.
     """
     shared, cached = tempfile.gettempdir(), tempfile.tempdir
     before = {name: os.environ.get(name) for name in ("TMPDIR", _KERNELS)}
     folder = _emptied(os.environ.get(FOLDER_VARIABLE), shared)
-    # What torch has compiled is there to be found at the next start.
-    os.environ.setdefault(_KERNELS, str(Path(shared) / f"torchinductor_{os.geteuid()}"))
+    if _KERNELS not in os.environ:
+        # What torch has compiled is there to be found at the next start. Torch's own folder in a shared
+        # directory may be anybody's, and what is in it is run.
+        kernels = Path(shared) / f"tunegate-kernels-{os.geteuid()}"
+        make_private(kernels)
+        os.environ[_KERNELS] = str(kernels)
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
     try:
         yield folder
@@ -47,7 +56,7 @@ def _emptied(named: str | None, shared: str) -> Path:
         is_short = len(os.fsencode(shared)) <= _LONGEST_SHARED
         return Path(tempfile.mkdtemp(prefix="tunegate-", dir=shared if is_short else "/tmp"))
     folder = Path(named)
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(mode=0o700, parents=True)
+    make_private(folder)  # or one that an engine has left: seen to be ours before it is emptied
+    shutil.rmtree(folder)
+    folder.mkdir(mode=0o700)
     return folder

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from urllib3.exceptions import NewConnectionError, ReadTimeoutError
 
 from components.engine.api_keys import authorization, client_key
-from components.web import parse_address
+from components.web import parse_address, quoted
 
 UserClass = Literal["normal", "long"]
 Prompt = list[dict[str, str]]
@@ -18,7 +18,7 @@ Prompt = list[dict[str, str]]
 OK, REFUSED, TIMED_OUT, BROKEN_STREAM = "ok", "refused", "timed_out", "broken_stream"
 CONNECT_TIMEOUT_S = 5.0
 DETAIL_CHARS = 300
-LINE_BYTES = 1 << 16  # one chunk of a completion is a hundredth of that
+MAX_LINE_BYTES = 1 << 16  # one chunk of a completion is a hundredth of that
 
 
 class ChatEndpoint(BaseModel):
@@ -79,10 +79,10 @@ class RequestRecord(BaseModel):
 
 
 class _Session(requests.Session):
-    """A session that asks whom it was told to: key and prompts are for them, and so are the times."""
+    """A session that measures whom it was told to: nobody else is asked, or sent the key."""
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Say that an answer leads nowhere; told not to follow it, requests would still read all of it."""
+        """Say that an answer leads nowhere: requests would read all of it, however long."""
         return None
 
 
@@ -118,6 +118,7 @@ def ask(
             json=body,
             stream=True,
             timeout=(CONNECT_TIMEOUT_S, endpoint.timeout_s),
+            allow_redirects=False,  # key and prompts are for this host, and so are the times
         ) as response:
             if response.status_code == 200:
                 outcome, detail = stream.read(response, endpoint.timeout_s)
@@ -135,7 +136,7 @@ def ask(
         gaps_ms=stream.gaps_ms,
         prompt_tokens=stream.prompt_tokens,
         output_tokens=stream.output_tokens,
-        detail=detail[:DETAIL_CHARS],
+        detail=quoted(detail, DETAIL_CHARS),
     )
 
 
@@ -159,8 +160,8 @@ class _Stream:
         for line in self._lines(response, timeout_s):
             if line is None:
                 return TIMED_OUT, f"no complete answer within {timeout_s:g} s"
-            if len(line) > LINE_BYTES:
-                return BROKEN_STREAM, f"a line of more than {LINE_BYTES} bytes"
+            if len(line) > MAX_LINE_BYTES:
+                return BROKEN_STREAM, f"a line of more than {MAX_LINE_BYTES} bytes"
             if not line.startswith(b"data:"):
                 continue
             data = line.removeprefix(b"data:").strip()
@@ -170,8 +171,7 @@ class _Stream:
             try:
                 self._event(json.loads(data))
             except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-                text = data[: 4 * DETAIL_CHARS].decode(errors="replace")
-                return BROKEN_STREAM, f"not a chat completion chunk: {text}"
+                return BROKEN_STREAM, f"not a chat completion chunk: {data.decode(errors='replace')}"
         if not self.complete or self.ttft_ms is None:
             return BROKEN_STREAM, f"the stream ended after {self.output_tokens} tokens"
         return OK, ""
@@ -198,7 +198,7 @@ class _Stream:
                 *lines, end = bytes(rest).split(b"\n")
                 rest = bytearray(end)
                 yield from lines
-            if len(rest) > LINE_BYTES:
+            if len(rest) > MAX_LINE_BYTES:
                 yield bytes(rest)
         yield bytes(rest)
 

@@ -25,10 +25,11 @@ from components.oci.image import (
 )
 from components.oci.layers import pack_layer, unpack_layer
 from components.oci.layout import ImageLayout
-from components.settings import home
+from components.settings import home, load_settings, make_home
 from components.storage import atomic_write
 
 LAYOUT_PREFIX = "oci:"
+LAYER_HEADERS_BYTES = 64 << 10
 REFERENCE = re.compile(r"(?P<repository>.+)@(?P<digest>sha256:[0-9a-f]{64})", re.DOTALL)
 
 
@@ -68,8 +69,8 @@ def push_adapter(
         TunegateError: The disk is full, or the registry refuses or can't be reached.
     """
     store = _store(repository)
-    home().mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=home(), prefix=".image-") as folder:
+    _assert_small_enough(adapter_dir)
+    with tempfile.TemporaryDirectory(dir=make_home(), prefix=".image-") as folder:
         layer_file, config_file = Path(folder) / "layer", Path(folder) / "config"
         layer, packed_digest = pack_layer(adapter_dir, layer_file)
         config = _write_config(packed_digest, config_file)
@@ -176,6 +177,10 @@ def _unpack(store: ImageStore, reference: str, digest: str, into: Path) -> None:
     manifest = parse_manifest(content, reference)
     if manifest.config.size > MAX_DOCUMENT_BYTES:
         raise InvalidInput(reference, [f"its config has {manifest.config.size:,} bytes; refused"])
+    max_bytes = load_settings().max_adapter_bytes
+    announced = sum(layer.size for layer in manifest.layers)
+    if announced > max_bytes:
+        raise InvalidInput(reference, [_too_large(announced, max_bytes, "its layers have")])
     config_file = store.blob(manifest.config, scratch)
     verify_blob(config_file, manifest.config, f"{reference}: its config")
     config = parse_config(config_file.read_bytes(), len(manifest.layers), reference)
@@ -185,7 +190,25 @@ def _unpack(store: ImageStore, reference: str, digest: str, into: Path) -> None:
         what = f"{reference}: layer {number}"
         layer_file = store.blob(layer, scratch)
         verify_blob(layer_file, layer, what)
-        unpack_layer(layer_file, diff_id, into, what)
+        max_bytes -= unpack_layer(layer_file, diff_id, into, what, max_bytes)
+
+
+def _assert_small_enough(adapter_dir: Path) -> None:
+    """Refuse to push what nobody would pull again."""
+    size = sum(
+        (adapter_dir / name).stat().st_size for name in ADAPTER_FILES if (adapter_dir / name).is_file()
+    )
+    max_bytes = load_settings().max_adapter_bytes
+    # An archive has a few headers, too.
+    if size + LAYER_HEADERS_BYTES > max_bytes:
+        raise InvalidInput(f"adapter {adapter_dir}", [_too_large(size, max_bytes, "its files have")])
+
+
+def _too_large(size: int, max_bytes: int, what: str) -> str:
+    return (
+        f"{what} {size:,} bytes, at most {max_bytes:,} are taken; if it is an adapter that you want, raise "
+        "TUNEGATE_MAX_ADAPTER_BYTES"
+    )
 
 
 def _assert_adapter(unpacked: Path, reference: str, wanted: str) -> None:

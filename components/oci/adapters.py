@@ -12,9 +12,11 @@ from typing import IO
 
 from components.errors import InvalidInput
 from components.oci.hashing import HashingWriter
+from components.web import quoted
 
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 LAYER_FOLDER = "data"
+MAX_USTAR_BYTES = 0o77777777777
 
 
 def write_layer(adapter_dir: Path, out: IO[bytes] | HashingWriter) -> None:
@@ -30,7 +32,10 @@ def write_layer(adapter_dir: Path, out: IO[bytes] | HashingWriter) -> None:
     ]
     if problems:
         raise InvalidInput(f"adapter {adapter_dir}", problems)
-    with tarfile.open(fileobj=out, mode="w|", format=tarfile.USTAR_FORMAT) as tar:
+    # ustar has no number for more; small adapters keep it, since the format is part of their digest.
+    large = any((adapter_dir / name).stat().st_size > MAX_USTAR_BYTES for name in ADAPTER_FILES)
+    form = tarfile.GNU_FORMAT if large else tarfile.USTAR_FORMAT
+    with tarfile.open(fileobj=out, mode="w|", format=form) as tar:
         folder = tarfile.TarInfo(LAYER_FOLDER)
         folder.type, folder.mode = tarfile.DIRTYPE, 0o755
         tar.addfile(folder)
@@ -60,12 +65,15 @@ def adapter_rank(adapter_path: Path) -> int:
     """
     what = f"adapter {adapter_path}"
     try:
-        config = json.loads((adapter_path / "adapter_config.json").read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InvalidInput(what, [f"adapter_config.json: not JSON ({error}); save it again"]) from error
-    ranks = [config.get("r"), *(config.get("rank_pattern") or {}).values()]
-    if not all(isinstance(rank, int) and rank > 0 for rank in ranks):
-        raise InvalidInput(
-            what, [f"adapter_config.json: r and rank_pattern give {ranks}, wanted whole numbers above 0"]
-        )
+        config = json.loads((adapter_path / "adapter_config.json").read_bytes())
+    except (ValueError, RecursionError) as error:  # the second for what is nested absurdly deep
+        reason = quoted(str(error))
+        raise InvalidInput(what, [f"adapter_config.json: not JSON ({reason}); save it again"]) from error
+    if not isinstance(config, dict):
+        raise InvalidInput(what, ["adapter_config.json: is no JSON object; save it again"])
+    pattern = config.get("rank_pattern") or {}
+    ranks = [config.get("r"), *(pattern.values() if isinstance(pattern, dict) else [pattern])]
+    if not all(type(rank) is int and rank > 0 for rank in ranks):
+        problem = f"r and rank_pattern give {quoted(str(ranks))}, wanted whole numbers above 0"
+        raise InvalidInput(what, [f"adapter_config.json: {problem}"])
     return int(max(ranks))

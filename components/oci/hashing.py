@@ -7,6 +7,7 @@ from typing import IO, Any
 
 from components.errors import InvalidInput
 from components.storage import CHUNK_BYTES
+from components.web import Readable
 
 
 def file_digest(path: Path) -> str:
@@ -42,7 +43,7 @@ class HashingWriter(io.RawIOBase):
 class HashingReader(io.RawIOBase):
     """A file that hashes what is read from it and refuses to give more than so many bytes."""
 
-    def __init__(self, source: IO[bytes], limit_bytes: int, what: str) -> None:
+    def __init__(self, source: Readable, limit_bytes: int, what: str) -> None:
         self._source, self._limit_bytes, self._what = source, limit_bytes, what
         self._hash, self.size_bytes = hashlib.sha256(), 0
 
@@ -64,9 +65,17 @@ class HashingReader(io.RawIOBase):
         data = self._source.read(size)
         self._hash.update(data)
         self.size_bytes += len(data)
-        if self.size_bytes > self._limit_bytes:
-            raise InvalidInput(self._what, [f"unpacks to more than {self._limit_bytes:,} bytes; refused"])
+        self.expect(0)
         return data
+
+    def expect(self, size_bytes: int) -> None:
+        """Refuse what is announced before it is read.
+
+        Raises:
+            InvalidInput: With it, there would be more than the limit.
+        """
+        if self.size_bytes + size_bytes > self._limit_bytes:
+            raise InvalidInput(self._what, [f"unpacks to more than {self._limit_bytes:,} bytes; refused"])
 
     def drain(self) -> None:
         """Read to the end."""

@@ -4,13 +4,15 @@ Formats: the OCI Image Format Specification 1.1, manifest.md, config.md and desc
 """
 
 import json
+import shutil
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from components.errors import DigestMismatch, InvalidInput
+from components.errors import DigestMismatch, InvalidInput, TunegateError
 from components.oci.hashing import file_digest
+from components.web import quoted
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
@@ -20,6 +22,7 @@ MANIFEST_TYPES = (MANIFEST_TYPE, DOCKER_MANIFEST_TYPE)
 
 MAX_DOCUMENT_BYTES = 4 << 20  # registries take no larger manifest
 MAX_LAYERS = 127
+MAX_BLOB_BYTES = (1 << 63) - 1
 
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 
@@ -31,7 +34,15 @@ class Descriptor(BaseModel):
 
     media_type: str = Field(validation_alias="mediaType", serialization_alias="mediaType")
     digest: Digest
-    size: int = Field(ge=0)
+    size: int = Field(ge=0, le=MAX_BLOB_BYTES, strict=True)
+
+
+def _texts(annotations: dict[str, Any]) -> dict[str, str]:
+    """Refuse the first that is no text; pydantic would hold an error for each of half a million."""
+    for name, text in annotations.items():
+        if not isinstance(text, str):
+            raise ValueError(f"{quoted(name, 80)} is no text")
+    return annotations
 
 
 class Manifest(BaseModel):
@@ -40,16 +51,16 @@ class Manifest(BaseModel):
     model_config = ConfigDict(frozen=True, populate_by_name=True)
 
     schema_version: int = Field(
-        2, ge=2, le=2, validation_alias="schemaVersion", serialization_alias="schemaVersion"
+        2, ge=2, le=2, strict=True, validation_alias="schemaVersion", serialization_alias="schemaVersion"
     )
     media_type: str = Field(MANIFEST_TYPE, validation_alias="mediaType", serialization_alias="mediaType")
     config: Descriptor
     layers: tuple[Descriptor, ...] = Field(min_length=1, max_length=MAX_LAYERS)
-    annotations: dict[str, str] | None = None
+    annotations: Annotated[dict[str, Any], AfterValidator(_texts)] | None = None
 
 
 class _RootFilesystem(BaseModel):
-    diff_ids: tuple[Digest, ...]
+    diff_ids: tuple[Digest, ...] = Field(max_length=MAX_LAYERS)
 
 
 class Config(BaseModel):
@@ -94,7 +105,8 @@ def parse_manifest(content: bytes, what: str) -> Manifest:
         raise InvalidInput(what, [f"is no image manifest: {_first(error)}"]) from error
     if manifest.media_type not in MANIFEST_TYPES:
         raise InvalidInput(
-            what, [f"mediaType: got {manifest.media_type!r}, wanted one of {', '.join(MANIFEST_TYPES)}"]
+            what,
+            [f"mediaType: got {quoted(manifest.media_type)!r}, wanted one of {', '.join(MANIFEST_TYPES)}"],
         )
     return manifest
 
@@ -128,6 +140,20 @@ def verify_blob(content: Path, descriptor: Descriptor, what: str) -> None:
         raise damaged(what, found, descriptor.digest)
 
 
+def assert_room(folder: Path, size_bytes: int, what: str) -> None:
+    """Refuse to write what has no room on the disk.
+
+    Raises:
+        TunegateError: There is less free space in the folder.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < size_bytes:
+        raise TunegateError(
+            f"{what}: has {size_bytes:,} bytes, but {folder.parent} has room for {free:,}; nothing of it was "
+            "written. Free some space and run again"
+        )
+
+
 def damaged(what: str, found: str, wanted: str) -> DigestMismatch:
     """Return the error for a part of an image that is not what its digest says."""
     return DigestMismatch(f"{what}: got {found}, wanted {wanted}; the image is damaged: push it again")
@@ -136,4 +162,4 @@ def damaged(what: str, found: str, wanted: str) -> DigestMismatch:
 def _first(error: ValidationError) -> str:
     problem = error.errors()[0]
     place = ".".join(str(part) for part in problem["loc"])
-    return f"{place}: {problem['msg']}" if place else problem["msg"]
+    return quoted(f"{place}: {problem['msg']}" if place else problem["msg"])

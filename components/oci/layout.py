@@ -14,6 +14,7 @@ from components.errors import InvalidInput
 from components.oci.hashing import file_digest
 from components.oci.image import MANIFEST_TYPE, MAX_DOCUMENT_BYTES, Descriptor, canonical_json
 from components.storage import CHUNK_BYTES, atomic_write, locked
+from components.web import quoted
 
 TAG = "org.opencontainers.image.ref.name"
 
@@ -22,13 +23,17 @@ class ImageLayout:
     """An image store in a directory; several processes may write to it at once."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder.expanduser().resolve()
+        try:
+            self.folder = folder.expanduser().resolve()
+        except (OSError, ValueError, RuntimeError) as error:  # a zero in the name, ~ of an unknown user
+            raise InvalidInput(f"oci:{quoted(str(folder))}", [f"is no directory ({error})"]) from error
+        self._what = f"oci:{quoted(str(self.folder), limit=5000)}"
 
     def check(self) -> None:
         """Refuse a directory that can't be written."""
         nearest = next(path for path in (self.folder, *self.folder.parents) if path.exists())
         if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-            raise InvalidInput(f"oci:{self.folder}", [f"{nearest} is no directory that can be written"])
+            raise InvalidInput(self._what, [f"{nearest} is no directory that can be written"])
 
     def put_blob(self, content: Path, descriptor: Descriptor) -> None:
         """Store a blob; one that is there whole is left as it is, a damaged one is replaced."""
@@ -62,9 +67,13 @@ class ImageLayout:
 
     def _present(self, digest: str) -> Path:
         place = self._place(digest)
-        if not place.is_file():
+        try:
+            present = place.is_file()
+        except OSError as error:  # a name that is too long, say
+            raise InvalidInput(self._what, [f"can't be read ({quoted(str(error))})"]) from error
+        if not present:
             raise InvalidInput(
-                f"oci:{self.folder}", [f"holds no {digest}; push the adapter again, or check the directory"]
+                self._what, [f"holds no {digest}; push the adapter again, or check the directory"]
             )
         return place
 
@@ -80,16 +89,35 @@ class ImageLayout:
             "size": size,
             "annotations": {TAG: tag},
         }
+        try:
+            content = canonical_json({"schemaVersion": 2, "manifests": [*others, entry]})
+        except (ValueError, RecursionError) as error:  # half a sign of UTF-16 in a note, say
+            raise _no_index(str(index), quoted(str(error))) from error
+        if len(content) > MAX_DOCUMENT_BYTES:
+            problem = (
+                f"would list more images than {MAX_DOCUMENT_BYTES:,} bytes hold; push to another directory"
+            )
+            raise InvalidInput(str(index), [problem])
         with atomic_write(index) as out:
-            out.write(canonical_json({"schemaVersion": 2, "manifests": [*others, entry]}))
+            out.write(content)
 
     def _index(self) -> list[dict[str, Any]]:
         index = self.folder / "index.json"
         if not index.is_file():
             return []
+        with index.open("rb") as file:
+            content = file.read(MAX_DOCUMENT_BYTES + 1)
+        if len(content) > MAX_DOCUMENT_BYTES:
+            raise _no_index(str(index), f"it has more than {MAX_DOCUMENT_BYTES:,} bytes")
         try:
-            return list(json.loads(index.read_bytes())["manifests"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise InvalidInput(
-                str(index), [f"is no index of an OCI image layout ({error}); move the directory away"]
-            ) from error
+            found = json.loads(content)
+        except (ValueError, RecursionError) as error:  # the second for what is nested absurdly deep
+            raise _no_index(str(index), quoted(str(error))) from error
+        listed = found.get("manifests") if isinstance(found, dict) else None
+        if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
+            raise _no_index(str(index), "it has no list of manifests")
+        return listed
+
+
+def _no_index(index: str, why: str) -> InvalidInput:
+    return InvalidInput(index, [f"is no index of an OCI image layout ({why}); move the directory away"])

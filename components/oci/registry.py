@@ -6,15 +6,23 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urljoin
 
 import requests
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from components.errors import InvalidInput, TunegateError, Unreachable
+from components.oci.answers import Body
 from components.oci.client import RegistryClient, Unavailable
-from components.oci.image import MANIFEST_TYPE, MANIFEST_TYPES, MAX_DOCUMENT_BYTES, Descriptor, damaged
-from components.storage import CHUNK_BYTES, atomic_write
+from components.oci.image import (
+    MANIFEST_TYPE,
+    MANIFEST_TYPES,
+    MAX_DOCUMENT_BYTES,
+    Descriptor,
+    assert_room,
+    damaged,
+)
+from components.storage import atomic_write
+from components.web import quoted, shown
 
 ATTEMPTS = 4
 RETRY_WAIT = wait_random_exponential(multiplier=0.5, max=8)
@@ -65,10 +73,11 @@ class RegistryRepository:
                 f"{self._client.prefix}://{self._client.repository.upload_blob_url()}", "POST"
             )
         )
-        place = urljoin(begun.url, begun.headers.get("Location", ""))
-        # A registry that can't be told drops it by itself after a while.
+        # A registry that can't be told drops it by itself after a while; nobody else is told to delete.
         with contextlib.suppress(TunegateError, Unavailable, requests.RequestException):
-            self._client.do_request(place, "DELETE")
+            place = self._client.place_of(begun)
+            if place.origin == self._client.address.origin:
+                self._client.do_request(str(place), "DELETE")
 
     def put_blob(self, content: Path, descriptor: Descriptor) -> None:
         """Upload a blob that the repository does not have yet."""
@@ -95,11 +104,11 @@ class RegistryRepository:
         )
         stored = answer.headers.get("Docker-Content-Digest", digest)
         if stored != digest:
-            raise damaged(f"{self.name}:{tag} as the registry stored it", stored, digest)
+            raise damaged(f"{self.name}:{tag} as the registry stored it", quoted(stored), digest)
         return f"{self.name}@{digest}"
 
     def manifest(self, digest: str) -> bytes:
-        """Download a manifest, not verified."""
+        """Download a manifest, not verified; of one that is too long, a little more than the limit."""
         headers = {"Accept": ", ".join(MANIFEST_TYPES)}
 
         def download() -> bytes:
@@ -107,7 +116,7 @@ class RegistryRepository:
                 self._client.manifest_url(digest), "GET", headers=headers, stream=True
             ) as answer:
                 content = bytearray()
-                for chunk in answer.iter_content(CHUNK_BYTES):
+                for chunk in Body(answer).chunks():
                     content += chunk
                     if len(content) > MAX_DOCUMENT_BYTES:
                         break
@@ -116,8 +125,13 @@ class RegistryRepository:
         return self._persist(download)
 
     def blob(self, descriptor: Descriptor, scratch: Path) -> Path:
-        """Download a blob into `scratch`, not verified; more than was announced is not taken."""
+        """Download a blob into `scratch`, not verified; more than was announced is not taken.
+
+        Raises:
+            TunegateError: It has no room on the disk, or the registry refuses or can't be reached.
+        """
         place = scratch / descriptor.digest.replace(":", "-")
+        assert_room(scratch, descriptor.size, f"{self.name}@{descriptor.digest}")
 
         def download() -> None:
             size = 0
@@ -125,7 +139,7 @@ class RegistryRepository:
                 self._client.get_blob(self._client.repository, descriptor.digest, stream=True) as answer,
                 atomic_write(place) as out,
             ):
-                for chunk in answer.iter_content(CHUNK_BYTES):
+                for chunk in Body(answer).chunks():
                     size += len(chunk)
                     if size > descriptor.size:
                         raise damaged(
@@ -183,4 +197,4 @@ def _passes(error: BaseException) -> bool:
 def _reason(error: requests.RequestException) -> str:
     """Return what went wrong at the bottom, without what was wrapped around it."""
     reason = getattr(error.args[0], "reason", None) if error.args else None
-    return str(reason or error)
+    return quoted(shown(str(reason or error)))

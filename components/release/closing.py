@@ -1,35 +1,36 @@
 """Close a release, however it ended: clean up, say in MLflow how it ended, write the card."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components import progress
 from components.errors import TunegateError
-from components.release.card.facts import Serving, gather_facts
-from components.release.card.page import render_card
-from components.release.outcome import Ending, Outcome, derive_outcome
-from components.release.promotion import deployments_of
+from components.release.card.facts import Serving
+from components.release.ending import what_serves, write_ending
+from components.release.move import Move
+from components.release.outcome import derive_outcome
+from components.release.settling import deployments_of, retire, settle, settled_lease
 from components.serve.backend import Backend
+from components.serve.lease import Intent, Lease
 from components.serve.targets import serving_backend
 from components.settings import home
-from components.storage import atomic_write
 from components.tracking import model_registry, records, runs
-from components.tracking.records import RecordedStage
 from components.tracking.stage import end_abandoned
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-OUTCOME_TAG = "tunegate.outcome"
-REASON_TAG = "tunegate.reason"
 STAGE = "close"
 
 
 def close(serving_target: str, model_name: str, card_path: Path) -> None:
     """Retire what is left of the release unless it serves, end its MLflow run and write its card.
 
-    A second call changes nothing. What goes wrong with the clean-up stands on the card and in the
-    log and is not raised: how the release itself ended must not be hidden by it.
+    A promotion of it that was stopped half-way is finished or taken back first; then it has ended as that
+    went. A second call changes nothing. What goes wrong with the clean-up stands on the card and in the log
+    and is not raised: how the release itself ended must not be hidden by it.
 
     Args:
         serving_target: Where the candidate may be deployed.
@@ -39,115 +40,86 @@ def close(serving_target: str, model_name: str, card_path: Path) -> None:
     release, client = runs.release_id(), runs.client()
     progress.report(STAGE, "started", "")
     end_abandoned(client, release)
-    stages = records.recorded_stages(client, release)
-    ended = derive_outcome(stages)
-    problems, serving = _settle(client, serving_target, model_name, release, ended)
-    facts = gather_facts(client, release, model_name, stages, serving, problems)
-    card = render_card(facts, stages, ended)
-    _write(card_path, card)
-    _end_parent(client, release, stages, ended, card)
-    # Last, because whoever started the release closes it again as long as this file is not there.
-    _write(home() / "releases" / release / "card.html", card)
-    for problem in problems:
-        progress.report(STAGE, "step", problem)
+    problems, serving = _settle(client, serving_target, model_name, release)
+    # In the state directory last: whoever started the release closes it again as long as it is not there.
+    cards = [card_path, home() / "releases" / release / "card.html"]
+    ended = write_ending(client, release, model_name, serving, problems, cards)
     progress.report(STAGE, "finished", f"{ended.ending}: {ended.why}")
 
 
-def _write(path: Path, text: str) -> None:
-    with atomic_write(path) as file:
-        file.write(text.encode())
-
-
-def outcome(release: str) -> Ending:
-    """Return how a release ended; of one that was never closed, what its records say so far."""
-    client = runs.client()
-    parent = runs.find_parent_run(client, release)
-    if parent is None:
-        return "failed"
-    tagged = client.get_run(parent).data.tags.get(OUTCOME_TAG)
-    if tagged in ("promoted", "refused", "skipped", "failed"):
-        return tagged  # type: ignore[return-value]  # the line above says so
-    return derive_outcome(records.recorded_stages(client, release)).ending
+def _say(text: str) -> None:
+    progress.report(STAGE, "step", text)
 
 
 def _settle(
-    client: "MlflowClient", serving_target: str, model_name: str, release: str, outcome: Outcome
+    client: "MlflowClient", serving_target: str, model_name: str, release: str
 ) -> tuple[list[str], Serving | None]:
-    """Retire what the release left behind; return what went wrong and what serves now."""
+    """Settle and retire what the release left behind; return what went wrong and what serves now."""
     problems: list[str] = []
+
+    def note(text: str) -> None:
+        problems.append(text)
+        _say(text)
+
     try:
         backend = serving_backend(serving_target)
-        if outcome.ending != "promoted":
-            problems += _undo_half_promotion(client, backend, model_name, release)
-        problems += _retire_unless_live(backend, release)
-        return problems, _serving(client, backend, model_name)
+        left = backend.unfinished(model_name)
+        is_left = left is not None and (left.intent.release == release or not left.holder)
+        if is_left or deployments_of(backend, release):
+            what = f"the close of release {release}"
+            try:
+                with settled_lease(backend, client, model_name, what, note) as lease:
+                    intent = _unwritten(client, backend, serving_target, model_name, release)
+                    if intent is not None:
+                        settle(Move(backend, client, lease, intent, note))
+                    _retire_unless_live(client, backend, lease, release, note)
+            except TunegateError as error:
+                note(str(error))
+        return problems, what_serves(client, backend, model_name)
     except Exception as error:  # whatever it is, it must not hide how the release ended
-        return [*problems, f"The clean-up failed: {type(error).__name__}: {error}"], None
+        note(f"The clean-up failed: {type(error).__name__}: {error}")
+        return problems, None
 
 
-def _serving(client: "MlflowClient", backend: Backend, model_name: str) -> Serving | None:
-    live, registered = backend.champion(model_name), model_registry.champion(client, model_name)
-    if live is None:
+def _unwritten(
+    client: "MlflowClient", backend: Backend, serving_target: str, model_name: str, release: str
+) -> Intent | None:
+    """Return what must have been intended where a release has the traffic and nothing says that it may.
+
+    Its proof is not known, so it stays only if it is the registry's champion, too.
+    """
+    ended = derive_outcome(records.recorded_stages(client, release, with_pictures=False))
+    live, own = backend.champion(model_name), {spec.name for spec in deployments_of(backend, release)}
+    if ended.ending == "promoted" or live is None or live.name not in own:
         return None
-    same = registered is not None and registered.adapter_digest == live.adapter_digest
-    return Serving(
-        deployment=live.name,
-        version=registered.version if registered and same else "",
-        endpoint=backend.live_endpoint(model_name),
+    champion = model_registry.champion(client, model_name)
+    if champion is not None and champion.adapter_digest == live.adapter_digest:
+        champion = model_registry.previous(client, model_name)
+    served = {spec.model_dump_json(): spec.name for spec in backend.deployments() if spec.name != live.name}
+    registered = model_registry.version_of(client, model_name, live.image)
+    return Intent(
+        kind="promotion",
+        model_name=model_name,
+        by=f"release {release}",
+        release=release,
+        began_at=time.time(),
+        serving_target=serving_target,
+        to_deployment=live.name,
+        to_version=registered.version if registered else "",
+        to_spec=live,
+        from_deployment=served.get(champion.serving_spec, "") if champion else "",
+        proved=False,
     )
 
 
-def _retire_unless_live(backend: Backend, release: str) -> list[str]:
-    problems = []
+def _retire_unless_live(
+    client: "MlflowClient", backend: Backend, lease: Lease, release: str, note: Callable[[str], None]
+) -> None:
     for spec in deployments_of(backend, release):
         live = backend.champion(spec.model_name)
         if live is not None and live.name == spec.name:
             continue
         try:
-            backend.retire(spec.name)
+            retire(backend, client, lease, spec.model_name, spec.name, _say)
         except (TunegateError, OSError) as error:
-            problems.append(f"{spec.name} could not be retired and may still run: {error}")
-        else:
-            progress.report(STAGE, "step", f"retired {spec.name}")
-    return problems
-
-
-def _undo_half_promotion(
-    client: "MlflowClient", backend: Backend, model_name: str, release: str
-) -> list[str]:
-    """Give the traffic back to the registry's champion if a promotion was stopped half-way."""
-    live = backend.champion(model_name)
-    if live is None or live.name not in {spec.name for spec in deployments_of(backend, release)}:
-        return []
-    champion = model_registry.champion(client, model_name)
-    if champion is None:
-        return [f"{live.name} takes the live traffic but is not the registry's champion: run again"]
-    for spec in backend.deployments():
-        if spec.name != live.name and spec.model_dump_json() == champion.serving_spec:
-            backend.promote(spec.name)
-            return [f"the promotion was stopped half-way: traffic went back to {spec.name}"]
-    if champion.adapter_digest == live.adapter_digest:
-        return [f"the promotion was stopped when {live.name} already served as version {champion.version}"]
-    return [
-        f"{live.name} takes the live traffic, but version {champion.version} is the registry's champion: "
-        "`tunegate rollback` or run again"
-    ]
-
-
-def _end_parent(
-    client: "MlflowClient", release: str, stages: list[RecordedStage], outcome: Outcome, card: str
-) -> None:
-    parent = runs.parent_run(client, release)
-    client.log_text(parent, card, "card.html")
-    if OUTCOME_TAG not in client.get_run(parent).data.tags:
-        for stage in stages:
-            for verdict in stage.record.verdicts:
-                for check in verdict.checks:
-                    if check.value is not None:
-                        client.log_metric(parent, f"{verdict.stage}/{check.name}", check.value)
-    client.set_tag(parent, OUTCOME_TAG, outcome.ending)
-    client.set_tag(parent, REASON_TAG, outcome.why)
-    well = outcome.ending in ("promoted", "skipped")
-    status = "FINISHED" if well else "KILLED" if outcome.killed else "FAILED"
-    if client.get_run(parent).info.status != status:
-        client.set_terminated(parent, status)
+            note(f"{spec.name} could not be retired and may still run: {error}")

@@ -20,14 +20,17 @@ def find_champion(
 ) -> str:
     """Return the version of the champion to beat, nothing, or "unchanged" where it has seen this dataset.
 
-    Where there is something to train, what would only fail after the training is refused.
+    What a promotion was stopped at is settled first. Where there is something to train, what would only fail
+    after the training is refused.
     """
+    from components.release.settling import settle_before
     from components.release.standing import UNCHANGED, StandingConfig, champion_to_beat
     from components.release.targets import check_targets
     from components.tracking.shell import run_stage
 
     config = StandingConfig.of(locals(), dataset_fingerprint=train_set.metadata["fingerprint"])
     with run_stage("champion", config, page, reads=[train_set]) as stage:
+        settle_before(serving_target, model_name, stage)
         version = champion_to_beat(config, stage)
         if version != UNCHANGED:
             check_targets(image_repository, serving_target, model_name, base_model)

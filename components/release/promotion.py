@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from pydantic import Field
@@ -9,9 +10,12 @@ from pydantic import Field
 from components import progress
 from components.checks import Verdict
 from components.errors import DigestMismatch, TunegateError
-from components.release.traffic import switch_traffic
+from components.release.move import Move
+from components.release.settling import deployments_of, retire, settled_lease
+from components.release.traffic import MOVE_ALIAS, SWITCH, carry_out
 from components.serve.backend import Backend
-from components.serve.spec import ServingSpec, deployment_name
+from components.serve.lease import Intent
+from components.serve.spec import ServingSpec
 from components.serve.targets import serving_backend
 from components.tracking import model_registry, runs
 from components.tracking.shell import StageConfig
@@ -35,7 +39,8 @@ def promote_candidate(
 
     Traffic first: an alias that is ahead of the traffic would name a champion that nobody is served
     by. The former champion is retired only when both have moved; its registered serving spec is what
-    a roll-back brings it up from.
+    a roll-back brings it up from. All of it happens under the model's lease, and is written down before:
+    what stops it half-way is finished or taken back by whoever comes next.
 
     Args:
         serving_target: Where the candidate is deployed.
@@ -47,31 +52,60 @@ def promote_candidate(
     Raises:
         TunegateError: A verdict is not passed, or the adapter is not registered; nothing was changed.
         DigestMismatch: The adapter is not the same everywhere; nothing was changed.
+        LeaseTaken: Somebody else moves the traffic of this model; nothing was changed.
+        LeaseLost: Somebody else has taken the lease over and settles what was begun.
     """
     spec = ServingSpec.read(deployment_path)
     require_proof(spec, [Verdict.read(path) for path in verdict_paths], evaluated_digest)
-    backend = serving_backend(serving_target)
-    registered = _registered(stage, spec)
-    former = backend.champion(spec.model_name)
-    stage.say(f"switch traffic from {former.name if former else 'nothing'} to {spec.name}")
-    started = time.monotonic()
-    switch_traffic(
-        backend,
-        stage.client,
-        spec,
-        lambda: model_registry.set_champion(
-            stage.client, spec.model_name, registered.version, spec.model_dump_json(), serving_target
-        ),
-    )
-    stage.metric("switch_s", time.monotonic() - started)
+    backend, release = serving_backend(serving_target), runs.release_id()
+    what = f"release {release}"
+    with settled_lease(backend, stage.client, spec.model_name, what, stage.say, own_release=release) as lease:
+        registered = _registered(stage, spec)
+        intent = lease.intent()
+        if intent is None or intent.to_deployment != spec.name:  # else it was begun by an earlier try
+            intent = _intent(backend, stage, spec, registered, serving_target)
+        move = Move(backend, stage.client, lease, intent, stage.say, partial(_record, stage))
+        carry_out(move)
+        if move.left_behind:
+            stage.fact("left_behind", move.left_behind)
 
-    stage.fact("endpoint", backend.live_endpoint(spec.model_name))
-    stage.fact("champion_version", registered.version)
+
+def _intent(
+    backend: Backend,
+    stage: Stage,
+    spec: ServingSpec,
+    registered: model_registry.RegisteredAdapter,
+    serving_target: str,
+) -> Intent:
+    former = backend.champion(spec.model_name)
+    champion = model_registry.champion(stage.client, spec.model_name)
     previous = model_registry.previous(stage.client, spec.model_name)
+    return Intent(
+        kind="promotion",
+        model_name=spec.model_name,
+        by=f"release {runs.release_id()}",
+        release=runs.release_id(),
+        began_at=time.time(),
+        serving_target=serving_target,
+        to_deployment=spec.name,
+        to_version=registered.version,
+        to_spec=spec,
+        from_deployment=former.name if former else "",
+        from_version=champion.version if champion else "",
+        previous_version=previous.version if previous else "",
+    )
+
+
+def _record(stage: Stage, move: Move) -> None:
+    """Keep how the promotion went; from here on the release counts as promoted."""
+    intent = move.intent
+    stage.metric("switch_s", move.took_s[SWITCH] + move.took_s[MOVE_ALIAS])
+    stage.fact("endpoint", move.backend.live_endpoint(intent.model_name))
+    stage.fact("champion_version", intent.to_version)
+    previous = model_registry.previous(stage.client, intent.model_name)
     if previous is not None:
         stage.fact("previous_version", previous.version)
-    if former is not None and former.name != spec.name:
-        retire_former(backend, former, stage)
+    stage.keep()
 
 
 def _registered(stage: Stage, spec: ServingSpec) -> model_registry.RegisteredAdapter:
@@ -106,17 +140,6 @@ def require_proof(spec: ServingSpec, verdicts: Sequence[Verdict], evaluated_dige
         raise DigestMismatch(f"{spec.name} can't be promoted: not one adapter throughout: {found}")
 
 
-def retire_former(backend: Backend, former: ServingSpec, stage: Stage) -> None:
-    """Retire the former champion; a promotion that is complete is not undone because this failed."""
-    try:
-        backend.retire(former.name)
-    except (TunegateError, OSError) as error:
-        stage.fact("left_behind", f"{former.name} could not be retired: {error}")
-        stage.say(f"{former.name} could not be retired and still runs: {error}")
-    else:
-        stage.say(f"retired {former.name}")
-
-
 def refuse_candidate(serving_target: str, verdict_path: Path, stage: Stage) -> None:
     """Retire this release's deployment, if it has one, and say why; an earlier champion serves on.
 
@@ -130,12 +153,9 @@ def refuse_candidate(serving_target: str, verdict_path: Path, stage: Stage) -> N
     progress.report(stage.record.stage, "refused", "; ".join(reasons))
     stage.fact("refused_by", verdict.stage)
     stage.fact("reasons", "\n".join(reasons))
-    backend = serving_backend(serving_target)
-    for spec in deployments_of(backend, runs.release_id()):
-        backend.retire(spec.name)
+    backend, release = serving_backend(serving_target), runs.release_id()
+    for spec in deployments_of(backend, release):
+        what = f"release {release}"
+        with settled_lease(backend, stage.client, spec.model_name, what, stage.say) as lease:
+            retire(backend, stage.client, lease, spec.model_name, spec.name, stage.say)
         stage.fact("retired", spec.name)
-
-
-def deployments_of(backend: Backend, release: str) -> list[ServingSpec]:
-    """Return what a release has deployed."""
-    return [spec for spec in backend.deployments() if spec.name == deployment_name(spec.model_name, release)]

@@ -1,65 +1,166 @@
-"""Move live traffic and the registry's aliases together, or neither."""
+"""Move live traffic and the registry's aliases together, or neither: step by step, what is intended first."""
 
+import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
-from components.errors import DigestMismatch, TunegateError
-from components.serve.backend import Backend
-from components.serve.spec import ServingSpec
+from components.errors import DigestMismatch, NotReady, TunegateError
+from components.release.move import Move, retirement
+from components.release.undoing import take_back
+from components.serve.lease import IntentKind, LeaseLost
+from components.serve.narration import narrator
 from components.tracking import model_registry
 
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
+SWITCH, MOVE_ALIAS = "switch traffic", "move alias"
 
 
-def switch_traffic(
-    backend: Backend, client: "MlflowClient", spec: ServingSpec, move_alias: Callable[[], object]
-) -> None:
-    """Send live traffic to a deployment, then move the alias and verify it; if that fails, undo both.
+@dataclass(frozen=True)
+class Step:
+    """One step of a move.
 
-    Where nothing served before, there is nothing to go back to, and the deployment keeps the traffic.
+    Attributes:
+        name: What it does.
+        do: Does it; a second time, it changes nothing.
+        undone: Whether the whole move is taken back if it fails. After the alias has moved, none is.
+        finished: Whether whoever comes after one that was stopped does it again.
+    """
+
+    name: str
+    do: Callable[[Move], None]
+    undone: bool = True
+    finished: bool = True
+
+
+def carry_out(move: Move) -> None:
+    """Take all steps of a move; if one fails before the alias has moved, take back what was done.
+
+    The lease is looked at before each step. Whoever has lost it leaves everything to whoever has it now.
 
     Raises:
-        TunegateError: The alias was not moved, or what was undone could not be undone.
-        DigestMismatch: The alias names another adapter after it was moved.
+        TunegateError: A step failed, or what was done could not be taken back.
+        LeaseLost: Somebody else has taken the lease over.
     """
-    former, aliases = backend.champion(spec.model_name), _aliases(client, spec.model_name)
-    try:
-        backend.promote(spec.name)
-        move_alias()
-        _require_champion(client, spec)
-    except BaseException as error:
+    _take(move, STEPS[move.intent.kind])
+
+
+def finish(move: Move) -> None:
+    """Take those steps of a move again that have an effect, after somebody was stopped at one of them."""
+    _take(move, tuple(step for step in STEPS[move.intent.kind] if step.finished))
+
+
+def _take(move: Move, steps: tuple[Step, ...]) -> None:
+    for step in steps:
+        move.lease.require_held()
+        started = time.monotonic()
         try:
-            if former is not None and former.name != spec.name:
-                backend.promote(former.name)
-            _restore(client, spec.model_name, aliases)
-        except Exception as second:
-            raise TunegateError(f"{error}; and undoing the switch failed: {second}") from error
-        raise
+            step.do(move)
+        except LeaseLost:
+            raise
+        except BaseException as error:
+            if step.undone and move.lease.intent() == move.intent:
+                _undo(move, error)
+            raise
+        move.took_s[step.name] = time.monotonic() - started
 
 
-def _aliases(client: "MlflowClient", model_name: str) -> dict[str, str]:
-    """Return the versions that the champion's and the previous champion's alias name."""
-    named = {
-        model_registry.CHAMPION: model_registry.champion(client, model_name),
-        model_registry.PREVIOUS: model_registry.previous(client, model_name),
-    }
-    return {alias: adapter.version for alias, adapter in named.items() if adapter is not None}
+def _undo(move: Move, error: BaseException) -> None:
+    try:
+        # A candidate stays until its release is closed: the stage may be tried again.
+        take_back(move, retire=move.intent.kind != "promotion")
+    except Exception as second:
+        raise TunegateError(f"{error}; and undoing the switch failed: {second}") from error
 
 
-def _restore(client: "MlflowClient", model_name: str, before: dict[str, str]) -> None:
-    now = _aliases(client, model_name)
-    for alias in (model_registry.CHAMPION, model_registry.PREVIOUS):
-        if alias in before and now.get(alias) != before[alias]:
-            client.set_registered_model_alias(model_name, alias, before[alias])
-        elif alias in now and alias not in before:
-            client.delete_registered_model_alias(model_name, alias)
+def _intend(move: Move) -> None:
+    move.lease.intend(move.intent)
 
 
-def _require_champion(client: "MlflowClient", spec: ServingSpec) -> None:
-    found = model_registry.champion(client, spec.model_name)
-    if found is None or found.adapter_digest != spec.adapter_digest:
+def _deploy(move: Move) -> None:
+    spec = move.intent.to_spec
+    if spec is None:
+        raise TunegateError(f"{move.intent.to_deployment}: nobody knows how to deploy it")
+    move.say(f"deploy {spec.name} from {spec.image}")
+    move.backend.apply(spec)
+    seconds = move.backend.wait_ready(spec.name, move.ready_timeout_s, narrator(move.say))
+    move.say(f"ready after {seconds:.0f} s")
+
+
+def _switch(move: Move) -> None:
+    intent = move.intent
+    move.say(f"{SWITCH} from {intent.from_deployment or 'nothing'} to {intent.to_deployment}")
+    try:
+        move.backend.promote(intent.to_deployment)
+    except NotReady:
+        # One that was stopped since it took the traffic still has it.
+        live = move.backend.champion(intent.model_name)
+        if live is None or live.name != intent.to_deployment:
+            raise
+        move.say(f"{intent.to_deployment} has the traffic and is not ready; `tunegate up` serves it again")
+
+
+def _move_alias(move: Move) -> None:
+    intent = move.intent
+    written = intent.to_spec.model_dump_json() if intent.to_spec else ""
+    model_registry.set_champion(
+        move.client, intent.model_name, intent.to_version, written, intent.serving_target
+    )
+    found = model_registry.champion(move.client, intent.model_name)
+    wanted = intent.to_spec.adapter_digest if intent.to_spec else ""
+    if found is None or found.adapter_digest != wanted:
         raise DigestMismatch(
-            f"the registry's champion of {spec.model_name} is "
-            f"{found.adapter_digest if found else 'not set'}, wanted {spec.adapter_digest}"
+            f"the registry's champion of {intent.model_name} is "
+            f"{found.adapter_digest if found else 'not set'}, wanted {wanted}"
         )
+
+
+def _record(move: Move) -> None:
+    move.record(move)
+
+
+def _retire_former(move: Move) -> None:
+    """Retire what served before; a move that is complete is not undone because this failed."""
+    former = move.intent.from_deployment
+    if former in ("", move.intent.to_deployment):
+        return
+    try:
+        move.backend.retire(former)
+    except (TunegateError, OSError) as error:
+        move.left_behind = f"{former} could not be retired: {error}"
+        move.say(f"{former} could not be retired and still runs: {error}")
+    else:
+        move.say(f"retired {former}")
+
+
+def _retire(move: Move) -> None:
+    move.backend.retire(move.intent.to_deployment)
+    move.say(f"retired {move.intent.to_deployment}")
+
+
+def _end(move: Move) -> None:
+    """End the intent; what was left behind is what is intended next."""
+    intent, left = move.intent, None
+    if move.left_behind:
+        left = retirement(intent.model_name, intent.from_deployment, intent.by, intent.serving_target)
+    move.lease.intend(left)
+
+
+_BEGIN, _FINISH = (
+    Step("write the intent", _intend, finished=False),
+    Step("end the intent", _end, undone=False),
+)
+_MOVED = (
+    Step("record", _record, undone=False),
+    Step("retire the former", _retire_former, undone=False),
+    _FINISH,
+)
+_TRAFFIC = (Step(SWITCH, _switch), Step(MOVE_ALIAS, _move_alias))
+
+STEPS: dict[IntentKind, tuple[Step, ...]] = {
+    "promotion": (_BEGIN, *_TRAFFIC, *_MOVED),
+    "roll-back": (_BEGIN, Step("deploy", _deploy, finished=False), *_TRAFFIC, *_MOVED),
+    "retirement": (
+        Step("write the intent", _intend, undone=False, finished=False),
+        Step("retire", _retire, undone=False),
+        _FINISH,
+    ),
+}

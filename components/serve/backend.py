@@ -2,9 +2,11 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal
 
+from components.serve.lease import WAIT_S, Lease, Unfinished
 from components.serve.spec import ServingSpec
 
 ReplicaState = Literal["starting", "ready", "stopped", "failed"]
@@ -111,3 +113,27 @@ class Backend(ABC):
         Raises:
             TunegateError: It takes the live traffic.
         """
+
+    @abstractmethod
+    def withdraw(self, model_name: str) -> None:
+        """Take the live traffic of a model name from whatever has it; then nothing serves under that name."""
+
+    @abstractmethod
+    def lease(
+        self, model_name: str, holder: str, say: Callable[[str], None], wait_s: float = WAIT_S
+    ) -> AbstractContextManager[Lease]:
+        """Hold the right to move the live traffic of a model name; one at a time has it.
+
+        Args:
+            model_name: Whose traffic.
+            holder: Who wants it, in words that others are told.
+            say: Called with one line whenever somebody else is waited for.
+            wait_s: Longest wait.
+
+        Raises:
+            LeaseTaken: Somebody else has it still.
+        """
+
+    @abstractmethod
+    def unfinished(self, model_name: str) -> Unfinished | None:
+        """Return what was begun with a model's traffic and is not over; to look is in nobody's way."""

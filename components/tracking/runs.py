@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from components.errors import TunegateError
-from components.settings import home, load_settings
+from components.settings import home, load_settings, make_home
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -68,7 +68,7 @@ def client() -> "MlflowClient":
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow
 
-    home().mkdir(parents=True, exist_ok=True)
+    make_home()
     # Not set_tracking_uri(): that would write the environment variable behind the user's back.
     return mlflow.MlflowClient(tracking_uri=tracking_uri(), registry_uri=tracking_uri())
 

@@ -63,6 +63,11 @@ class Stage:
         self.client.set_tag(self.run_id, f"tunegate.{name}", text)
         self.record.facts[name] = text
 
+    def keep(self) -> None:
+        """Keep the record as it stands, as that of a stage that has finished, whatever ends it now."""
+        self.record.seconds = time.time() - self.record.started_at
+        self.client.log_text(self.run_id, self.record.model_dump_json(indent=2), RECORD)
+
     def verdict(self, verdict: Verdict) -> None:
         """Say a verdict, check by check, and note it; each check's value is a metric too."""
         for check in verdict.checks:

@@ -95,7 +95,7 @@ def main() -> int:
         return 1
     print(f"Installing for {device} into {VENV} ...", flush=True)
     install(device)
-    HOME.mkdir(parents=True, exist_ok=True)
+    HOME.mkdir(mode=0o700, parents=True, exist_ok=True)  # its settings may have a key in them
     found = f"TUNEGATE_DEVICE={device}\nTUNEGATE_GPUS={max(1, gpus)}\n"
     unfinished = HOME / f".settings.env.{os.getpid()}.unfinished"
     unfinished.write_text(found, encoding="utf-8")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from components.errors import TunegateError
-from components.web import shown
+from components.web import quoted, shown
 from pipelines.kubeflow.address import client_configuration
 from pipelines.kubeflow.settings import PREFIX, ClientSettings
 
@@ -110,7 +110,7 @@ class Connection:
         """Say where a redirect leads: the token would go with it, so it is not followed."""
         location = next((value for name, value in error.headers.items() if name.lower() == "location"), "")
         return TunegateError(
-            f"{what}: {self.host} answers with {error.status} and sends on to {shown(location)[:300]!r}, "
+            f"{what}: {self.host} answers with {error.status} and sends on to {quoted(shown(location))!r}, "
             "which is not followed, as the token is for this host. If that is a page to sign in, set "
             f"{PREFIX}TOKEN or {PREFIX}TOKEN_FILE; if the API has moved, name its address in {PREFIX}HOST"
         )
@@ -168,9 +168,9 @@ def _said(body: Any) -> str:
     try:
         answer = json.loads(text)
     except (ValueError, RecursionError):
-        return " ".join(text.split())[:200] or "no reason given"
+        return quoted(text, 200) or "no reason given"
     reason = answer.get("message") or answer.get("error") if isinstance(answer, dict) else text
-    return " ".join(str(reason or text).split())[:300]
+    return quoted(str(reason or text))
 
 
 def _cause(error: Exception) -> str:

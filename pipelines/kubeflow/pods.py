@@ -10,9 +10,12 @@ if TYPE_CHECKING:
     from kfp.dsl import PipelineTask
 
 CACHE_MOUNT = "/cache"
+TMP_MOUNT = "/tmp"  # HOME of the images, too; with the cache and KFP's own volumes all that is written to
 REGISTRY_MOUNT = "/registry"
 ENGINE_STAGES = ("finetune", "evaluate")  # need a GPU where there is one
 TRAIN_STAGES = ("validate_dataset", *ENGINE_STAGES)  # need the base model
+STAGE_LABEL = "tunegate.io/stage"  # by which manifests/read-only-stages knows the pods
+USER_ID = 10001  # that of the images
 RUN_LABEL = "metadata.labels['pipeline/runid']"  # what the back end labels each pod of a run with
 
 SETTINGS = (
@@ -27,6 +30,7 @@ SETTINGS = (
     "NO_PROXY",
     "TUNEGATE_DEVICE",
     "TUNEGATE_INSECURE_REGISTRIES",
+    "TUNEGATE_MAX_ADAPTER_BYTES",
     "TUNEGATE_MLFLOW_URL",
     *(f"TUNEGATE_CLUSTER_{name.upper()}" for name in ClusterSettings.model_fields),
 )
@@ -60,6 +64,7 @@ def equip(task: "PipelineTask", stage: str, form: Any, settings: CompileSettings
         settings: The rest, fixed when the package is compiled.
     """
     _environment(task, stage, form)
+    _confinement(task, stage)
     _patience(task, stage, settings)
     _image(task, form.train_image if stage in TRAIN_STAGES else form.control_image, form, settings)
     if stage in TRAIN_STAGES:
@@ -73,7 +78,7 @@ def _environment(task: "PipelineTask", stage: str, form: Any) -> None:
 
     from pipelines.graph import add_environment
 
-    cache = CACHE_MOUNT if stage in TRAIN_STAGES else "/tmp"
+    cache = CACHE_MOUNT if stage in TRAIN_STAGES else TMP_MOUNT
     places = {"TUNEGATE_HOME": f"{cache}/tunegate", "HF_HOME": f"{cache}/huggingface"}
     add_environment(task, {**ENVIRONMENT, **places})
     # Through the pod's labels: a parameter would be part of the cache key.
@@ -83,6 +88,19 @@ def _environment(task: "PipelineTask", stage: str, form: Any) -> None:
     secrets = {name: name for name in CREDENTIALS}
     kubernetes.use_secret_as_env(task, form.credentials_secret, secrets, optional=True)
     kubernetes.use_secret_as_volume(task, form.registry_secret, REGISTRY_MOUNT, optional=True)
+
+
+def _confinement(task: "PipelineTask", stage: str) -> None:
+    """Run as no root, ready for a root file system that can't be written to.
+
+    KFP itself drops every capability and the way to more. A read-only root file system it has no word for:
+    manifests/read-only-stages sees to that when the pod is made.
+    """
+    from kfp import kubernetes
+
+    kubernetes.set_security_context(task, run_as_user=USER_ID, run_as_group=USER_ID, run_as_non_root=True)
+    kubernetes.empty_dir_mount(task, "tmp", TMP_MOUNT)
+    kubernetes.add_pod_label(task, STAGE_LABEL, stage)
 
 
 def _patience(task: "PipelineTask", stage: str, settings: CompileSettings) -> None:

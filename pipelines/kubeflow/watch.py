@@ -185,6 +185,7 @@ def _recorded(run_id: str) -> WatchedRun | str:
     try:
         if uri.startswith(("http://", "https://")):
             # A name that only pods know, say: MLflow's own client would try for minutes.
+            # Only whether it answers counts: what it says is not read, however long.
             requests.get(f"{uri.rstrip('/')}/health", timeout=HEALTH_TIMEOUT_S, stream=True).close()
         client = runs.client()
         if runs.find_parent_run(client, run_id) is None:

@@ -39,21 +39,35 @@ def stage_namespace(images: StageImages) -> Iterator[str]:
     with new_namespace() as name:
         objects = [
             *_claim(name),
-            *_tracking_server(name, images.mlflow),
             _store(name, images.train),
             _settings(name, images),
         ]
         try:
-            kubectl("apply", "-n", name, "-f", "-", stdin=yaml.safe_dump_all(objects))
-            pods = (f"pod/{STORE}", "pod/mlflow")
+            tracking = tracking_namespace(name)
+            kubectl("create", "namespace", tracking)
+            servers = _tracking_server(tracking, images.mlflow)
+            for place, wanted in ((name, objects), (tracking, servers)):
+                kubectl("apply", "-n", place, "-f", "-", stdin=yaml.safe_dump_all(wanted))
             ready = ("--for=condition=Ready", f"--timeout={PULLED_S}s")  # the nodes pull large images
-            kubectl("wait", "-n", name, *ready, *pods, timeout_s=PULLED_S + 10)
+            for place, pod in ((name, STORE), (tracking, "mlflow")):
+                kubectl("wait", "-n", place, *ready, f"pod/{pod}", timeout_s=PULLED_S + 10)
             find = "import components.dataset.petstore as petstore; print(petstore.__path__[0])"
             in_store(name, "cp", "-r", in_store(name, "python", "-c", find).strip(), "/cache/petstore")
             yield name
         finally:
             kubectl("delete", "persistentvolume", name, "--ignore-not-found", "--wait=false")
+            kubectl("delete", "namespace", tracking_namespace(name), "--ignore-not-found", "--wait=false")
             in_store(name, "rm", "-rf", f"/node/{name}")
+
+
+def tracking_namespace(namespace: str) -> str:
+    """Return the namespace of MLflow, which is not that of the releases."""
+    return f"{namespace}-tracking"
+
+
+def tracking_address(namespace: str) -> str:
+    """Return where MLflow is asked by the stages of a namespace."""
+    return f"http://mlflow.{tracking_namespace(namespace)}:5000"
 
 
 def _settings(namespace: str, images: StageImages) -> Json:
@@ -71,7 +85,7 @@ def _settings(namespace: str, images: StageImages) -> Json:
         "DRAIN_S": "30",
     }
     values = {
-        "MLFLOW_TRACKING_URI": f"http://mlflow.{namespace}:5000",
+        "MLFLOW_TRACKING_URI": tracking_address(namespace),
         "TUNEGATE_DEVICE": "cpu",
         "TUNEGATE_INSECURE_REGISTRIES": images.registry,
         **{f"TUNEGATE_CLUSTER_{name}": value for name, value in serving.items()},

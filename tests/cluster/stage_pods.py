@@ -10,12 +10,16 @@ from tests.cluster.package import Json, StageFailed, Task
 NODE_FOLDER = "/tmp"  # on the node; folders of the tests are made in it
 STORE = "store"
 ENDED = ("Succeeded", "Failed")
-POD_SECURITY = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+# What KFP's compiler gives every pod of a run, of its own accord.
+POD_SECURITY = {"seccompProfile": {"type": "RuntimeDefault"}}
 CONTAINER_SECURITY = {
     "allowPrivilegeEscalation": False,
-    "readOnlyRootFilesystem": True,
     "capabilities": {"drop": ["ALL"]},
+    "seccompProfile": {"type": "RuntimeDefault"},
 }
+SCRATCH = ("kfp-launcher", "gcs", "s3", "minio", ".local", ".cache", ".config")  # its own volumes, in /
+# What manifests/read-only-stages adds where the cluster knows that kind; the test node does not.
+READ_ONLY = {"readOnlyRootFilesystem": True}
 LONGEST_S = 400
 
 
@@ -60,18 +64,25 @@ def pod_of(task: Task, name: str, run_id: str, namespace: str) -> Json:
         "args": task.command[1:],
         "env": [*task.container["env"], *_environment(task)],
         "resources": _resources(task),
-        "securityContext": CONTAINER_SECURITY,
+        "securityContext": CONTAINER_SECURITY | _identity(task) | READ_ONLY,
     }
     volumes: list[tuple[str, str, Json]] = [
+        *(
+            (f"{name.strip('.')}-scratch", f"/{name}", {"emptyDir": {}})
+            for name in SCRATCH
+            if name != "minio"
+        ),
         ("minio", "/minio", {"hostPath": {"path": f"{NODE_FOLDER}/{namespace}/minio", "type": "Directory"}}),
-        ("tmp", "/tmp", {"emptyDir": {}}),
         *_volumes(task),
     ]
     container["volumeMounts"] = [{"name": volume, "mountPath": path} for volume, path, _ in volumes]
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": name, "labels": {"pipeline/runid": run_id}},
+        "metadata": {
+            "name": name,
+            "labels": {"pipeline/runid": run_id, **task.platform["podMetadata"]["labels"]},
+        },
         "spec": {
             "restartPolicy": "Never",
             "serviceAccountName": "tunegate-release",
@@ -88,6 +99,12 @@ def pod_of(task: Task, name: str, run_id: str, namespace: str) -> Json:
             "volumes": [{"name": volume, **source} for volume, _, source in volumes],
         },
     }
+
+
+def _identity(task: Task) -> Json:
+    """Return whom the package wants the container to be; protobuf writes large numbers as text."""
+    wanted = task.platform["securityContext"]
+    return {key: value if isinstance(value, bool) else int(value) for key, value in wanted.items()}
 
 
 def _named(task: Task, reference: Json) -> str:
@@ -135,8 +152,8 @@ def _volumes(task: Task) -> list[tuple[str, str, Json]]:
         claim = {"claimName": _named(task, found["pvcNameParameter"])}
         volumes.append(("claim", found["mountPath"], {"persistentVolumeClaim": claim}))
     for found in task.platform.get("emptyDirMounts", []):
-        memory = {"medium": found["medium"], "sizeLimit": found["sizeLimit"]}
-        volumes.append((found["volumeName"], found["mountPath"], {"emptyDir": memory}))
+        asked = {key: found[key] for key in ("medium", "sizeLimit") if key in found}
+        volumes.append((found["volumeName"], found["mountPath"], {"emptyDir": asked}))
     return volumes
 
 

@@ -19,7 +19,7 @@ from pipelines.kubeflow.params import KubeflowParams
 from pipelines.kubeflow.submit import preflight
 from pipelines.reading import read_params
 from tests.cluster.package import BUCKET, Outputs, PackageRun, StageFailed, local_path
-from tests.cluster.stage_namespace import StageImages, stage_images, stage_namespace
+from tests.cluster.stage_namespace import StageImages, stage_images, stage_namespace, tracking_address
 from tests.cluster.stage_pods import StagePods, in_store, read
 from tests.components.serve.clients import ask
 
@@ -102,7 +102,7 @@ class Release:
         """Return what the stages noted in MLflow, under the release that the pods' label names."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("TUNEGATE_HOME", str(home))
-            patch.setenv("MLFLOW_TRACKING_URI", f"http://mlflow.{self.namespace}:5000")
+            patch.setenv("MLFLOW_TRACKING_URI", tracking_address(self.namespace))
             listed = records.recorded_stages(runs.client(), self.run_id)
         return {stage.record.stage: stage.record for stage in listed}
 

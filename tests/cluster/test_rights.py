@@ -1,6 +1,9 @@
-"""What the accounts of `manifests/base` may do on a real cluster, and what they may not."""
+"""What the accounts of `manifests/` may do on a real cluster, and what they may not."""
 
 import json
+import os
+import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +12,7 @@ import yaml
 
 from components.errors import TunegateError
 from tests.cluster.conftest import BackendOf, MakeSpec, kubectl, objects
-from tests.manifests.rights import ALLOWED
+from tests.manifests.rights import ALLOWED, EVERYBODY
 
 READY_S = 120
 
@@ -42,7 +45,9 @@ def test_the_release_account_can_deploy_promote_kill_and_retire(
         assert spec in backend.deployments()
         backend.kill_replica(spec.name)
         backend.scale(spec.name, 0)
-        backend.retire(spec.name)
+        with backend.lease("cat", "release r1", print) as lease:
+            lease.require_held()
+            backend.retire(spec.name)
 
     assert objects(namespace, spec.name) == []
 
@@ -87,6 +92,7 @@ REFUSED = {
         "roles.rbac.authorization.k8s.io": ("create", "patch", "bind", "escalate"),
         "rolebindings.rbac.authorization.k8s.io": ("create", "patch"),
         "namespaces": ("get", "delete"),
+        "leases.coordination.k8s.io": ("list", "watch", "patch", "delete", "deletecollection"),
     },
     "tunegate-router": {
         "pods": ("create", "patch", "delete"),
@@ -97,7 +103,14 @@ REFUSED = {
         "endpoints": ("list",),
         "deployments.apps": ("get", "patch"),
     },
+    "default": {
+        "pods": ("get", "list", "create"),
+        "secrets": ("get", "list"),
+        "configmaps": ("get",),
+        "services": ("get", "list"),
+    },
 }
+LISTED = re.compile(r"(?P<resource>\S*)\s+\[(?P<urls>.*?)\]\s+\[(?P<names>.*?)\]\s+\[(?P<verbs>.*?)\]\s*")
 RIGHTS = [
     pytest.param(account, resource, verb, allowed, id=f"{account} {verb} {resource}")
     for allowed, table in ((True, ALLOWED), (False, REFUSED))
@@ -139,3 +152,30 @@ def test_the_accounts_may_do_what_they_need_and_no_more(
     by_itself = accounts[account].create_self_subject_access_review({"spec": {"resourceAttributes": asked}})
 
     assert (told.status.allowed, by_itself.status.allowed) == (allowed, allowed)
+
+
+@pytest.mark.parametrize("account", ALLOWED)
+def test_the_list_of_what_an_account_may_do_is_the_table(
+    namespace: str, account: str, tmp_path: Path
+) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(as_account(namespace, account))
+    done = subprocess.run(
+        ["kubectl", "auth", "can-i", "--list", "--namespace", namespace],
+        env={**os.environ, "KUBECONFIG": str(kubeconfig)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+
+    listed: dict[str, set[str]] = {}
+    for line in done.stdout.splitlines()[1:]:
+        found = LISTED.fullmatch(line)
+        assert found and not found["names"], line
+        if found["resource"]:
+            listed.setdefault(found["resource"], set()).update(found["verbs"].split())
+        else:  # of what is no resource, such as /version, nothing is changed by reading
+            assert found["verbs"] == "get", line
+    own = {resource: verbs for resource, verbs in listed.items() if EVERYBODY.get(resource) != verbs}
+    assert own == {resource: set(verbs) for resource, verbs in ALLOWED[account].items()}

@@ -22,7 +22,9 @@ from tests.components.serve.contract import (  # noqa: F401  # tests and a fixtu
     test_a_number_of_replicas_that_is_not_laid_out_is_refused,
     test_an_unknown_deployment_is_named,
     test_another_spec_under_the_same_name_is_refused,
+    test_one_at_a_time_moves_the_traffic_of_a_model,
     test_the_champion_is_not_retired,
+    test_what_is_intended_outlives_whoever_intends_it,
 )
 
 READY_S = 120

@@ -12,7 +12,17 @@ import fsspec
 import pytest
 
 from components.errors import InvalidInput, TunegateError
-from components.storage import atomic_write, content_digest, locked, open_source
+from components.storage import (
+    _HELD,
+    Taken,
+    _lock,
+    atomic_write,
+    content_digest,
+    holder_of,
+    holding,
+    locked,
+    open_source,
+)
 
 
 def damaged_gzip(content: bytes) -> bytes:
@@ -170,3 +180,27 @@ def test_a_lock_waits_for_the_process_that_holds_it(tmp_path: Path):
     holder.communicate()
     with locked(tmp_path / "lock"):
         pass
+
+
+def test_a_file_is_held_by_one_at_a_time_and_says_by_whom_until_it_is_let_go(tmp_path: Path):
+    path = tmp_path / "folder" / "lock"
+    assert holder_of(path) == ""
+    with holding(path, "the first one, whose name is long"):
+        with pytest.raises(Taken, match="is held by the first one") as taken, holding(path, "the second"):
+            pass
+        assert taken.value.by == holder_of(path) == "the first one, whose name is long"
+    assert holder_of(path) == ""
+    with holding(path, "the second"):
+        assert holder_of(path) == "the second"
+        assert path.read_text() == "the second"
+
+
+def test_who_has_just_taken_a_file_is_not_taken_for_the_one_before(tmp_path: Path):
+    path = tmp_path / "lock"
+    with holding(path, "the one before"):
+        pass
+    with path.open("a+") as file:
+        _lock(file, _HELD)  # and has not come to say who it is
+        assert holder_of(path) == ""
+        with pytest.raises(Taken, match="is held by another command"), holding(path, "a third"):
+            pass

@@ -3,7 +3,7 @@ import io
 import pytest
 
 from components.errors import InvalidInput, TunegateError
-from components.web import parse_address, read_at_most, shown
+from components.web import parse_address, quoted, read_at_most, shown
 
 
 def test_an_address_is_used_as_it_was_parsed() -> None:
@@ -57,6 +57,16 @@ def test_no_secret_of_an_address_is_shown_wherever_it_stands_in_a_text() -> None
     )
     assert shown("https://me:to?p@a.example/x") == "https://a.example/x"
     assert shown("plain a@b.example text") == "plain a@b.example text"
+
+
+def test_a_strangers_words_fit_on_a_line_and_steer_no_terminal() -> None:
+    assert quoted("no\r\n  such\tthing") == "no such thing"
+    assert (
+        quoted("\x1b[2J\u202eé\ud800")
+        == "\N{REPLACEMENT CHARACTER}[2J" + "\N{REPLACEMENT CHARACTER}é\N{REPLACEMENT CHARACTER}"
+    )
+    assert quoted("a" * 10_000) == "a" * 299 + "…"
+    assert quoted("abcdef", limit=4) == "abc…"
 
 
 def test_what_is_longer_than_its_limit_is_not_read_on() -> None:

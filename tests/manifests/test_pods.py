@@ -71,6 +71,7 @@ def secret_variables() -> list[tuple[str, Any]]:
 
 def test_the_secrets_that_are_needed_are_those_that_the_text_makes() -> None:
     text = (MANIFESTS / "mlflow" / "kustomization.yaml").read_text().replace("\\\n#", "")
+    assert text.count("-n tunegate-tracking ") == text.count("create secret") == 2
     made = {
         name: set(re.findall(r"--from-literal=([a-z-]+)=", line))
         for line in text.splitlines()

@@ -23,9 +23,14 @@ POLICIES = [m for m in everything() if m["kind"] == "NetworkPolicy"]
 OF_OTHERS = {"stages"}  # pods that Kubeflow Pipelines makes
 
 
-def picked(selector: Manifest) -> list[Manifest]:
-    """Return the workloads whose pods a selector picks."""
-    return [w for w in WORKLOADS if matches(selector, w["spec"]["template"]["metadata"]["labels"])]
+def picked(selector: Manifest, namespace: str = "") -> list[Manifest]:
+    """Return the workloads whose pods a selector picks, in one namespace or in all."""
+    return [
+        w
+        for w in WORKLOADS
+        if namespace in ("", w["metadata"]["namespace"])
+        and matches(selector, w["spec"]["template"]["metadata"]["labels"])
+    ]
 
 
 def ports(workload: Manifest) -> dict[str, int]:
@@ -36,7 +41,7 @@ def ports(workload: Manifest) -> dict[str, int]:
     "service", [m for m in everything() if m["kind"] == "Service"], ids=lambda m: m["metadata"]["name"]
 )
 def test_a_service_has_its_pods_and_their_port(service: Manifest) -> None:
-    (workload,) = picked({"matchLabels": service["spec"]["selector"]})
+    (workload,) = picked({"matchLabels": service["spec"]["selector"]}, service["metadata"]["namespace"])
 
     assert workload["metadata"]["name"] == service["metadata"]["name"]
     assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports(workload).keys()
@@ -45,7 +50,8 @@ def test_a_service_has_its_pods_and_their_port(service: Manifest) -> None:
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda m: m["metadata"]["name"])
 def test_a_policy_picks_pods_that_there_are(policy: Manifest) -> None:
     spec = policy["spec"]
-    chosen = picked(spec["podSelector"])
+    namespace = policy["metadata"]["namespace"]
+    chosen = picked(spec["podSelector"], namespace)
 
     assert bool(chosen) == (policy["metadata"]["name"] not in OF_OTHERS)
     if not spec["podSelector"]:  # of the whole namespace
@@ -56,7 +62,7 @@ def test_a_policy_picks_pods_that_there_are(policy: Manifest) -> None:
     for rule in spec.get("egress", []):
         for peer in rule.get("to", []):
             if "podSelector" in peer and "namespaceSelector" not in peer:
-                (other,) = picked(peer["podSelector"])
+                (other,) = picked(peer["podSelector"], namespace)
                 assert {port["port"] for port in rule["ports"]} <= ports(other).keys()
 
 

@@ -12,6 +12,18 @@ from tests.manifests.rendering import Manifest
 VERSIONS = ["1.32", kubernetes_validate.latest_version()]
 
 
+# From which version on there are kinds that not all of VERSIONS have; their kustomizations say so.
+SINCE = {"MutatingAdmissionPolicy": "1.36", "MutatingAdmissionPolicyBinding": "1.36"}
+
+
+def is_known(manifest: Manifest, version: str) -> bool:
+    """Say whether a version of Kubernetes has an object's kind, or it is of others."""
+    needed, given = (
+        (int(part) for part in v.split(".")[:2]) for v in (SINCE.get(manifest["kind"], "0.0"), version)
+    )
+    return tuple(needed) <= tuple(given)
+
+
 def custom_kinds() -> dict[tuple[str, str], type[BaseModel]]:
     """Return the models of kinds that Kubernetes itself does not have."""
     from cloudcoil.models.keda import v1alpha1 as keda

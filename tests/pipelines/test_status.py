@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from components.checks import Verdict, at_least
 from components.errors import NotReady
-from components.release.closing import OUTCOME_TAG
+from components.release.ending import OUTCOME_TAG
 from components.tracking import records, runs
 from components.tracking.stage import open_stage
 from pipelines.cli import app

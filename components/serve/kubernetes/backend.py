@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from components.errors import InvalidInput, NotReady, TunegateError, noted
@@ -19,6 +20,7 @@ from components.serve.kubernetes.checks import (
 from components.serve.kubernetes.cluster import Cluster
 from components.serve.kubernetes.deployments import KINDS, Deployments, spec_of
 from components.serve.kubernetes.engine_pod import REPLICA, AdapterSource
+from components.serve.kubernetes.leases import KubernetesLeases
 from components.serve.kubernetes.live import (
     find_live,
     live_model,
@@ -30,6 +32,7 @@ from components.serve.kubernetes.live import (
 from components.serve.kubernetes.manifests import deployment_manifests, service_name
 from components.serve.kubernetes.readiness import Readiness
 from components.serve.kubernetes.scaler import Scaler
+from components.serve.lease import WAIT_S, Lease, Unfinished
 from components.serve.spec import ServingSpec
 from components.settings import load_cluster_settings
 
@@ -51,6 +54,7 @@ class KubernetesBackend(Backend):
     def __init__(self, command: EngineCommand = engine_command) -> None:
         self._settings = load_cluster_settings()
         self._cluster = Cluster(self._settings.namespace)
+        self._leases = KubernetesLeases(self._cluster)
         self._scaler = Scaler(self._cluster, self._settings)
         self._deployments = Deployments(self._cluster, self._settings.drain_s)
         self._readiness = Readiness(self._cluster, self._deployments, self._settings.schedule_patience_s)
@@ -192,6 +196,24 @@ class KubernetesBackend(Backend):
                 f"deployment {name}: takes the live traffic of {model_name}; promote another one first"
             )
         self._remove(name)
+
+    def withdraw(self, model_name: str) -> None:
+        """Take the live traffic of a model name from whatever has it: its Service is deleted."""
+        service = find_live(self._cluster, model_name)
+        if service is None:
+            return
+        self._cluster.delete("Service", service["metadata"]["name"])
+        self._scaler.forget(sends_to(service))
+
+    def lease(
+        self, model_name: str, holder: str, say: Callable[[str], None], wait_s: float = WAIT_S
+    ) -> AbstractContextManager[Lease]:
+        """Hold the right to move the live traffic of a model name; it expires when we are gone."""
+        return self._leases.hold(model_name, holder, say, wait_s)
+
+    def unfinished(self, model_name: str) -> Unfinished | None:
+        """Return what was begun with a model's traffic and is not over."""
+        return self._leases.unfinished(model_name)
 
     def _manifests(self, spec: ServingSpec, source: AdapterSource) -> list[dict[str, Any]]:
         return deployment_manifests(spec, self._settings, self._command(spec), source)

@@ -9,8 +9,10 @@ from typing import Any, TypeVar
 
 from components.errors import InvalidInput, TunegateError
 from components.serve.kubernetes.connection import connect
+from components.web import quoted
 
 MANAGER = "tunegate"
+MAX_LOG_BYTES = 64 << 10
 # Who sets the number of engines, and holds an autoscaler at one: apart from all else of a deployment.
 SCALE_MANAGER = f"{MANAGER}-scale"
 FIRST_PATIENCE_S, PATIENCE_S, RETRY_S = 4.0, 90.0, 1.0
@@ -18,6 +20,7 @@ API_VERSIONS = {
     "Deployment": "apps/v1",
     "Endpoints": "v1",
     "Event": "v1",
+    "Lease": "coordination.k8s.io/v1",
     "Namespace": "v1",
     "NetworkPolicy": "networking.k8s.io/v1",
     "Pod": "v1",
@@ -37,6 +40,10 @@ class Conflict(TunegateError):
 
 class Rejected(TunegateError):
     """The API server does not take an object as it is."""
+
+
+class Outdated(TunegateError):
+    """Somebody else was quicker: an object is there already, or is another one than it was."""
 
 
 class Cluster:
@@ -136,6 +143,22 @@ class Cluster:
         ).to_dict()
         return applied
 
+    def create(self, manifest: Found) -> Found:
+        """Make an object that is not there yet.
+
+        Raises:
+            Outdated: It is.
+        """
+        return self._write("create", manifest)
+
+    def replace(self, manifest: Found) -> Found:
+        """Write an object over the one that was read, which its `resourceVersion` names.
+
+        Raises:
+            Outdated: It was changed or deleted meanwhile.
+        """
+        return self._write("replace", manifest)
+
     def allows(self, verb: str, resource: str, group: str = "") -> bool:
         """Return whether we may do something in the namespace.
 
@@ -180,6 +203,7 @@ class Cluster:
 
         path = f"/api/v1/namespaces/{self.namespace}/pods/{pod}/log"
         query = [("container", container), ("tailLines", str(lines)), ("previous", str(previous).lower())]
+        query.append(("limitBytes", str(MAX_LOG_BYTES)))  # a line may have no end
         try:
             answer = self._client.request(
                 "get",
@@ -192,6 +216,23 @@ class Cluster:
         except (DynamicApiError, HTTPError, OSError):  # not waited for: whoever asks has an error to tell
             return ""
         return text.strip()
+
+    def _write(self, verb: str, manifest: Found) -> Found:
+        kind, name = manifest["kind"], manifest["metadata"]["name"]
+
+        def send() -> Found:
+            from kubernetes.dynamic.exceptions import ConflictError, NotFoundError
+
+            try:
+                write = getattr(self._kind(kind), verb)
+                written: Found = write(body=manifest, namespace=self.namespace).to_dict()
+            except (ConflictError, NotFoundError) as error:
+                if verb == "create" and isinstance(error, NotFoundError):  # its namespace
+                    raise
+                raise Outdated(f"can't {verb} {kind} {name}: somebody else has changed it") from error
+            return written
+
+        return self._call(f"{verb} {kind} {name}", send)
 
     def _read(self, kind: str, name: str, namespace: str | None) -> Found | None:
         def ask() -> Found | None:
@@ -238,6 +279,11 @@ class Cluster:
                         f"can't {what}: the API server does not answer ({error}); "
                         "check KUBECONFIG and the network"
                     ) from error
+            except (ValueError, RecursionError) as error:
+                raise TunegateError(
+                    f"can't {what}: what answers is no API server ({quoted(str(error))}); check KUBECONFIG, "
+                    "and what stands between"
+                ) from error
             time.sleep(RETRY_S)
 
     def _waited_long(self, started: float) -> bool:
@@ -255,12 +301,15 @@ def _in_words(what: str, error: Any) -> TunegateError:
         status = json.loads(error.body)
     except (TypeError, ValueError, RecursionError):
         status = {}
-    status = status if isinstance(status, dict) else {}  # of a proxy before it, say
-    said = status.get("message") or f"{error.status} {error.reason}"
+    # A proxy before the API server may answer in its stead, with anything.
+    status = status if isinstance(status, dict) else {}
+    message, details = status.get("message"), status.get("details")
+    said = quoted(message if isinstance(message, str) and message else f"{error.status} {error.reason}", 2000)
+    found = details.get("causes") if isinstance(details, dict) else None
     causes = [
-        f"{cause.get('field', '')}: {cause.get('message', '')}"
-        for cause in (status.get("details") or {}).get("causes") or []
-        if cause.get("reason") == "FieldManagerConflict"
+        quoted(f"{cause.get('field', '')}: {cause.get('message', '')}")
+        for cause in (found if isinstance(found, list) else [])
+        if isinstance(cause, dict) and cause.get("reason") == "FieldManagerConflict"
     ]
     if causes:
         return Conflict(

@@ -112,6 +112,7 @@ def _adapter(spec: ServingSpec, settings: ClusterSettings, source: AdapterSource
         ADAPTER_VARIABLE: ADAPTER_FOLDERS[source],
         "TUNEGATE_HOME": "/tmp/tunegate",
         "TUNEGATE_INSECURE_REGISTRIES": load_settings().insecure_registries,
+        "TUNEGATE_MAX_ADAPTER_BYTES": str(load_settings().max_adapter_bytes),
         "HOME": "/tmp",
         **settings.engine_env,
     }

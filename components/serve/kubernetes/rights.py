@@ -28,6 +28,7 @@ RELEASE_RIGHTS = (
     Right("", "pods/log", ("get", "list")),
     Right("", "events", ("get", "list")),
     Right("", "endpoints", ("get", "list")),
+    Right("coordination.k8s.io", "leases", ("get", "create", "update")),  # one a model: who moves its traffic
 )
 
 # Where the cluster has KEDA: a champion's autoscaler moves with the traffic, and is looked for before a stop.

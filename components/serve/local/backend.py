@@ -1,22 +1,28 @@
 """Serving on this machine: vLLM replicas under supervisord, behind vllm-router, on loopback only."""
 
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
 
 from components.engine.api_keys import client_key
+from components.engine.private_folder import refuse_readable
 from components.engine.server import server_command
 from components.errors import InvalidInput, NotReady, TunegateError
 from components.models import prepare_base_model
 from components.serve import probe
 from components.serve.backend import Backend, Replica, ReplicaState, WaitProgress
+from components.serve.lease import WAIT_S, Lease, Unfinished
 from components.serve.local.configuration import STOP_WAIT_S
 from components.serve.local.deployments import Deployments, ServerCommand
+from components.serve.local.leases import LocalLeases
 from components.serve.local.live import LiveRouters
 from components.serve.local.processes import kill_all, listener, with_children
 from components.serve.local.readiness import ReadinessWatch
 from components.serve.local.state import Deployment, ServeState, StateFile
 from components.serve.local.supervisor import Supervisor
 from components.serve.spec import ServingSpec
-from components.settings import home
+from components.settings import home, load_settings
 
 DRAIN_TIMEOUT_S = 60
 POLL_S = 0.5
@@ -35,6 +41,7 @@ class LocalBackend(Backend):
         self._supervisor = Supervisor(folder)
         self._deployments = Deployments(folder, self._state, self._supervisor, command)
         self._live = LiveRouters(folder, self._state, self._supervisor)
+        self._leases = LocalLeases(folder / "leases")
 
     def check(self, model_name: str, base_model: str) -> None:
         """Refuse a live endpoint whose port another process has taken."""
@@ -44,6 +51,8 @@ class LocalBackend(Backend):
     def apply(self, spec: ServingSpec) -> None:
         """Start what the spec describes beside whatever serves already; a second call changes nothing."""
         client_key()  # refused now if nobody could ask
+        if keys := load_settings().api_keys:
+            refuse_readable(Path(keys))
         prepare_base_model(spec.base_model)  # may take its time: before the lock
         with self._state.changing() as state:
             known = state.deployments.get(spec.name)
@@ -182,6 +191,21 @@ class LocalBackend(Backend):
         self.apply(spec)
         self.wait_ready(spec.name, timeout_s)
         self.promote(spec.name)
+
+    def withdraw(self, model_name: str) -> None:
+        """Take the live traffic of a model name from whatever has it; its port stays promised to it."""
+        with self._state.changing() as state:
+            self._live.stop(state, model_name)
+
+    def lease(
+        self, model_name: str, holder: str, say: Callable[[str], None], wait_s: float = WAIT_S
+    ) -> AbstractContextManager[Lease]:
+        """Hold the right to move the live traffic of a model name, at most until this process ends."""
+        return self._leases.hold(model_name, holder, say, wait_s)
+
+    def unfinished(self, model_name: str) -> Unfinished | None:
+        """Return what was begun with a model's traffic and is not over."""
+        return self._leases.unfinished(model_name)
 
     def shutdown(self) -> None:
         """Stop everything that runs here; what is deployed and who is champion is kept."""

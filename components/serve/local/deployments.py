@@ -9,11 +9,12 @@ from pathlib import Path
 
 from components.engine.api_keys import DIRECTORY_VARIABLE
 from components.engine.config import DEPLOYMENT_GPU_SHARE, EngineConfig, engine_environment
+from components.engine.private_folder import make_private
 from components.engine.scratch import FOLDER_VARIABLE, SOCKET_NAME_BYTES
 from components.models import prepare_base_model
 from components.oci.adapter_images import pull_adapter
 from components.serve import ports
-from components.serve.local.configuration import Program, make_private, short_folder
+from components.serve.local.configuration import Program, short_folder
 from components.serve.local.state import Deployment, RouterPorts, ServeState, StateFile
 from components.serve.local.supervisor import Supervisor
 from components.serve.router import RouterConfig, supervised_command

@@ -64,6 +64,13 @@ class LiveRouters:
             self._supervisor.stop_process(name, name)
             self._supervisor.start_process(name, name)
 
+    def stop(self, state: ServeState, model_name: str) -> None:
+        """Send the live traffic of a model name nowhere, and remember no champion."""
+        self._supervisor.remove(_process_name(model_name), self._folder(model_name))
+        if model_name in state.live:
+            state.live[model_name].champion = ""
+            self._state_file.write(state)
+
     def refuse_taken_port(self, state: ServeState, model_name: str) -> None:
         """Check that the live endpoint can be opened where clients expect it, or is open.
 

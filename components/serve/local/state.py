@@ -105,7 +105,9 @@ class StateFile:
     @contextmanager
     def changing(self) -> Iterator[ServeState]:
         """Hold the lock and give the state; the caller writes what it changed."""
-        self._lock.parent.mkdir(parents=True, exist_ok=True)
+        # What is in here is ours alone: adapters, logs with what was asked, keys of those who may ask.
+        self._lock.parent.parent.mkdir(parents=True, exist_ok=True)
+        self._lock.parent.mkdir(mode=0o700, exist_ok=True)
         with self._lock.open("w") as lock:  # closed on exec: no server inherits it
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield self.read()

@@ -1,5 +1,6 @@
 """The supervisord of a state directory: it keeps replicas and routers running after we have ended."""
 
+import contextlib
 import http.client
 import os
 import subprocess
@@ -12,15 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.parsers.expat import ExpatError
 
+from components.engine.private_folder import NotPrivate, check_private, make_private
 from components.errors import TunegateError
 from components.serve.local.configuration import (
+    CONFIG,
     STOP_WAIT_S,
     Program,
     daemon_section,
     group_sections,
     log_path,
-    make_private,
     socket_path,
+    write_scripts,
 )
 from components.serve.local.processes import kill_all, processes_of, with_children
 from components.storage import atomic_write
@@ -68,9 +71,15 @@ class Supervisor:
         self._socket = socket_path(folder)
 
     def running(self) -> bool:
-        """Return whether it answers."""
+        """Return whether it answers.
+
+        Raises:
+            NotPrivate: Somebody else could answer in its place.
+        """
         try:
             self._call("getPID")
+        except NotPrivate:
+            raise
         except TunegateError:
             return False
         return True
@@ -85,13 +94,13 @@ class Supervisor:
         for leftover in configs.glob("*.conf"):
             leftover.unlink()
         make_private(self._socket.parent)
-        config = self.folder / "supervisord.conf"
-        _write(config, daemon_section(self.folder, self._socket))
+        self._write_config()
         environment = {k: v for k, v in os.environ.items() if k not in _NOT_INHERITED}
         # A session of its own: Ctrl-C in the terminal and the end of the task don't reach it. Pipes,
         # locks and the terminal are not handed on: whoever waits for their end would wait for ever.
         started = subprocess.run(
-            [sys.executable, "-m", "supervisor.supervisord", "-c", str(config)],
+            [sys.executable, "-m", "supervisor.supervisord", "-c", CONFIG],
+            cwd=self.folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -117,9 +126,12 @@ class Supervisor:
         return {info["group"] for info in self._call("getAllProcessInfo")}
 
     def add(self, group: str, folder: Path, programs: Sequence[Program]) -> None:
-        """Make a group of processes, which run and log in a folder; none is started yet."""
+        """Make a group of processes, which run and log in a folder of ours; none is started yet."""
         log_path(folder, "").parent.mkdir(parents=True, exist_ok=True)
-        _write(self._config(group), group_sections(group, folder, programs))
+        write_scripts(folder, programs)
+        inside = folder.relative_to(self.folder)
+        _write(self._group_file(group), group_sections(group, inside, programs))
+        self._write_config()
         self._call("reloadConfig")
         self._call("addProcessGroup", group)
 
@@ -128,8 +140,9 @@ class Supervisor:
         if group in self.groups():
             self._call("stopProcessGroup", group)
             self._call("removeProcessGroup", group)
-        self._config(group).unlink(missing_ok=True)
+        self._group_file(group).unlink(missing_ok=True)
         if self.running():
+            self._write_config()
             self._call("reloadConfig")
         self._end_stragglers(folder)
 
@@ -169,9 +182,18 @@ class Supervisor:
         self._end_stragglers(self.folder)
         self._pid_file.unlink(missing_ok=True)
         self._socket.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not there, or not ours
+            self._socket.parent.rmdir()
 
-    def _config(self, group: str) -> Path:
+    def _group_file(self, group: str) -> Path:
         return self.folder / "conf.d" / f"{group}.conf"
+
+    def _write_config(self) -> None:
+        """Put everything into one file: supervisord would take the folder's name for a pattern of files."""
+        groups = sorted((self.folder / "conf.d").glob("*.conf"))
+        sections = [daemon_section(self.folder, self._socket), *(path.read_text("utf-8") for path in groups)]
+        with atomic_write(self.folder / CONFIG) as file:
+            file.write("\n".join(sections).encode())
 
     def _end_stragglers(self, folder: Path) -> None:
         """End what our supervisord once started in a folder and lost: children of a killed process."""
@@ -187,6 +209,10 @@ class Supervisor:
     def _call(self, method: str, *arguments: Any) -> Any:
         from supervisor.xmlrpc import SupervisorTransport
 
+        try:
+            check_private(self._socket.parent)
+        except FileNotFoundError as error:
+            raise TunegateError("supervisord does not answer: it has not been started") from error
         transport = SupervisorTransport(None, None, f"unix://{self._socket}")
         try:
             with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport) as server:

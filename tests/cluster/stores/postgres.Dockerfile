@@ -1,5 +1,6 @@
 # Debian's PostgreSQL behind the contract of the official image: its user, its variables, its folders.
 #   buildah bud -f tests/cluster/stores/postgres.Dockerfile -t tunegate-test/postgres .
+# Not by digest: the tests' own, with Debian's fixes as of the build.
 ARG BASE_IMAGE=docker.io/library/debian:bookworm-slim
 FROM ${BASE_IMAGE}
 # hadolint ignore=DL3008

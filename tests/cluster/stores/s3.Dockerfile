@@ -1,5 +1,6 @@
 # An S3 store in memory: moto's server beside the MLflow image's boto3, which it fits.
 #   buildah bud -f tests/cluster/stores/s3.Dockerfile --build-arg MLFLOW_IMAGE=... -t tunegate-test/s3 .
+# By tag or digest: whatever MLflow image was built just before.
 ARG MLFLOW_IMAGE
 FROM ${MLFLOW_IMAGE}
 USER 0

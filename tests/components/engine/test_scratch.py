@@ -10,6 +10,7 @@ import pytest
 
 from components.engine.scratch import FOLDER_VARIABLE, scratch_folder
 
+KERNELS = f"tunegate-kernels-{os.geteuid()}"
 # As vLLM does it: a file by the server, another by a process that it starts.
 ENGINE = """
 import os, signal, subprocess, sys, tempfile
@@ -33,7 +34,7 @@ def engine(shared: Path, *arguments: str, **variables: str) -> int:
 
 def test_an_engine_that_ends_leaves_nothing(tmp_path: Path) -> None:
     assert engine(tmp_path) == 0
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == [KERNELS]
 
 
 def test_what_a_killed_engine_leaves_goes_with_its_successor(tmp_path: Path) -> None:
@@ -44,7 +45,7 @@ def test_what_a_killed_engine_leaves_goes_with_its_successor(tmp_path: Path) -> 
     assert engine(tmp_path, **{FOLDER_VARIABLE: str(own)}) == 0
 
     assert not own.exists()
-    assert [path.name for path in tmp_path.iterdir()] == ["deployment"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["deployment", KERNELS]
 
 
 def test_nothing_else_is_changed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -56,7 +57,7 @@ def test_nothing_else_is_changed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         assert tempfile.gettempdir() == os.environ["TMPDIR"] == str(folder)
         kernels = os.environ["TORCHINDUCTOR_CACHE_DIR"]
 
-    assert kernels.startswith(f"{tmp_path}/torchinductor_")  # compiled once, not at every start
+    assert kernels == f"{tmp_path}/{KERNELS}"  # compiled once, not at every start
     assert dict(os.environ) == before
     assert tempfile.gettempdir() == str(tmp_path)
 

@@ -9,6 +9,7 @@ import pytest
 
 from components.errors import DigestMismatch, InvalidInput
 from components.oci import layers
+from components.oci import tar as tar_module
 from components.oci.adapters import ADAPTER_FILES
 from components.oci.hashing import HashingWriter
 from components.oci.layers import unpack_layer
@@ -46,7 +47,7 @@ def unpack(tmp_path: Path) -> Callable[[bytes], dict[str, bytes]]:
         layer.write_bytes(gzip.compress(plain) if packed is None else packed)
         diff_id = HashingWriter()
         diff_id.write(plain)
-        unpack_layer(layer, diff_id.digest, into, "layer 1")
+        unpack_layer(layer, diff_id.digest, into, "layer 1", 1 << 30)
         return {file.name: file.read_bytes() for file in into.iterdir()}
 
     return run
@@ -129,7 +130,7 @@ def test_bytes_behind_the_archive_count_as_well(unpack: Unpack, monkeypatch: pyt
 
 
 def test_too_many_entries_are_refused(unpack: Unpack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layers, "MAX_ENTRIES", 3)
+    monkeypatch.setattr(tar_module, "MAX_ENTRIES", 3)
     with pytest.raises(InvalidInput, match="more than 3 entries"):
         unpack(tar(*((f"etc/{number}", b"") for number in range(4))))
 

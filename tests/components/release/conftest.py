@@ -13,10 +13,10 @@ from tests.components.serve.memory_backend import MemoryBackend
 @pytest.fixture
 def backend(monkeypatch: pytest.MonkeyPatch) -> MemoryBackend:
     """What every stage of this release reaches as its serving target."""
-    from components.release import closing, promotion, rollback, targets
+    from components.release import closing, promotion, rollback, settling, targets
 
     memory = MemoryBackend()
-    for module in (closing, promotion, rollback, targets):
+    for module in (closing, promotion, rollback, settling, targets):
         monkeypatch.setattr(module, "serving_backend", lambda target: memory)
     return memory
 

@@ -4,7 +4,8 @@ import pytest
 
 from components.checks import Check, Verdict, at_least
 from components.errors import InvalidInput, TunegateError
-from components.release.closing import OUTCOME_TAG, close, outcome
+from components.release.closing import close
+from components.release.ending import OUTCOME_TAG, outcome
 from components.release.promotion import promote_candidate
 from components.tracking import model_registry, runs
 from components.tracking.stage import open_stage
@@ -163,7 +164,10 @@ def test_a_promotion_that_was_killed_after_the_alias_moved_goes_on_serving(
     model_registry.set_champion(runs.client(), "petstore", "2", spec.model_dump_json(), "local")
     close("local", "petstore", tmp_path / "card.html")
     assert backend.champion("petstore") == spec
-    assert f"{spec.name} already served as version 2" in (tmp_path / "card.html").read_text()
+    assert outcome("test-release") == "promoted"
+    assert champion.name not in backend.deployed
+    card = (tmp_path / "card.html").read_text()
+    assert f"the promotion of {spec.name} was finished" in card
 
 
 def test_a_first_promotion_that_was_killed_half_way_is_named(state, tmp_path, backend, deploy):

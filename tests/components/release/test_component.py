@@ -9,8 +9,8 @@ from components.checks import Verdict, at_least
 from components.dataset.component import validate_dataset
 from components.dataset.validate import DatasetConfig
 from components.errors import DigestMismatch
-from components.release.closing import outcome
 from components.release.component import close_release, promote, refuse
+from components.release.ending import outcome
 from components.tracking import records, runs
 from components.tracking.stage import open_stage
 

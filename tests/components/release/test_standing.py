@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from components.errors import InvalidInput
-from components.release.closing import close, outcome
+from components.release.closing import close
 from components.release.component import UNCHANGED
+from components.release.ending import outcome
 from components.release.standing import StandingConfig, champion_to_beat
 from components.tracking import model_registry, runs
 from components.tracking.stage import Stage, open_stage

@@ -6,8 +6,9 @@ import pytest
 from kfp import dsl
 
 from components.errors import InvalidInput, TunegateError
-from components.release.closing import close, outcome
+from components.release.closing import close
 from components.release.component import UNCHANGED, find_champion
+from components.release.ending import outcome
 from components.release.targets import check_targets
 from components.tracking import records, runs
 

@@ -6,6 +6,7 @@ import pytest
 
 from components.errors import InvalidInput, NotReady, TunegateError
 from components.serve.backend import Backend
+from components.serve.lease import Intent, LeaseTaken
 from components.serve.spec import ServingSpec
 from tests.components.serve.clients import Asked, ask, continuous_requests
 
@@ -56,6 +57,40 @@ def test_a_number_of_replicas_that_is_not_laid_out_is_refused(
 def test_an_unknown_deployment_is_named(backend: Backend, champion: ServingSpec) -> None:
     with pytest.raises(TunegateError, match=r"'pet-unknown': there is no such one; deployed here: .*pet-old"):
         backend.endpoint("pet-unknown")
+
+
+def test_one_at_a_time_moves_the_traffic_of_a_model(backend: Backend) -> None:
+    with backend.lease("leased", "release r1 (here)", print) as lease:
+        lease.require_held()
+        with (
+            pytest.raises(LeaseTaken, match=r"is being moved by release r1 \(here\) since 20"),
+            backend.lease("leased", "release r2", print, wait_s=0),
+        ):
+            pass
+        with backend.lease("another", "release r2", print, wait_s=0):
+            pass
+        lease.require_held()
+    with backend.lease("leased", "release r2", print, wait_s=0):
+        pass
+
+
+def test_what_is_intended_outlives_whoever_intends_it(backend: Backend, make_spec: MakeSpec) -> None:
+    spec = make_spec("leased-r1", model_name="leased")
+    intent = Intent(
+        kind="promotion", model_name="leased", by="r1", began_at=1.5, to_deployment=spec.name, to_spec=spec
+    )
+    assert backend.unfinished("leased") is None
+    with backend.lease("leased", "release r1", print) as lease:
+        lease.intend(intent)
+        going_on = backend.unfinished("leased")
+    left = backend.unfinished("leased")
+    with backend.lease("leased", "release r2", print) as lease:
+        assert lease.intent() == intent
+        lease.intend(None)
+
+    assert going_on and going_on.holder.startswith("release r1 since 20")
+    assert left and (left.intent, left.holder) == (intent, "")
+    assert backend.unfinished("leased") is None
 
 
 def switch_and_switch_back(backend: Backend, slow: Backend, champion: ServingSpec, new: ServingSpec) -> Asked:

@@ -1,12 +1,18 @@
 """A back end without a single process."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
 from components.errors import TunegateError
 from components.serve.backend import Backend, Replica, WaitProgress
+from components.serve.lease import WAIT_S, Lease, Unfinished
+from components.serve.local.leases import LocalLeases
 from components.serve.spec import ServingSpec
+from components.settings import home
 
 
 class MemoryBackend(Backend):
-    """Deployments as entries of a dictionary; `fail` names the calls that raise."""
+    """Deployments as entries of a dictionary, real leases; `fail` names the calls that raise."""
 
     def __init__(self) -> None:
         self.deployed: dict[str, ServingSpec] = {}
@@ -67,3 +73,15 @@ class MemoryBackend(Backend):
         if name in self.live.values():
             raise TunegateError(f"{name} takes the live traffic")
         self.deployed.pop(name, None)
+
+    def withdraw(self, model_name: str) -> None:
+        self._call("withdraw", model_name)
+        self.live.pop(model_name, None)
+
+    def lease(
+        self, model_name: str, holder: str, say: Callable[[str], None], wait_s: float = WAIT_S
+    ) -> AbstractContextManager[Lease]:
+        return LocalLeases(home() / "leases").hold(model_name, holder, say, wait_s)
+
+    def unfinished(self, model_name: str) -> Unfinished | None:
+        return LocalLeases(home() / "leases").unfinished(model_name)

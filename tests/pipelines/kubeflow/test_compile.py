@@ -119,10 +119,9 @@ def test_pods_get_what_they_need(package: tuple[dict[str, Any], dict[str, Any]])
         assert {"HF_TOKEN", "MLFLOW_TRACKING_TOKEN", "TUNEGATE_API_KEY"} <= secrets
         assert int(pod["activeDeadlineSeconds"]) > 0
         assert ("pvcMount" in pod) == (name in TRAIN)
-        assert (
-            ("emptyDirMounts" in pod) == ("nodeSelector" in pod) == ("tolerations" in pod) == (name in ENGINE)
-        )
-    assert pods["exec-finetune"]["emptyDirMounts"][0]["mountPath"] == "/dev/shm"
+        volumes = {volume["mountPath"] for volume in pod["emptyDirMounts"]}
+        assert volumes == ({"/tmp", "/dev/shm"} if name in ENGINE else {"/tmp"})
+        assert ("nodeSelector" in pod) == ("tolerations" in pod) == (name in ENGINE)
     for name in ENGINE:
         resources = spec["deploymentSpec"]["executors"][name]["container"]["resources"]
         assert "train_gpus" in resources["accelerator"]["resourceCount"]

@@ -142,5 +142,8 @@ if "STAND_IN_LOG" in os.environ:
         promote_candidate=note("promoted"),
         refuse_candidate=note("refused"),
     )
-    module("components.release.closing", close=note("closed"), outcome=lambda release: "promoted")
+    module("components.release.settling", settle_before=lambda *_: None)
+    module("components.release.leftovers", retire_left=lambda *_: None)
+    module("components.release.closing", close=note("closed"))
+    module("components.release.ending", outcome=lambda release: "promoted")
     module("pipelines.status", result_view=lambda result, model_name: [f"it ended: {result.ending}"])

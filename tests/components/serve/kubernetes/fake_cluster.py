@@ -1,6 +1,7 @@
 """An API server in memory, and the back end on it."""
 
 import copy
+import threading
 from collections import Counter
 from collections.abc import Callable, Collection
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from components.serve.kubernetes import backend
-from components.serve.kubernetes.cluster import Conflict
+from components.serve.kubernetes.cluster import Conflict, Outdated
 from components.serve.kubernetes.scaler import HELD, KIND
 from components.settings import ClusterSettings
 
@@ -24,6 +25,7 @@ class FakeCluster:
 
     Attributes:
         treat: What it makes of an object that is applied.
+        writes: How often an object was created or replaced.
     """
 
     namespace = "tunegate"
@@ -35,6 +37,7 @@ class FakeCluster:
         self.annotated: dict[tuple[str, str], dict[str, Found]] = {}
         self.changes: list[str] = []
         self.listed: Counter[str] = Counter()
+        self.writes, self.writing = 0, threading.Lock()
 
     def require(self) -> None:
         pass
@@ -81,6 +84,25 @@ class FakeCluster:
             self.objects[key], self.annotated[key] = merged, by_manager
             self.changes.append(f"apply {key[0]} {key[1]}")
         return copy.deepcopy(merged)
+
+    def create(self, manifest: Found) -> Found:
+        return self._write(manifest, is_new=True)
+
+    def replace(self, manifest: Found) -> Found:
+        return self._write(manifest, is_new=False)
+
+    def _write(self, manifest: Found, is_new: bool) -> Found:
+        key = manifest["kind"], manifest["metadata"]["name"]
+        with self.writing:
+            there = self.objects.get(key)
+            known = (there or {}).get("metadata", {}).get("resourceVersion")
+            if (there is None) != is_new or manifest["metadata"].get("resourceVersion") != known:
+                raise Outdated(f"somebody else has changed {key}")
+            self.writes += 1
+            written = copy.deepcopy(manifest)
+            written["metadata"]["resourceVersion"] = str(self.writes)
+            self.objects[key] = written
+            return copy.deepcopy(written)
 
     def delete(self, kind: str, name: str, grace_s: int | None = None) -> None:
         del self.objects[kind, name]

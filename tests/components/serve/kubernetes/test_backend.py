@@ -90,3 +90,12 @@ def test_two_deployments_whose_services_would_have_one_name_are_told_apart(
     backend.retire("m7b-dog-r1")
 
     assert cluster.objects == before
+
+
+def test_traffic_that_is_taken_away_goes_to_nobody(backend: KubernetesBackend, cluster: FakeCluster) -> None:
+    backend.withdraw("pet")
+    backend.withdraw("pet")
+
+    assert backend.champion("pet") is None
+    assert ("Service", "pet") not in cluster.objects
+    assert {spec.name for spec in backend.deployments()} == {"pet-r1", "pet-r2"}

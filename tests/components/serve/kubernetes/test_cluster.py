@@ -16,7 +16,7 @@ from urllib3.exceptions import MaxRetryError, ProtocolError
 from components.errors import InvalidInput, TunegateError
 from components.serve.kubernetes import cluster as module
 from components.serve.kubernetes import connection
-from components.serve.kubernetes.cluster import Cluster, Conflict, Rejected
+from components.serve.kubernetes.cluster import Cluster, Conflict, Outdated, Rejected
 from tests.components.serve.kubernetes.kubeconfigs import write_kubeconfig
 
 POD = {"kind": "Pod", "metadata": {"name": "pet", "namespace": "pets"}}
@@ -259,3 +259,30 @@ def test_a_cluster_that_is_too_old_is_told_what_it_lacks() -> None:
         InvalidInput, match=r"the cluster(?s:.*)has no policy/v1 PodDisruptionBudget: .*too old"
     ):
         cluster.get("PodDisruptionBudget", "pet")
+
+
+@pytest.mark.parametrize(
+    ("verb", "status", "kind"),
+    [
+        ("create", 409, Outdated),
+        ("replace", 409, Outdated),
+        ("replace", 404, Outdated),
+        ("create", 404, TunegateError),  # of the namespace
+        ("replace", 403, TunegateError),
+    ],
+)
+def test_a_write_that_comes_too_late_is_told_from_one_that_is_refused(
+    cluster: Cluster, verb: str, status: int, kind: type[Exception]
+) -> None:
+    from kubernetes.dynamic.exceptions import api_exception
+
+    def write(body: object, namespace: str) -> None:
+        raise api_exception(refusal(status))
+
+    resource = SimpleNamespace(create=write, replace=write)
+    vars(cluster)["_client"] = SimpleNamespace(resources=SimpleNamespace(get=lambda **_: resource))
+
+    with pytest.raises(TunegateError, match=f"can't {verb} Lease tunegate-pet") as refused:
+        getattr(cluster, verb)({"kind": "Lease", "metadata": {"name": "tunegate-pet"}})
+
+    assert type(refused.value) is kind

@@ -20,7 +20,9 @@ from tests.components.serve.contract import (  # noqa: F401  # tests and a fixtu
     test_a_number_of_replicas_that_is_not_laid_out_is_refused,
     test_an_unknown_deployment_is_named,
     test_another_spec_under_the_same_name_is_refused,
+    test_one_at_a_time_moves_the_traffic_of_a_model,
     test_the_champion_is_not_retired,
+    test_what_is_intended_outlives_whoever_intends_it,
 )
 
 READY_S = 60
@@ -154,8 +156,8 @@ def test_retiring_leaves_no_process_and_no_file(
     backend.wait_ready(spec.name, READY_S)
     folder = home / "serve/deployments/pet-gone"
     assert len(processes_in(str(folder))) == 2
-    config = (home / "serve/conf.d/pet-gone.conf").read_text()
-    scratch = Path(re.findall(r"TUNEGATE_ENGINE_TMP=(\S+)/0 ", config)[0])
+    start = (folder / "start-pet-gone-0.sh").read_text()
+    scratch = Path(re.findall(r"TUNEGATE_ENGINE_TMP=(\S+)/0 ", start)[0])
     assert scratch.stat().st_mode & 0o777 == 0o700
     (scratch / "0").mkdir()
     (scratch / "0" / "vllm_dist_1").touch()  # of an engine that was killed

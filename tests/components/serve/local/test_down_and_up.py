@@ -70,6 +70,23 @@ def test_a_live_port_that_somebody_else_took_is_named(backend: LocalBackend, liv
             backend.restore("pet", READY_S)
 
 
+def test_traffic_that_is_taken_away_goes_to_nobody_until_it_is_sent_somewhere(
+    backend: LocalBackend, live: str, down: None
+) -> None:
+    backend.restore("pet", READY_S)
+
+    backend.withdraw("pet")
+    backend.withdraw("pet")
+    backend.withdraw("unknown")
+
+    assert backend.champion("pet") is None
+    with pytest.raises(OSError):
+        ask(live)
+    backend.promote("pet-one")
+    assert backend.live_endpoint("pet") == live
+    assert "pet-one" in ask(live)
+
+
 @pytest.fixture
 def orphans(home: Path, backend: LocalBackend, live: str, down: None) -> list[psutil.Process]:
     """What serves goes on serving, but its supervisord was killed."""

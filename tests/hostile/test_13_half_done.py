@@ -1,0 +1,524 @@
+"""A process that dies at any step of a promotion, a roll-back or a retirement leaves nothing half-done.
+
+Steps are taken from the code's own table. Whoever comes next settles it: traffic and alias agree, nothing
+is left over, and `tunegate status` says how the release really ended.
+"""
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.checks import Verdict, at_least
+from components.errors import TunegateError
+from components.release import closing, leftovers, promotion, rollback, settling, traffic
+from components.release.closing import close
+from components.release.ending import OUTCOME_TAG, outcome
+from components.release.leftovers import retire_left, settle_target
+from components.release.promotion import promote_candidate, refuse_candidate
+from components.release.rollback import roll_back
+from components.release.traffic import STEPS
+from components.serve.lease import Intent, IntentKind
+from components.serve.local.leases import LocalLease, LocalLeases
+from components.serve.spec import ServingSpec, deployment_name
+from components.tracking import model_registry, runs, stage
+from components.tracking.stage import open_stage
+from pipelines import status
+from tests.components.serve.memory_backend import MemoryBackend
+from tests.hostile.memory_mlflow import MemoryMlflow
+
+GOOD = at_least("goodput", 0.95, 0.9, "share", "most were fast")
+BAD = at_least("goodput", 0.5, 0.9, "share", "half were slow")
+# Whoever is killed before one of these has moved the traffic already.
+AFTER_SWITCH = ("move alias", "record", "retire the former", "end the intent")
+
+
+class Killed(BaseException):
+    """The end of a process, which nothing of it survives."""
+
+
+class Death:
+    """Kills at a step of a table, or at a call of the registry; what is dead moves nothing any more.
+
+    Args:
+        monkeypatch: Of the test.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._patch, self.struck = monkeypatch, False
+        self._alive = LocalLease.require_held
+
+    def at(self, kind: IntentKind, step: str, when: str) -> None:
+        def fatal(do: Callable[[Any], None]) -> Callable[[Any], None]:
+            def run(move: Any) -> None:
+                if when == "after":
+                    do(move)
+                self.strike()
+
+            return run
+
+        wrapped = [replace(s, do=fatal(s.do)) if s.name == step else s for s in STEPS[kind]]
+        self._patch.setitem(STEPS, kind, tuple(wrapped))
+
+    def at_call(self, client: Any, number: int) -> None:
+        """Kill after so many changes of the registry."""
+        done = itertools.count(1)
+
+        def counted(real: Callable[..., None]) -> Callable[..., None]:
+            def run(*arguments: Any) -> None:
+                real(*arguments)
+                if next(done) == number:
+                    self.strike()
+
+            return run
+
+        for name in ("set_model_version_tag", "set_registered_model_alias", "delete_registered_model_alias"):
+            self._patch.setattr(client, name, counted(getattr(client, name)))
+
+    def strike(self) -> None:
+        self.struck = True
+
+        def dead(lease: LocalLease) -> None:
+            raise Killed
+
+        self._patch.setattr(LocalLease, "require_held", dead)
+        raise Killed
+
+    def over(self) -> None:
+        """Let whoever comes next live."""
+        assert self.struck
+        self._patch.undo()
+
+
+@dataclass
+class Model:
+    """A model name of its own on a back end in memory."""
+
+    name: str
+    backend: MemoryBackend
+    folder: Path
+
+    def deploy(self, release: str, seed: str) -> ServingSpec:
+        spec = ServingSpec(
+            name=deployment_name(self.name, release),
+            model_name=self.name,
+            base_model="org/base",
+            image=f"oci:/images@sha256:{seed * 64}",
+            adapter_digest=f"sha256:{seed * 64}",
+            lora_r=8,
+            replicas=2,
+            max_model_len=256,
+        )
+        client = runs.client()
+        model_registry.register(
+            client,
+            model_name=self.name,
+            image=spec.image,
+            adapter_digest=spec.adapter_digest,
+            base_model=spec.base_model,
+            run_id=runs.parent_run(client, release),
+        )
+        self.backend.apply(spec)
+        return spec
+
+    def promote(self, release: str, spec: ServingSpec, stages: list[Any]) -> None:
+        """Run the stage of a release; a process that is killed has not left it."""
+        os.environ["RELEASE_ID"] = release
+        verdict = Verdict(stage="service", checks=(GOOD,), adapter_digest=spec.adapter_digest)
+        verdict.write(self.folder / "verdict.json")
+        spec.write(self.folder / "deployment.json")
+        stages.append(open_stage("promote", {}))
+        running = stages[-1].__enter__()
+        paths = [self.folder / "verdict.json"]
+        promote_candidate("local", self.folder / "deployment.json", paths, spec.adapter_digest, running)
+        stages[-1].__exit__(None, None, None)
+
+    def champion(self, release: str, seed: str) -> ServingSpec:
+        spec = self.deploy(release, seed)
+        self.promote(release, spec, [])
+        return spec
+
+    def close(self, release: str) -> None:
+        os.environ["RELEASE_ID"] = release
+        close("local", self.name, self.folder / "card.html")
+
+    def assert_settled(self, serving: ServingSpec | None) -> None:
+        """Traffic and alias name the same, and nothing else is there."""
+        registered = model_registry.champion(runs.client(), self.name)
+        assert self.backend.champion(self.name) == serving
+        assert (registered and registered.adapter_digest) == (serving and serving.adapter_digest)
+        assert list(self.backend.deployed.values()) == ([serving] if serving else [])
+        assert self.backend.unfinished(self.name) is None
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty state directory."""
+    monkeypatch.setenv("TUNEGATE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("RELEASE_ID", "none")
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def model(home: Path, tmp_path: Path) -> Iterator[Model]:
+    memory, client = MemoryBackend(), MemoryMlflow()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "client", lambda: client)
+        patch.setattr(stage, "client", lambda: client)
+        for module in (closing, leftovers, promotion, rollback, settling, status):
+            patch.setattr(module, "serving_backend", lambda target: memory)
+        yield Model("pet", memory, tmp_path)
+
+
+@pytest.fixture
+def death() -> Iterator[Death]:
+    with pytest.MonkeyPatch.context() as patch:
+        yield Death(patch)
+
+
+def names(model: Model) -> tuple[str, str]:
+    """Return the ids of an earlier release and of one that is killed."""
+    return f"{model.name}-a", f"{model.name}-b"
+
+
+def cases(kind: IntentKind) -> list[Any]:
+    return [
+        pytest.param(step.name, when, id=f"{when} {step.name}")
+        for step in STEPS[kind]
+        for when in ("before", "after")
+    ]
+
+
+def is_promoted(step: str, when: str) -> bool:
+    return step in AFTER_SWITCH or (step, when) == ("switch traffic", "after")
+
+
+def next_close(model: Model) -> None:
+    model.close(names(model)[1])
+
+
+def next_up(model: Model) -> None:
+    settle_target("local", "tunegate up", print)
+
+
+def next_run(model: Model) -> None:
+    retire_left("local", [], print)
+
+
+def next_rollback(model: Model) -> None:
+    with pytest.raises(TunegateError, match=r"is its only champion so far|has no champion"):
+        roll_back(model.name, 60, print)
+
+
+@pytest.mark.parametrize("before", ["first", "former", "former gone"])
+@pytest.mark.parametrize(("step", "when"), cases("promotion"))
+def test_a_promotion_is_finished_or_taken_back(
+    model: Model, death: Death, step: str, when: str, before: str
+) -> None:
+    earlier, release = names(model)
+    former = None if before == "first" else model.champion(earlier, "e")
+    spec, stages = model.deploy(release, "a"), list[Any]()
+    if before == "former gone":
+        del model.backend.deployed[deployment_name(model.name, earlier)], model.backend.live[model.name]
+    death.at("promotion", step, when)
+    with pytest.raises(Killed):
+        model.promote(release, spec, stages)
+    death.over()
+
+    model.close(release)
+
+    promoted = is_promoted(step, when)
+    assert outcome(release) == ("promoted" if promoted else "failed")
+    if before == "former gone" and not promoted:
+        registered = model_registry.champion(runs.client(), model.name)
+        assert former and registered and registered.adapter_digest == former.adapter_digest
+        assert (model.backend.deployed, model.backend.champion(model.name)) == ({}, None)
+        assert model.backend.unfinished(model.name) is None
+    else:
+        model.assert_settled(spec if promoted else former)
+
+
+@pytest.mark.parametrize("comes_next", [next_up, next_run, next_rollback])
+@pytest.mark.parametrize(("step", "when"), cases("promotion")[1:])
+def test_whoever_comes_next_settles_it(
+    model: Model, death: Death, step: str, when: str, comes_next: Callable[[Model], None]
+) -> None:
+    earlier, release = names(model)
+    former = model.champion(earlier, "e")
+    spec, stages = model.deploy(release, "a"), list[Any]()
+    death.at("promotion", step, when)
+    with pytest.raises(Killed):
+        model.promote(release, spec, stages)
+    death.over()
+
+    if is_promoted(step, when) and comes_next is next_rollback:
+        roll_back(model.name, 60, print)
+        model.assert_settled(former)
+    else:
+        comes_next(model)
+        model.assert_settled(spec if is_promoted(step, when) else former)
+    assert outcome(release) == ("promoted" if is_promoted(step, when) else "failed")
+
+
+@pytest.mark.parametrize(
+    ("is_first", "call"), [*((False, call) for call in range(1, 6)), *((True, call) for call in range(1, 5))]
+)
+def test_an_alias_that_was_moved_in_part_is_moved_whole(
+    model: Model, death: Death, is_first: bool, call: int
+) -> None:
+    earlier, release = names(model)
+    if not is_first:
+        model.champion(earlier, "e")
+    spec, stages = model.deploy(release, "a"), list[Any]()
+    death.at_call(runs.client(), call)
+    with pytest.raises(Killed):
+        model.promote(release, spec, stages)
+    death.over()
+
+    model.close(release)
+
+    model.assert_settled(spec)
+    previous = model_registry.previous(runs.client(), model.name)
+    assert (previous and previous.version) == (None if is_first else "1")
+    assert outcome(release) == "promoted"
+
+
+@pytest.mark.parametrize(("step", "when"), cases("roll-back"))
+def test_a_roll_back_is_finished_or_taken_back(model: Model, death: Death, step: str, when: str) -> None:
+    former = model.champion(names(model)[0], "e")
+    present = model.champion(names(model)[1], "a")
+    death.at("roll-back", step, when)
+    with pytest.raises(Killed):
+        roll_back(model.name, 60, print)
+    death.over()
+
+    settle_target("local", "tunegate up", print)
+
+    moved = is_promoted(step, when)
+    model.assert_settled(former if moved else present)
+    previous = model_registry.previous(runs.client(), model.name)
+    assert previous and previous.version == ("2" if moved else "1")
+
+
+@pytest.mark.parametrize(("step", "when"), cases("retirement"))
+def test_a_retirement_is_finished(model: Model, death: Death, step: str, when: str) -> None:
+    earlier, release = names(model)
+    former = model.champion(earlier, "e")
+    model.deploy(release, "a")
+    os.environ["RELEASE_ID"] = release
+    verdict = Verdict(stage="service", checks=(BAD,), adapter_digest=f"sha256:{'a' * 64}")
+    verdict.write(model.folder / "verdict.json")
+    stages = [open_stage("service-gate", {}), open_stage("refuse", {})]
+    gate, refuse = (opened.__enter__() for opened in stages)
+    gate.verdict(verdict)
+    stages[0].__exit__(None, None, None)
+    death.at("retirement", step, when)
+    with pytest.raises(Killed):
+        refuse_candidate("local", model.folder / "verdict.json", refuse)
+    death.over()
+
+    model.close(release)
+
+    model.assert_settled(former)
+    assert outcome(release) == "refused"
+
+
+def test_what_is_taken_back_gets_its_traffic_again_even_if_it_seems_to_have_it(
+    model: Model, death: Death
+) -> None:
+    """A switch that was stopped in the middle may have reached a router and not what remembers it."""
+    earlier, release = names(model)
+    former = model.champion(earlier, "e")
+    spec, stages = model.deploy(release, "a"), list[Any]()
+    death.at("promotion", "switch traffic", "before")
+    with pytest.raises(Killed):
+        model.promote(release, spec, stages)
+    death.over()
+    model.backend.calls.clear()
+
+    model.close(release)
+
+    assert model.backend.calls == [f"promote {former.name}", f"retire {spec.name}"]
+
+
+def test_a_stage_that_is_tried_again_goes_on_where_it_was(model: Model, death: Death) -> None:
+    earlier, release = names(model)
+    former = model.champion(earlier, "e")
+    spec, stages = model.deploy(release, "a"), list[Any]()
+    death.at("promotion", "switch traffic", "after")
+    with pytest.raises(Killed):
+        model.promote(release, spec, stages)
+    death.over()
+    model.backend.calls.clear()
+
+    model.promote(release, spec, stages)
+
+    assert model.backend.calls == [f"promote {spec.name}", f"retire {former.name}"]
+    model.assert_settled(spec)
+
+
+def test_a_release_that_was_closed_as_failed_is_promoted_after_all(model: Model, death: Death) -> None:
+    release = names(model)[1]
+    spec, stages = model.deploy(release, "a"), list[Any]()
+    death.at("promotion", "switch traffic", "after")
+    with pytest.raises(Killed):
+        model.promote(release, spec, stages)
+    death.over()
+    with pytest.MonkeyPatch.context() as away:
+        away.setattr(closing, "serving_backend", lambda target: 1 / 0)
+        model.close(release)
+    client = runs.client()
+    parent = runs.parent_run(client, release)
+    assert client.get_run(parent).data.tags[OUTCOME_TAG] == "failed"
+
+    settle_target("local", "tunegate up", print)
+
+    model.assert_settled(spec)
+    run = client.get_run(parent)
+    assert (run.info.status, run.data.tags[OUTCOME_TAG]) == ("FINISHED", "promoted")
+    card = Path(client.download_artifacts(parent, "card.html", str(model.folder))).read_text()
+    assert "PROMOTED" in card
+    assert (Path(os.environ["TUNEGATE_HOME"]) / "releases" / release / "card.html").read_text() == card
+
+
+def test_status_says_what_stands_half_way_and_how_it_ended(model: Model, death: Death, home: Path) -> None:
+    from rich.console import Console
+
+    release = names(model)[1]
+    (home / "releases" / release).mkdir(parents=True)
+    params = {"model_name": model.name, "serving_target": "local"}
+    (home / "releases" / release / "params.json").write_text(json.dumps(params))
+    spec, stages = model.deploy(release, "a"), list[Any]()
+
+    def said() -> str:
+        console = Console(width=300)
+        with console.capture() as captured:
+            console.print(status.status_view())
+        return " ".join(captured.get().split())
+
+    death.at("promotion", "switch traffic", "after")
+    with pytest.raises(Killed):
+        model.promote(release, spec, stages)
+    death.over()
+
+    what = f"{model.name}: the promotion of {spec.name} by release {release}"
+    assert (
+        f"{what} was stopped half-way; the next `tunegate up`, `rollback` or `run` finishes it or" in said()
+    )
+    assert f"{release} half-way {model.name}" in said()
+    assert model.backend.unfinished(model.name) is not None  # a look settles nothing
+    with model.backend.lease(model.name, "somebody", print):
+        assert f"{what} is going on" in said()
+
+    settle_target("local", "tunegate up", print)
+    assert f"{release} promoted {model.name}" in said()
+    assert "half-way" not in said()
+
+
+def test_a_process_that_was_killed_leaves_its_intent_and_not_its_lease(tmp_path: Path) -> None:
+    script = (
+        "import os, sys, time; from pathlib import Path\n"
+        "from components.serve.lease import Intent; from components.serve.local.leases import LocalLeases\n"
+        "with LocalLeases(Path(sys.argv[1])).hold('pet', 'release r1', print, 0) as lease:\n"
+        "    what = dict(kind='promotion', model_name='pet', by='r1', began_at=1, to_deployment='p')\n"
+        "    lease.intend(Intent(**what))\n"
+        "    print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as child:
+        assert child.stdout and child.stdout.readline() == "held\n"
+        leases = LocalLeases(tmp_path)
+        going_on = leases.unfinished("pet")
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    left = leases.unfinished("pet")
+
+    assert going_on and going_on.holder.startswith("release r1 since ")
+    assert left and (left.holder, left.intent.to_deployment) == ("", "p")
+    with leases.hold("pet", "release r2", print, 0) as lease:
+        assert lease.intent() == left.intent
+        lease.intend(None)
+    assert leases.unfinished("pet") is None
+
+
+def test_traffic_and_aliases_that_somebody_has_moved_since_are_left_alone(model: Model, death: Death) -> None:
+    """An intent that is as old as this one takes nothing from whoever has moved them meanwhile."""
+    earlier, release = names(model)
+    model.champion(earlier, "e")
+    spec, stages = model.deploy(release, "a"), list[Any]()
+    death.at("promotion", "switch traffic", "before")
+    with pytest.raises(Killed):
+        model.promote(release, spec, stages)
+    death.over()
+    third = model.deploy("third", "c")
+    model.backend.promote(third.name)
+    version = model_registry.version_of(runs.client(), model.name, third.image)
+    assert version
+    model_registry.set_champion(runs.client(), model.name, version.version, third.model_dump_json(), "local")
+
+    settle_target("local", "tunegate up", print)
+
+    assert model.backend.champion(model.name) == third
+    registered = model_registry.champion(runs.client(), model.name)
+    assert registered and registered.version == version.version
+    assert spec.name not in model.backend.deployed
+
+
+def test_a_first_promotion_that_fails_leaves_no_traffic_without_a_champion(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = names(model)[1]
+    spec, stages = model.deploy(release, "a"), list[Any]()
+
+    def refuse(*_: Any) -> None:
+        raise TunegateError("the registry is down")
+
+    with monkeypatch.context() as down:
+        down.setattr(model_registry, "set_champion", refuse)
+        with pytest.raises(TunegateError, match="the registry is down"):
+            model.promote(release, spec, stages)
+    model.close(release)
+
+    model.assert_settled(None)
+    assert outcome(release) == "failed"
+
+
+def test_an_intent_says_when_and_by_whom(model: Model, death: Death) -> None:
+    release = names(model)[1]
+    spec, stages = model.deploy(release, "a"), list[Any]()
+    death.at("promotion", "write the intent", "after")
+    began = time.time()
+    with pytest.raises(Killed):
+        model.promote(release, spec, stages)
+    death.over()
+
+    left = model.backend.unfinished(model.name)
+
+    assert left
+    wanted = Intent(
+        kind="promotion",
+        model_name=model.name,
+        by=f"release {release}",
+        release=release,
+        began_at=left.intent.began_at,
+        serving_target="local",
+        to_deployment=spec.name,
+        to_version="1",
+        to_spec=spec,
+    )
+    assert left.intent == wanted
+    assert began <= left.intent.began_at <= time.time()
+    assert traffic.STEPS["promotion"][0].name == "write the intent"
