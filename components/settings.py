@@ -147,8 +147,6 @@ def read_settings(model: type[Model]) -> Model:
     try:
         return model(_env_file=home() / "settings.env")
     except ValidationError as error:
-        from components.web import shown  # here: images that prepare models have this module without that one
-
         problems = [
             f"{prefix}{'.'.join(map(str, e['loc'])).upper()}: got {shown(repr(e['input']))}, "
             f"{e['msg'].lower()}"

@@ -18,7 +18,7 @@ Prompt = list[dict[str, str]]
 OK, REFUSED, TIMED_OUT, BROKEN_STREAM = "ok", "refused", "timed_out", "broken_stream"
 CONNECT_TIMEOUT_S = 5.0
 DETAIL_CHARS = 300
-LINE_BYTES = 1 << 16  # one chunk of a completion is a hundredth of that
+MAX_LINE_BYTES = 1 << 16  # one chunk of a completion is a hundredth of that
 
 
 class ChatEndpoint(BaseModel):
@@ -79,10 +79,17 @@ class RequestRecord(BaseModel):
 
 
 class _Session(requests.Session):
+<<<<<<< HEAD
     """A session that asks whom it was told to: key and prompts are for them, and so are the times."""
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         """Say that an answer leads nowhere; told not to follow it, requests would still read all of it."""
+=======
+    """A session that measures whom it was told to: nobody else is asked, or sent the key."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Say that an answer leads nowhere: requests would read all of it, however long."""
+>>>>>>> doors
         return None
 
 
@@ -118,6 +125,7 @@ def ask(
             json=body,
             stream=True,
             timeout=(CONNECT_TIMEOUT_S, endpoint.timeout_s),
+            allow_redirects=False,  # key and prompts are for this host, and so are the times
         ) as response:
             if response.status_code == 200:
                 outcome, detail = stream.read(response, endpoint.timeout_s)
@@ -159,8 +167,8 @@ class _Stream:
         for line in self._lines(response, timeout_s):
             if line is None:
                 return TIMED_OUT, f"no complete answer within {timeout_s:g} s"
-            if len(line) > LINE_BYTES:
-                return BROKEN_STREAM, f"a line of more than {LINE_BYTES} bytes"
+            if len(line) > MAX_LINE_BYTES:
+                return BROKEN_STREAM, f"a line of more than {MAX_LINE_BYTES} bytes"
             if not line.startswith(b"data:"):
                 continue
             data = line.removeprefix(b"data:").strip()
@@ -197,7 +205,7 @@ class _Stream:
                 *lines, end = bytes(rest).split(b"\n")
                 rest = bytearray(end)
                 yield from lines
-            if len(rest) > LINE_BYTES:
+            if len(rest) > MAX_LINE_BYTES:
                 yield bytes(rest)
         yield bytes(rest)
 

@@ -14,7 +14,7 @@ from components.errors import TunegateError
 from components.loadtest.client import ChatEndpoint, RequestRecord, ask, new_session
 from components.serve.kubernetes import cluster as cluster_module
 from components.serve.kubernetes.cluster import Cluster
-from pipelines.kubeflow import connection as connection_module
+from pipelines.kubeflow import address as address_module
 from pipelines.kubeflow.connection import Connection
 from pipelines.kubeflow.settings import ClientSettings
 from tests.hostile.scripted_server import GIVES_UP_BYTES, Answer, Asked, endless, scripted_server
@@ -148,7 +148,7 @@ def test_of_a_log_no_more_than_a_limit_is_asked_for(monkeypatch: pytest.MonkeyPa
 def test_whatever_stands_where_kubeflow_pipelines_should_is_told(
     body: bytes, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection_module, "READ_TRIES", 0)
+    monkeypatch.setattr(address_module, "READ_TRIES", 0)
 
     def script(asked: Asked) -> Answer:
         return Answer(status, {"Content-Type": "application/json"}, [body])
