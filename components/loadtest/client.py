@@ -79,17 +79,10 @@ class RequestRecord(BaseModel):
 
 
 class _Session(requests.Session):
-<<<<<<< HEAD
     """A session that asks whom it was told to: key and prompts are for them, and so are the times."""
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         """Say that an answer leads nowhere; told not to follow it, requests would still read all of it."""
-=======
-    """A session that measures whom it was told to: nobody else is asked, or sent the key."""
-
-    def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Say that an answer leads nowhere: requests would read all of it, however long."""
->>>>>>> doors
         return None
 
 
