@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from components.checks import Verdict, at_least
-from components.errors import TunegateError
+from components.errors import InvalidInput, TunegateError
 from components.release import closing, leftovers, promotion, rollback, settling, traffic
 from components.release.closing import close
 from components.release.ending import OUTCOME_TAG, outcome
@@ -475,6 +475,86 @@ def test_traffic_and_aliases_that_somebody_has_moved_since_are_left_alone(model:
     registered = model_registry.champion(runs.client(), model.name)
     assert registered and registered.version == version.version
     assert spec.name not in model.backend.deployed
+
+
+INTENDED = '{"kind": "promotion", "model_name": "pet", "by": "x", "began_at": 1, "to_deployment": "pet-x"}'
+SPEC = {
+    "name": "pet-y",
+    "model_name": "pet",
+    "base_model": "b",
+    "image": f"oci:i@sha256:{'a' * 64}",
+    "adapter_digest": f"sha256:{'a' * 64}",
+    "lora_r": 1,
+    "replicas": 1,
+    "max_model_len": 1,
+}
+BAD_INTENTS = [
+    pytest.param(b"", "EOF while parsing", id="empty"),
+    pytest.param(INTENDED[:40].encode(), "EOF while parsing", id="cut off"),
+    pytest.param(b"[]", "what is intended: .* object", id="a list"),
+    pytest.param(b"[" * 100_000, "what is intended: ", id="deep"),
+    pytest.param(b'{"kind": "\xff"}', "what is intended: ", id="no UTF-8"),
+    pytest.param(b"{}", "kind: Field required", id="nothing in it"),
+    pytest.param(INTENDED.replace("promotion", "theft").encode(), "kind: Input should be", id="no such kind"),
+    pytest.param(
+        INTENDED.replace('"pet"', '"dog"').encode(), "model_name: got 'dog', wanted 'pet'", id="of another"
+    ),
+    pytest.param(
+        json.dumps(json.loads(INTENDED) | {"to_spec": SPEC}).encode(),
+        "to_spec is of pet-y",
+        id="another spec",
+    ),
+]
+
+
+@pytest.mark.parametrize(("written", "words"), BAD_INTENTS)
+def test_what_is_no_intent_of_this_model_is_named_and_moves_nothing(
+    model: Model, tmp_path: Path, written: bytes, words: str
+) -> None:
+    champion = model.champion(names(model)[0], "e")
+    path = Path(os.environ["TUNEGATE_HOME"]) / "leases" / "pet.json"
+    path.write_bytes(written)
+    model.backend.calls.clear()
+
+    for look in (
+        lambda: model.backend.unfinished("pet"),
+        lambda: settle_target("local", "up", print),
+        lambda: roll_back("pet", 60, print),
+    ):
+        with pytest.raises(InvalidInput, match=rf"{path}: (?s:.*){words}(?s:.*)delete this, and run again"):
+            look()
+
+    assert model.backend.calls == []
+    assert model.backend.champion("pet") == champion
+
+
+def test_what_can_neither_be_finished_nor_taken_back_is_in_nobodys_way(
+    model: Model, death: Death, capsys: pytest.CaptureFixture[str]
+) -> None:
+    earlier, release = names(model)
+    former = model.champion(earlier, "e")
+    spec, stages = model.deploy(release, "a"), list[Any]()
+    death.at("promotion", "switch traffic", "after")
+    with pytest.raises(Killed):
+        model.promote(release, spec, stages)
+    death.over()
+    # Somebody has removed its version, and the former one hangs.
+    version = model_registry.version_of(runs.client(), model.name, spec.image)
+    assert version
+    runs.client().get_model_version(model.name, version.version).tags["tunegate.image_digest"] = "gone"
+    model.backend.fail[f"promote {former.name}"] = TunegateError("the router is gone")
+
+    settle_target("local", "tunegate up", print)
+    said = capsys.readouterr().out
+    third = model.deploy("third", "c")
+    model.promote("third", third, stages)
+    model.backend.retire(spec.name)
+
+    assert f"the promotion of {spec.name} could not be settled: the router is gone" in said
+    assert model.backend.champion(model.name) == third
+    registered = model_registry.champion(runs.client(), model.name)
+    assert registered and registered.adapter_digest == third.adapter_digest
+    assert model.backend.unfinished(model.name) is None
 
 
 def test_a_first_promotion_that_fails_leaves_no_traffic_without_a_champion(
