@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,21 @@ class Death:
         for name in ("set_model_version_tag", "set_registered_model_alias", "delete_registered_model_alias"):
             self._patch.setattr(client, name, counted(getattr(client, name)))
 
+    def at_backend_call(self, backend: MemoryBackend, number: int) -> None:
+        """Kill after so many calls that change the back end."""
+        done = itertools.count(1)
+
+        def counted(real: Callable[..., None]) -> Callable[..., None]:
+            def run(*arguments: Any) -> None:
+                real(*arguments)
+                if next(done) == number:
+                    self.strike()
+
+            return run
+
+        for name in ("promote", "retire", "withdraw"):
+            self._patch.setattr(backend, name, counted(getattr(backend, name)))
+
     def strike(self) -> None:
         self.struck = True
 
@@ -96,6 +112,7 @@ class Death:
     def over(self) -> None:
         """Let whoever comes next live."""
         assert self.struck
+        self.struck = False
         self._patch.undo()
 
 
@@ -330,6 +347,31 @@ def test_a_retirement_is_finished(model: Model, death: Death, step: str, when: s
 
     model.assert_settled(former)
     assert outcome(release) == "refused"
+
+
+@pytest.mark.parametrize("is_first", [False, True], ids=["with a former one", "the first"])
+@pytest.mark.parametrize("when", ["before", "after"], ids=["taken back", "finished"])
+@pytest.mark.parametrize("call", [1, 2])
+def test_whoever_settles_may_be_killed_as_well(
+    model: Model, death: Death, when: str, call: int, is_first: bool
+) -> None:
+    earlier, release = names(model)
+    former = None if is_first else model.champion(earlier, "e")
+    spec, stages = model.deploy(release, "a"), list[Any]()
+    death.at("promotion", "switch traffic", when)
+    with pytest.raises(Killed):
+        model.promote(release, spec, stages)
+    death.over()
+    death.at_backend_call(model.backend, call)
+    with suppress(Killed):  # the first one has nothing to retire when it is finished
+        settle_target("local", "tunegate up", print)
+    if death.struck:
+        death.over()
+
+    settle_target("local", "tunegate up", print)
+
+    model.assert_settled(spec if when == "after" else former)
+    assert outcome(release) == ("promoted" if when == "after" else "failed")
 
 
 def test_what_is_taken_back_gets_its_traffic_again_even_if_it_seems_to_have_it(
