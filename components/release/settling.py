@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from components.errors import TunegateError
-from components.release.ending import record_promotion
+from components.release.ending import record_promotion, record_stopped
 from components.release.move import Move, retirement
 from components.release.traffic import carry_out, finish
 from components.release.undoing import take_back
@@ -77,6 +77,8 @@ def settle(move: Move) -> None:
             finish(move)
             move.say(f"{what} was finished")
         else:
+            if intent.release and intent.kind == "promotion":
+                record_stopped(move)
             take_back(move, retire=True)
     except LeaseLost:
         raise

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from components.checks import Verdict, at_least
 from components.errors import InvalidInput, TunegateError
@@ -432,20 +433,20 @@ def test_a_release_that_was_closed_as_failed_is_promoted_after_all(model: Model,
     assert (Path(os.environ["TUNEGATE_HOME"]) / "releases" / release / "card.html").read_text() == card
 
 
-def test_status_says_what_stands_half_way_and_how_it_ended(model: Model, death: Death, home: Path) -> None:
-    from rich.console import Console
+def shown() -> str:
+    """Return what `tunegate status` says."""
+    console = Console(width=300)
+    with console.capture() as captured:
+        console.print(status.status_view())
+    return " ".join(captured.get().split())
 
+
+def test_status_says_what_stands_half_way_and_how_it_ended(model: Model, death: Death, home: Path) -> None:
     release = names(model)[1]
     (home / "releases" / release).mkdir(parents=True)
     params = {"model_name": model.name, "serving_target": "local"}
     (home / "releases" / release / "params.json").write_text(json.dumps(params))
     spec, stages = model.deploy(release, "a"), list[Any]()
-
-    def said() -> str:
-        console = Console(width=300)
-        with console.capture() as captured:
-            console.print(status.status_view())
-        return " ".join(captured.get().split())
 
     death.at("promotion", "switch traffic", "after")
     with pytest.raises(Killed):
@@ -454,16 +455,34 @@ def test_status_says_what_stands_half_way_and_how_it_ended(model: Model, death: 
 
     what = f"{model.name}: the promotion of {spec.name} by release {release}"
     assert (
-        f"{what} was stopped half-way; the next `tunegate up`, `rollback` or `run` finishes it or" in said()
+        f"{what} was stopped half-way; the next `tunegate up`, `rollback` or `run` finishes it or" in shown()
     )
-    assert f"{release} half-way {model.name}" in said()
+    assert f"{release} half-way {model.name}" in shown()
     assert model.backend.unfinished(model.name) is not None  # a look settles nothing
     with model.backend.lease(model.name, "somebody", print):
-        assert f"{what} is going on" in said()
+        assert f"{what} is going on" in shown()
 
     settle_target("local", "tunegate up", print)
-    assert f"{release} promoted {model.name}" in said()
-    assert "half-way" not in said()
+    assert f"{release} promoted {model.name}" in shown()
+    assert "half-way" not in shown()
+
+
+def test_status_says_of_one_that_was_taken_back_where_it_was_stopped(
+    model: Model, death: Death, home: Path
+) -> None:
+    release = names(model)[1]
+    (home / "releases" / release).mkdir(parents=True)
+    params = {"model_name": model.name, "serving_target": "local"}
+    (home / "releases" / release / "params.json").write_text(json.dumps(params))
+    spec, stages = model.deploy(release, "a"), list[Any]()
+    death.at("promotion", "switch traffic", "before")
+    with pytest.raises(Killed):
+        model.promote(release, spec, stages)
+    death.over()
+
+    settle_target("local", "tunegate up", print)
+
+    assert f"{release} failed {model.name} promote was stopped before it could finish." in shown()
 
 
 def test_a_process_that_was_killed_leaves_its_intent_and_not_its_lease(tmp_path: Path) -> None:
