@@ -96,7 +96,7 @@ def _unfinished(target: str) -> list[Unfinished]:
     """Return what was begun with the traffic of any model here and is not over."""
     backend = serving_backend(target)
     names = {spec.model_name for spec in backend.deployments()}
-    names |= set(model_registry.champion_names(runs.client()))
+    names |= set(model_registry.released_names(runs.client()))
     names |= {_params(release)["model_name"] for release in _shown_releases()}
     found = [backend.unfinished(name) for name in sorted(names)]
     return [left for left in found if left is not None]

@@ -70,7 +70,7 @@ def _settle(
             try:
                 with settled_lease(backend, client, model_name, what, note) as lease:
                     intent = _unwritten(client, backend, serving_target, model_name, release)
-                    if intent is not None:
+                    if intent is not None and lease.intent() is None:
                         settle(Move(backend, client, lease, intent, note))
                     _retire_unless_live(client, backend, lease, release, note)
             except TunegateError as error:

@@ -87,7 +87,7 @@ def record_promotion(move: Move) -> None:
         derive_outcome(records.recorded_stages(client, intent.release, with_pictures=False)).ending
         != "promoted"
     ):
-        _record_stage(move)
+        _record_stage(move, _promoted(move))
     parent = runs.parent_run(client, intent.release)
     if client.get_run(parent).data.tags.get(OUTCOME_TAG) not in (None, "promoted"):
         folder = home() / "releases" / intent.release
@@ -96,8 +96,16 @@ def record_promotion(move: Move) -> None:
         write_ending(client, intent.release, intent.model_name, serving, [], cards)
 
 
-def _record_stage(move: Move) -> None:
-    client, intent, now = move.client, move.intent, time.time()
+def record_stopped(move: Move) -> None:
+    """Record that the promotion of a release was stopped half-way, unless its stage has said how it ended."""
+    stages = records.recorded_stages(move.client, move.intent.release, with_pictures=False)
+    if all(stage.record.stage != PROMOTE for stage in stages):
+        error = "was stopped half-way; whoever came next took it back"
+        _record_stage(move, StageRecord(stage=PROMOTE, status="killed", started_at=time.time(), error=error))
+
+
+def _promoted(move: Move) -> StageRecord:
+    intent = move.intent
     facts = {
         "endpoint": move.backend.live_endpoint(intent.model_name),
         "champion_version": intent.to_version,
@@ -105,10 +113,14 @@ def _record_stage(move: Move) -> None:
     }
     if intent.from_version:
         facts["previous_version"] = intent.from_version
-    record = StageRecord(stage=PROMOTE, started_at=now, facts=facts)
-    run = runs.nested_run(client, intent.release, runs.parent_run(client, intent.release), PROMOTE)
+    return StageRecord(stage=PROMOTE, started_at=time.time(), facts=facts)
+
+
+def _record_stage(move: Move, record: StageRecord) -> None:
+    client, release = move.client, move.intent.release
+    run = runs.nested_run(client, release, runs.parent_run(client, release), PROMOTE)
     client.log_text(run, record.model_dump_json(indent=2), RECORD)
-    client.set_terminated(run)
+    client.set_terminated(run, record.status.upper())
 
 
 def _write(path: Path, text: str) -> None:

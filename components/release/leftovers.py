@@ -22,7 +22,7 @@ def settle_target(serving_target: str, what: str, say: Callable[[str], None]) ->
     """
     backend, client = serving_backend(serving_target), runs.client()
     names = {spec.model_name for spec in backend.deployments()} if serving_target == "local" else set()
-    for name in sorted(names | set(model_registry.champion_names(client))):
+    for name in sorted(names | set(model_registry.released_names(client))):
         settle_left(backend, client, name, what, say)
 
 

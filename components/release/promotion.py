@@ -12,9 +12,9 @@ from components.checks import Verdict
 from components.errors import DigestMismatch, TunegateError
 from components.release.move import Move
 from components.release.settling import deployments_of, retire, settled_lease
-from components.release.traffic import MOVE_ALIAS, SWITCH, carry_out
+from components.release.traffic import MOVE_ALIAS, RECORD, SWITCH, carry_out
 from components.serve.backend import Backend
-from components.serve.lease import Intent
+from components.serve.lease import Intent, LeaseLost
 from components.serve.spec import ServingSpec
 from components.serve.targets import serving_backend
 from components.tracking import model_registry, runs
@@ -65,7 +65,12 @@ def promote_candidate(
         if intent is None or intent.to_deployment != spec.name:  # else it was begun by an earlier try
             intent = _intent(backend, stage, spec, registered, serving_target)
         move = Move(backend, stage.client, lease, intent, stage.say, partial(_record, stage))
-        carry_out(move)
+        try:
+            carry_out(move)
+        except LeaseLost as error:
+            if RECORD not in move.took_s:
+                raise
+            stage.say(f"the promotion is complete, and the rest is somebody else's: {error}")
         if move.left_behind:
             stage.fact("left_behind", move.left_behind)
 

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from components.errors import TunegateError
-from components.release.ending import record_promotion
+from components.release.ending import record_promotion, record_stopped
 from components.release.move import Move, retirement
 from components.release.traffic import carry_out, finish
 from components.release.undoing import take_back
 from components.serve.backend import Backend
-from components.serve.lease import WAIT_S, Intent, Lease, LeaseTaken, holder_words
+from components.serve.lease import WAIT_S, Intent, Lease, LeaseLost, LeaseTaken, holder_words
 from components.serve.spec import ServingSpec, deployment_name
 from components.serve.targets import serving_backend
 from components.tracking import model_registry, runs
@@ -50,7 +50,6 @@ def settled_lease(
 
     Raises:
         LeaseTaken: Somebody else has the lease still.
-        TunegateError: What was half-done could neither be finished nor taken back.
     """
     with backend.lease(model_name, holder_words(what), say, wait_s) as lease:
         intent = lease.intent()
@@ -62,24 +61,29 @@ def settled_lease(
 def settle(move: Move) -> None:
     """Finish or take back what was begun by somebody who is gone; see this module.
 
+    Where neither is possible the intent stands, and that is said: it must be in nobody's way, since what
+    comes next may be what sets it right.
+
     Raises:
-        TunegateError: Neither was possible; the intent stands.
+        LeaseLost: Somebody else has taken the lease over, and settles it.
     """
     intent = move.intent
-    move.say(f"the {intent.kind} of {intent.to_deployment} by {intent.by} was stopped half-way")
-    if intent.kind == "retirement":
-        try:
+    what = f"the {intent.kind} of {intent.to_deployment}"
+    move.say(f"{what} by {intent.by} was stopped half-way")
+    if intent.release and intent.kind == "promotion":
+        move.record = record_promotion
+    try:
+        if intent.kind == "retirement" or can_be_finished(move.backend, move.client, intent):
             finish(move)
-        except (TunegateError, OSError) as error:  # it stands in nobody's way
-            move.say(f"{intent.to_deployment} could not be retired and may still run: {error}")
-        return
-    if can_be_finished(move.backend, move.client, intent):
-        if intent.release:
-            move.record = record_promotion
-        finish(move)
-        move.say(f"the {intent.kind} of {intent.to_deployment} was finished")
-    else:
-        take_back(move, retire=True)
+            move.say(f"{what} was finished")
+        else:
+            if intent.release and intent.kind == "promotion":
+                record_stopped(move)
+            take_back(move, retire=True)
+    except LeaseLost:
+        raise
+    except (TunegateError, OSError) as error:
+        move.say(f"{what} could not be settled: {error}")
 
 
 def can_be_finished(backend: Backend, client: "MlflowClient", intent: Intent) -> bool:
@@ -99,11 +103,7 @@ def can_be_finished(backend: Backend, client: "MlflowClient", intent: Intent) ->
 
 
 def settle_left(backend: Backend, client: "MlflowClient", model_name: str, what: str, say: Say) -> None:
-    """Settle what somebody who is gone has left half-done with a model; what somebody is at is left alone.
-
-    Raises:
-        TunegateError: It could neither be finished nor taken back.
-    """
+    """Settle what somebody who is gone has left half-done with a model; what somebody is at is left alone."""
     left = backend.unfinished(model_name)
     if left is None or left.holder:
         return

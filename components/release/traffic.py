@@ -11,7 +11,7 @@ from components.serve.lease import IntentKind, LeaseLost
 from components.serve.narration import narrator
 from components.tracking import model_registry
 
-SWITCH, MOVE_ALIAS = "switch traffic", "move alias"
+SWITCH, MOVE_ALIAS, RECORD = "switch traffic", "move alias", "record"
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ _BEGIN, _FINISH = (
     Step("end the intent", _end, undone=False),
 )
 _MOVED = (
-    Step("record", _record, undone=False),
+    Step(RECORD, _record, undone=False),
     Step("retire the former", _retire_former, undone=False),
     _FINISH,
 )

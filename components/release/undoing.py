@@ -1,6 +1,6 @@
 """Take back what was moved: the traffic first, then the registry's aliases."""
 
-from components.errors import NotReady, TunegateError
+from components.errors import NotReady
 from components.release.move import Move
 from components.tracking import model_registry
 
@@ -13,7 +13,7 @@ def take_back(move: Move, retire: bool) -> None:
         retire: Whether what was to take the traffic goes, too.
 
     Raises:
-        TunegateError: There is nothing to give the traffic back to.
+        TunegateError: What had the traffic can't take it; the intent stands.
     """
     intent = move.intent
     move.lease.require_held()
@@ -39,10 +39,11 @@ def _give_back(move: Move) -> None:
     if intent.from_deployment not in {spec.name for spec in backend.deployments()}:
         if live is None:
             return
-        raise TunegateError(
+        move.say(
             f"{live.name} takes the live traffic of {intent.model_name} but is not the registry's champion, "
             "and nothing is deployed that could take it instead: `tunegate rollback`, or run again"
         )
+        return
     try:
         backend.promote(intent.from_deployment)
     except NotReady as error:

@@ -4,11 +4,11 @@ import os
 import socket
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from components.errors import TunegateError
+from components.errors import InvalidInput, TunegateError
 from components.serve.spec import ServingSpec
 
 # A roll-back deploys while it holds the lease, which takes minutes; a release that has come this far waits.
@@ -60,6 +60,16 @@ class Intent(BaseModel):
     previous_version: str = ""
     proved: bool = True
 
+    @model_validator(mode="after")
+    def _is_of_one_deployment(self) -> Self:
+        spec = self.to_spec
+        if spec is not None and (spec.name, spec.model_name) != (self.to_deployment, self.model_name):
+            raise ValueError(
+                f"to_spec is of {spec.name} of {spec.model_name}, wanted that of {self.to_deployment} of "
+                f"{self.model_name}"
+            )
+        return self
+
 
 @dataclass(frozen=True)
 class Unfinished:
@@ -96,6 +106,32 @@ class Lease(ABC):
         Raises:
             LeaseLost: Somebody else has taken the lease over meanwhile; nothing was written.
         """
+
+
+def read_intent(written: str | bytes, model_name: str, where: str) -> Intent:
+    """Read an intent as it was written down.
+
+    Args:
+        written: JSON.
+        model_name: Whose lease it stands under; it may move nothing else.
+        where: Where it stands, in words.
+
+    Raises:
+        InvalidInput: It is no intent, or one for another model.
+    """
+    hint = "see which deployment takes the traffic, delete this, and run again"
+    try:
+        intent = Intent.model_validate_json(written)
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(map(str, e['loc'])) or 'what is intended'}: {e['msg']}; {hint}"
+            for e in error.errors()
+        ]
+        raise InvalidInput(where, problems) from error
+    if intent.model_name != model_name:
+        problem = f"model_name: got {intent.model_name!r}, wanted {model_name!r}; {hint}"
+        raise InvalidInput(where, [problem])
+    return intent
 
 
 def holder_words(what: str) -> str:

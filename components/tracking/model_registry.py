@@ -92,9 +92,12 @@ def registered_version(client: "MlflowClient", model_name: str, version: str) ->
 
 def champion_names(client: "MlflowClient") -> list[str]:
     """Return the names of the models that have a champion."""
-    return sorted(
-        model.name for model in client.search_registered_models(max_results=1000) if CHAMPION in model.aliases
-    )
+    return _names_with(client, {CHAMPION})
+
+
+def released_names(client: "MlflowClient") -> list[str]:
+    """Return the names of the models that have a champion or a candidate."""
+    return _names_with(client, {CHAMPION, CANDIDATE})
 
 
 def previous(client: "MlflowClient", model_name: str) -> RegisteredAdapter | None:
@@ -157,6 +160,11 @@ def _verified(
             "another release may be promoting at the same time: check the aliases in MLflow and run again"
         )
     return _registered(_version(client, model_name, version))
+
+
+def _names_with(client: "MlflowClient", aliases: set[str]) -> list[str]:
+    found = client.search_registered_models(max_results=1000)
+    return sorted(model.name for model in found if aliases & model.aliases.keys())
 
 
 def _ensure_registered_model(client: "MlflowClient", model_name: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 from components.checks import Verdict, at_least
 from components.release import closing, leftovers, promotion, rollback, settling
 from components.release.closing import close
+from components.release.ending import outcome
 from components.release.leftovers import retire_left
 from components.release.promotion import promote_candidate, refuse_candidate
 from components.release.rollback import roll_back
@@ -281,6 +282,26 @@ def test_who_has_lost_the_lease_moves_no_alias(
         promote(paused, "r2", tmp_path)
 
     assert assert_agreed(backend) == quick.adapter_digest
+
+
+def test_a_promotion_that_was_complete_when_the_lease_was_lost_has_not_failed(
+    backend: MeetingBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promote(deploy(backend, "r1", "a"), "r1", tmp_path)
+    paused, quick = deploy(backend, "r2", "b"), deploy(backend, "r3", "c")
+    real, folder = stage.Stage.keep, tmp_path / "home" / "leases"
+
+    def pause(running: stage.Stage) -> None:
+        real(running)
+        if PROCESS.release == "r2":
+            (folder / "pet.lock").rename(folder / "pet.lost")  # as if it had expired
+            promote(quick, "r3", tmp_path)
+
+    monkeypatch.setattr(stage.Stage, "keep", pause)
+    promote(paused, "r2", tmp_path)
+
+    assert assert_agreed(backend) == quick.adapter_digest
+    assert outcome("r2") == outcome("r3") == "promoted"
 
 
 def test_a_lock_of_a_state_directory_that_was_taken_away_is_lost(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ Steps are taken from the code's own table. Whoever comes next settles it: traffi
 is left over, and `tunegate status` says how the release really ended.
 """
 
-import itertools
 import json
 import os
 import signal
@@ -12,152 +11,34 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from components.checks import Verdict, at_least
-from components.errors import TunegateError
+from components.errors import InvalidInput, TunegateError
 from components.release import closing, leftovers, promotion, rollback, settling, traffic
-from components.release.closing import close
 from components.release.ending import OUTCOME_TAG, outcome
 from components.release.leftovers import retire_left, settle_target
-from components.release.promotion import promote_candidate, refuse_candidate
+from components.release.promotion import refuse_candidate
 from components.release.rollback import roll_back
 from components.release.traffic import STEPS
 from components.serve.lease import Intent, IntentKind
-from components.serve.local.leases import LocalLease, LocalLeases
-from components.serve.spec import ServingSpec, deployment_name
+from components.serve.local.leases import LocalLeases
+from components.serve.spec import deployment_name
 from components.tracking import model_registry, runs, stage
 from components.tracking.stage import open_stage
 from pipelines import status
 from tests.components.serve.memory_backend import MemoryBackend
+from tests.hostile.dying import Death, Killed, Model
 from tests.hostile.memory_mlflow import MemoryMlflow
 
-GOOD = at_least("goodput", 0.95, 0.9, "share", "most were fast")
 BAD = at_least("goodput", 0.5, 0.9, "share", "half were slow")
 # Whoever is killed before one of these has moved the traffic already.
 AFTER_SWITCH = ("move alias", "record", "retire the former", "end the intent")
-
-
-class Killed(BaseException):
-    """The end of a process, which nothing of it survives."""
-
-
-class Death:
-    """Kills at a step of a table, or at a call of the registry; what is dead moves nothing any more.
-
-    Args:
-        monkeypatch: Of the test.
-    """
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._patch, self.struck = monkeypatch, False
-        self._alive = LocalLease.require_held
-
-    def at(self, kind: IntentKind, step: str, when: str) -> None:
-        def fatal(do: Callable[[Any], None]) -> Callable[[Any], None]:
-            def run(move: Any) -> None:
-                if when == "after":
-                    do(move)
-                self.strike()
-
-            return run
-
-        wrapped = [replace(s, do=fatal(s.do)) if s.name == step else s for s in STEPS[kind]]
-        self._patch.setitem(STEPS, kind, tuple(wrapped))
-
-    def at_call(self, client: Any, number: int) -> None:
-        """Kill after so many changes of the registry."""
-        done = itertools.count(1)
-
-        def counted(real: Callable[..., None]) -> Callable[..., None]:
-            def run(*arguments: Any) -> None:
-                real(*arguments)
-                if next(done) == number:
-                    self.strike()
-
-            return run
-
-        for name in ("set_model_version_tag", "set_registered_model_alias", "delete_registered_model_alias"):
-            self._patch.setattr(client, name, counted(getattr(client, name)))
-
-    def strike(self) -> None:
-        self.struck = True
-
-        def dead(lease: LocalLease) -> None:
-            raise Killed
-
-        self._patch.setattr(LocalLease, "require_held", dead)
-        raise Killed
-
-    def over(self) -> None:
-        """Let whoever comes next live."""
-        assert self.struck
-        self._patch.undo()
-
-
-@dataclass
-class Model:
-    """A model name of its own on a back end in memory."""
-
-    name: str
-    backend: MemoryBackend
-    folder: Path
-
-    def deploy(self, release: str, seed: str) -> ServingSpec:
-        spec = ServingSpec(
-            name=deployment_name(self.name, release),
-            model_name=self.name,
-            base_model="org/base",
-            image=f"oci:/images@sha256:{seed * 64}",
-            adapter_digest=f"sha256:{seed * 64}",
-            lora_r=8,
-            replicas=2,
-            max_model_len=256,
-        )
-        client = runs.client()
-        model_registry.register(
-            client,
-            model_name=self.name,
-            image=spec.image,
-            adapter_digest=spec.adapter_digest,
-            base_model=spec.base_model,
-            run_id=runs.parent_run(client, release),
-        )
-        self.backend.apply(spec)
-        return spec
-
-    def promote(self, release: str, spec: ServingSpec, stages: list[Any]) -> None:
-        """Run the stage of a release; a process that is killed has not left it."""
-        os.environ["RELEASE_ID"] = release
-        verdict = Verdict(stage="service", checks=(GOOD,), adapter_digest=spec.adapter_digest)
-        verdict.write(self.folder / "verdict.json")
-        spec.write(self.folder / "deployment.json")
-        stages.append(open_stage("promote", {}))
-        running = stages[-1].__enter__()
-        paths = [self.folder / "verdict.json"]
-        promote_candidate("local", self.folder / "deployment.json", paths, spec.adapter_digest, running)
-        stages[-1].__exit__(None, None, None)
-
-    def champion(self, release: str, seed: str) -> ServingSpec:
-        spec = self.deploy(release, seed)
-        self.promote(release, spec, [])
-        return spec
-
-    def close(self, release: str) -> None:
-        os.environ["RELEASE_ID"] = release
-        close("local", self.name, self.folder / "card.html")
-
-    def assert_settled(self, serving: ServingSpec | None) -> None:
-        """Traffic and alias name the same, and nothing else is there."""
-        registered = model_registry.champion(runs.client(), self.name)
-        assert self.backend.champion(self.name) == serving
-        assert (registered and registered.adapter_digest) == (serving and serving.adapter_digest)
-        assert list(self.backend.deployed.values()) == ([serving] if serving else [])
-        assert self.backend.unfinished(self.name) is None
 
 
 @pytest.fixture
@@ -332,6 +213,31 @@ def test_a_retirement_is_finished(model: Model, death: Death, step: str, when: s
     assert outcome(release) == "refused"
 
 
+@pytest.mark.parametrize("is_first", [False, True], ids=["with a former one", "the first"])
+@pytest.mark.parametrize("when", ["before", "after"], ids=["taken back", "finished"])
+@pytest.mark.parametrize("call", [1, 2])
+def test_whoever_settles_may_be_killed_as_well(
+    model: Model, death: Death, when: str, call: int, is_first: bool
+) -> None:
+    earlier, release = names(model)
+    former = None if is_first else model.champion(earlier, "e")
+    spec, stages = model.deploy(release, "a"), list[Any]()
+    death.at("promotion", "switch traffic", when)
+    with pytest.raises(Killed):
+        model.promote(release, spec, stages)
+    death.over()
+    death.at_backend_call(model.backend, call)
+    with suppress(Killed):  # the first one has nothing to retire when it is finished
+        settle_target("local", "tunegate up", print)
+    if death.struck:
+        death.over()
+
+    settle_target("local", "tunegate up", print)
+
+    model.assert_settled(spec if when == "after" else former)
+    assert outcome(release) == ("promoted" if when == "after" else "failed")
+
+
 def test_what_is_taken_back_gets_its_traffic_again_even_if_it_seems_to_have_it(
     model: Model, death: Death
 ) -> None:
@@ -390,20 +296,20 @@ def test_a_release_that_was_closed_as_failed_is_promoted_after_all(model: Model,
     assert (Path(os.environ["TUNEGATE_HOME"]) / "releases" / release / "card.html").read_text() == card
 
 
-def test_status_says_what_stands_half_way_and_how_it_ended(model: Model, death: Death, home: Path) -> None:
-    from rich.console import Console
+def shown() -> str:
+    """Return what `tunegate status` says."""
+    console = Console(width=300)
+    with console.capture() as captured:
+        console.print(status.status_view())
+    return " ".join(captured.get().split())
 
+
+def test_status_says_what_stands_half_way_and_how_it_ended(model: Model, death: Death, home: Path) -> None:
     release = names(model)[1]
     (home / "releases" / release).mkdir(parents=True)
     params = {"model_name": model.name, "serving_target": "local"}
     (home / "releases" / release / "params.json").write_text(json.dumps(params))
     spec, stages = model.deploy(release, "a"), list[Any]()
-
-    def said() -> str:
-        console = Console(width=300)
-        with console.capture() as captured:
-            console.print(status.status_view())
-        return " ".join(captured.get().split())
 
     death.at("promotion", "switch traffic", "after")
     with pytest.raises(Killed):
@@ -412,16 +318,34 @@ def test_status_says_what_stands_half_way_and_how_it_ended(model: Model, death: 
 
     what = f"{model.name}: the promotion of {spec.name} by release {release}"
     assert (
-        f"{what} was stopped half-way; the next `tunegate up`, `rollback` or `run` finishes it or" in said()
+        f"{what} was stopped half-way; the next `tunegate up`, `rollback` or `run` finishes it or" in shown()
     )
-    assert f"{release} half-way {model.name}" in said()
+    assert f"{release} half-way {model.name}" in shown()
     assert model.backend.unfinished(model.name) is not None  # a look settles nothing
     with model.backend.lease(model.name, "somebody", print):
-        assert f"{what} is going on" in said()
+        assert f"{what} is going on" in shown()
 
     settle_target("local", "tunegate up", print)
-    assert f"{release} promoted {model.name}" in said()
-    assert "half-way" not in said()
+    assert f"{release} promoted {model.name}" in shown()
+    assert "half-way" not in shown()
+
+
+def test_status_says_of_one_that_was_taken_back_where_it_was_stopped(
+    model: Model, death: Death, home: Path
+) -> None:
+    release = names(model)[1]
+    (home / "releases" / release).mkdir(parents=True)
+    params = {"model_name": model.name, "serving_target": "local"}
+    (home / "releases" / release / "params.json").write_text(json.dumps(params))
+    spec, stages = model.deploy(release, "a"), list[Any]()
+    death.at("promotion", "switch traffic", "before")
+    with pytest.raises(Killed):
+        model.promote(release, spec, stages)
+    death.over()
+
+    settle_target("local", "tunegate up", print)
+
+    assert f"{release} failed {model.name} promote was stopped before it could finish." in shown()
 
 
 def test_a_process_that_was_killed_leaves_its_intent_and_not_its_lease(tmp_path: Path) -> None:
@@ -475,6 +399,86 @@ def test_traffic_and_aliases_that_somebody_has_moved_since_are_left_alone(model:
     registered = model_registry.champion(runs.client(), model.name)
     assert registered and registered.version == version.version
     assert spec.name not in model.backend.deployed
+
+
+INTENDED = '{"kind": "promotion", "model_name": "pet", "by": "x", "began_at": 1, "to_deployment": "pet-x"}'
+SPEC = {
+    "name": "pet-y",
+    "model_name": "pet",
+    "base_model": "b",
+    "image": f"oci:i@sha256:{'a' * 64}",
+    "adapter_digest": f"sha256:{'a' * 64}",
+    "lora_r": 1,
+    "replicas": 1,
+    "max_model_len": 1,
+}
+BAD_INTENTS = [
+    pytest.param(b"", "EOF while parsing", id="empty"),
+    pytest.param(INTENDED[:40].encode(), "EOF while parsing", id="cut off"),
+    pytest.param(b"[]", "what is intended: .* object", id="a list"),
+    pytest.param(b"[" * 100_000, "what is intended: ", id="deep"),
+    pytest.param(b'{"kind": "\xff"}', "what is intended: ", id="no UTF-8"),
+    pytest.param(b"{}", "kind: Field required", id="nothing in it"),
+    pytest.param(INTENDED.replace("promotion", "theft").encode(), "kind: Input should be", id="no such kind"),
+    pytest.param(
+        INTENDED.replace('"pet"', '"dog"').encode(), "model_name: got 'dog', wanted 'pet'", id="of another"
+    ),
+    pytest.param(
+        json.dumps(json.loads(INTENDED) | {"to_spec": SPEC}).encode(),
+        "to_spec is of pet-y",
+        id="another spec",
+    ),
+]
+
+
+@pytest.mark.parametrize(("written", "words"), BAD_INTENTS)
+def test_what_is_no_intent_of_this_model_is_named_and_moves_nothing(
+    model: Model, tmp_path: Path, written: bytes, words: str
+) -> None:
+    champion = model.champion(names(model)[0], "e")
+    path = Path(os.environ["TUNEGATE_HOME"]) / "leases" / "pet.json"
+    path.write_bytes(written)
+    model.backend.calls.clear()
+
+    for look in (
+        lambda: model.backend.unfinished("pet"),
+        lambda: settle_target("local", "up", print),
+        lambda: roll_back("pet", 60, print),
+    ):
+        with pytest.raises(InvalidInput, match=rf"{path}: (?s:.*){words}(?s:.*)delete this, and run again"):
+            look()
+
+    assert model.backend.calls == []
+    assert model.backend.champion("pet") == champion
+
+
+def test_what_can_neither_be_finished_nor_taken_back_is_in_nobodys_way(
+    model: Model, death: Death, capsys: pytest.CaptureFixture[str]
+) -> None:
+    earlier, release = names(model)
+    former = model.champion(earlier, "e")
+    spec, stages = model.deploy(release, "a"), list[Any]()
+    death.at("promotion", "switch traffic", "after")
+    with pytest.raises(Killed):
+        model.promote(release, spec, stages)
+    death.over()
+    # Somebody has removed its version, and the former one hangs.
+    version = model_registry.version_of(runs.client(), model.name, spec.image)
+    assert version
+    runs.client().get_model_version(model.name, version.version).tags["tunegate.image_digest"] = "gone"
+    model.backend.fail[f"promote {former.name}"] = TunegateError("the router is gone")
+
+    settle_target("local", "tunegate up", print)
+    said = capsys.readouterr().out
+    third = model.deploy("third", "c")
+    model.promote("third", third, stages)
+    model.backend.retire(spec.name)
+
+    assert f"the promotion of {spec.name} could not be settled: the router is gone" in said
+    assert model.backend.champion(model.name) == third
+    registered = model_registry.champion(runs.client(), model.name)
+    assert registered and registered.adapter_digest == third.adapter_digest
+    assert model.backend.unfinished(model.name) is None
 
 
 def test_a_first_promotion_that_fails_leaves_no_traffic_without_a_champion(

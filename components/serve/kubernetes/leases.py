@@ -22,9 +22,10 @@ from components.serve.kubernetes.labels import (
     MODEL,
     OWNED,
     is_of_model,
+    label,
     left_alone,
 )
-from components.serve.lease import Intent, Lease, LeaseLost, Unfinished, taken, waits_for
+from components.serve.lease import Intent, Lease, LeaseLost, Unfinished, read_intent, taken, waits_for
 
 Found = dict[str, Any]
 
@@ -45,23 +46,24 @@ class KubernetesLease(Lease):
 
     def __init__(self, cluster: Cluster, found: Found) -> None:
         self._cluster, self._found, self._lost_to = cluster, found, ""
+        self._intent = _intent_of(found)  # ours alone to write: a person's hand on the object changes it not
         self._writes = threading.Lock()  # those who renew it and those who write an intent
 
     def require_held(self) -> None:
         """Renew it, which the API server refuses once somebody else has taken it over."""
-        self._write(_intent_of)
+        self._write(lambda intent: intent)
 
     def intent(self) -> Intent | None:
         """Return what was begun and is not over."""
-        return _intent_of(self._found)
+        return self._intent
 
     def intend(self, intent: Intent | None) -> None:
         """Write down what is to be moved; refused once somebody else has taken the Lease over."""
-        self._write(lambda found: intent)
+        self._write(lambda before: intent)
 
     def let_go(self) -> None:
         """Let somebody else have it at once; what is intended stays on it."""
-        self._write(_intent_of, is_over=True)
+        self._write(lambda intent: intent, is_over=True)
 
     def renew(self, ended: threading.Event) -> None:
         """Renew it again and again until an event is set."""
@@ -70,19 +72,20 @@ class KubernetesLease(Lease):
             with suppress(TunegateError):
                 self.require_held()
 
-    def _write(self, intended: Callable[[Found], Intent | None], is_over: bool = False) -> None:
+    def _write(self, intended: Callable[[Intent | None], Intent | None], is_over: bool = False) -> None:
         """Write the Lease over the one that we know; again if that is ours still and has another version.
 
         Args:
-            intended: Returns the intent to write, from the Lease as it is when its turn has come.
+            intended: Returns the intent to write, from the one that stands when its turn has come.
             is_over: Whether nobody is to hold it.
         """
         with self._writes:
             ours = _identity(self._found)
             while not self._lost_to:
-                wanted = _lease(self._found, "" if is_over else ours, intended(self._found))
+                intent = intended(self._intent)
+                wanted = _lease(self._found, "" if is_over else ours, intent)
                 try:
-                    self._found = self._cluster.replace(wanted)
+                    self._found, self._intent = self._cluster.replace(wanted), intent
                     return
                 except Outdated:
                     there = self._cluster.get("Lease", self._found["metadata"]["name"])
@@ -212,7 +215,10 @@ def _words(found: Found | None) -> str:
 
 def _intent_of(found: Found | None) -> Intent | None:
     written = (found["metadata"].get("annotations") or {}).get(INTENT) if found else None
-    return Intent.model_validate_json(written) if written else None
+    if found is None or written is None:
+        return None
+    place = found["metadata"]
+    return read_intent(written, label(found, MODEL), f"annotation {INTENT} of Lease {place['name']}")
 
 
 def _now() -> str:

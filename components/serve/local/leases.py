@@ -7,10 +7,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
-from components.serve.lease import Intent, Lease, LeaseLost, Unfinished, taken, waits_for
+from components.serve.lease import Intent, Lease, LeaseLost, Unfinished, read_intent, taken, waits_for
 from components.storage import Taken, atomic_write, holder_of, holding
 
 POLL_S = 0.2
+LOCK_SUFFIX, INTENT_SUFFIX = ".lock", ".json"
 
 
 class LocalLease(Lease):
@@ -19,11 +20,12 @@ class LocalLease(Lease):
     Args:
         file: What is held.
         path: Where it stands.
-        intent_path: Where the intent stands.
+        model_name: Whose it is.
     """
 
-    def __init__(self, file: IO[str], path: Path, intent_path: Path) -> None:
-        self._file, self._path, self._intent_path = file, path, intent_path
+    def __init__(self, file: IO[str], path: Path, model_name: str) -> None:
+        self._file, self._path, self._model_name = file, path, model_name
+        self._intent_path = path.with_suffix(INTENT_SUFFIX)
 
     def require_held(self) -> None:
         """Make sure that what others would lock is still the file that we hold."""
@@ -36,7 +38,7 @@ class LocalLease(Lease):
 
     def intent(self) -> Intent | None:
         """Return what was begun and is not over."""
-        return _read(self._intent_path)
+        return _read(self._intent_path, self._model_name)
 
     def intend(self, intent: Intent | None) -> None:
         """Write down what is to be moved, whole or not at all."""
@@ -63,7 +65,7 @@ class LocalLeases:
         self, model_name: str, holder: str, say: Callable[[str], None], wait_s: float
     ) -> Iterator[Lease]:
         """Hold the lease of a model name; see `Backend.lease`."""
-        path, began, waited_for = self._path(model_name, "lock"), time.monotonic(), ""
+        path, began, waited_for = self._path(model_name, LOCK_SUFFIX), time.monotonic(), ""
         who = f"{holder} since {time.strftime('%Y-%m-%d %H:%M:%S')}"
         with ExitStack() as stack:
             while True:
@@ -78,23 +80,23 @@ class LocalLeases:
                         say(waits_for(model_name, error.by))
                         waited_for = error.by
                 time.sleep(POLL_S)
-            yield LocalLease(file, path, self._path(model_name, "json"))
+            yield LocalLease(file, path, model_name)
 
     def unfinished(self, model_name: str) -> Unfinished | None:
         """Return what was begun and is not over, and who is at it; nothing is locked for that."""
-        path = self._path(model_name, "json")
-        while intent := _read(path):
-            holder = holder_of(self._path(model_name, "lock"))
-            if holder or _read(path) == intent:  # else somebody has just ended, or begun
+        path = self._path(model_name, INTENT_SUFFIX)
+        while intent := _read(path, model_name):
+            holder = holder_of(self._path(model_name, LOCK_SUFFIX))
+            if holder or _read(path, model_name) == intent:  # else somebody has just ended, or begun
                 return Unfinished(intent, holder)
         return None
 
-    def _path(self, model_name: str, kind: str) -> Path:
-        return self._folder / f"{model_name}.{kind}"
+    def _path(self, model_name: str, suffix: str) -> Path:
+        return self._folder / f"{model_name}{suffix}"
 
 
-def _read(path: Path) -> Intent | None:
+def _read(path: Path, model_name: str) -> Intent | None:
     try:
-        return Intent.model_validate_json(path.read_bytes())
+        return read_intent(path.read_bytes(), model_name, str(path))
     except FileNotFoundError:
         return None

@@ -158,7 +158,8 @@ def test_an_answer_that_was_lost_and_a_persons_annotation_lose_no_lease(
         return written
 
     with leases.hold("pet", "release r1", print, 0) as lease:
-        cluster.objects[KEY]["metadata"] |= {"annotations": {"note": "hands off"}, "resourceVersion": "77"}
+        by_hand = {"note": "hands off", module.INTENT: "{"}
+        cluster.objects[KEY]["metadata"] |= {"annotations": by_hand, "resourceVersion": "77"}
         monkeypatch.setattr(cluster, "replace", replace)
         lease.intend(INTENT)
         lease.require_held()
@@ -288,6 +289,35 @@ def test_an_intent_outlives_whoever_let_go_of_the_lease(
     left = leases.unfinished("pet")
 
     assert left and (left.intent, left.holder) == (INTENT, "")
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("{", "EOF while parsing"),
+        ("{}", "kind: Field required"),
+        (
+            INTENT.model_copy(update={"model_name": "dog"}).model_dump_json(),
+            "model_name: got 'dog', wanted 'pet'",
+        ),
+    ],
+    ids=["damaged", "empty", "of another"],
+)
+def test_an_annotation_that_is_no_intent_of_this_model_is_named(
+    cluster: FakeCluster, leases: KubernetesLeases, written: str, words: str
+) -> None:
+    with leases.hold("pet", "release r1", print, 0):
+        pass
+    cluster.objects[KEY]["metadata"]["annotations"] = {module.INTENT: written}
+    where = "annotation tunegate.io/intent of Lease tunegate-pet"
+
+    with pytest.raises(InvalidInput, match=rf"{where}(?s:.*){words}.*delete this, and run again"):
+        leases.unfinished("pet")
+    with (
+        pytest.raises(InvalidInput, match=rf"{where}(?s:.*){words}"),
+        leases.hold("pet", "release r2", print, 0),
+    ):
+        pass
 
 
 def test_a_lease_of_somebody_else_is_left_alone(cluster: FakeCluster, leases: KubernetesLeases) -> None:
