@@ -32,7 +32,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Keep a room's tests in one worker of pytest-xdist, whole releases in one, other real engines in one.
 
     Workers import less then: torch, vLLM, kfp and MLflow take seconds each. Tests of the cluster mostly
-    wait, so there a file is enough.
+    wait, and hostile ones are of all rooms, so there a file is enough.
     """
     from xdist.scheduler import LoadFileScheduling
 
@@ -43,7 +43,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return "releases" if {"e2e", "cluster"} & {*path.parts} else "engines"
         if path.parent == Path("tests/components/engine"):
             return "engines"
-        return file if "cluster" in path.parts else str(path.parent)
+        return file if {"cluster", "hostile"} & {*path.parts} else str(path.parent)
 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
