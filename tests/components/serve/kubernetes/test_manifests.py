@@ -217,7 +217,7 @@ def test_what_has_stopped_answering_is_started_again(spec: ServingSpec) -> None:
     """After half a minute or more: a server that is only busy must not be taken for a dead one."""
     engine, router = (pod["containers"][0] for pod in pods(spec))
 
-    for container, path in ((engine, "/health"), (router, "/liveness")):
+    for container, path in ((engine, "/health"), (router, "/live")):
         probe = container["livenessProbe"]
         assert probe["httpGet"]["path"] == path
         assert probe["httpGet"]["port"] in {port["name"] for port in container["ports"]}

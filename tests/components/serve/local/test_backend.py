@@ -1,4 +1,4 @@
-"""The local back end: real supervisord, real vllm-router, replicas that are stand-ins."""
+"""The local back end: real supervisord, real routers, replicas that are stand-ins."""
 
 import re
 from pathlib import Path
