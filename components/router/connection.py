@@ -15,7 +15,7 @@ from components.router.answers import Refused
 from components.router.limits import Limits
 
 # What a client that was refused goes on sending is read so long, or it would miss the answer.
-LINGERING_S = 2.0
+LINGERING_S = 1.0
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 

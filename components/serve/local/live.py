@@ -93,9 +93,7 @@ class LiveRouters:
         router_file = self._write_config(model_name, live, deployment)
         self._supervisor.start()
         if name not in self._supervisor.groups():
-            self._supervisor.add(
-                name, self._folder(model_name), [Program(name, router.command(router_file))]
-            )
+            self._supervisor.add(name, self._folder(model_name), [Program(name, router.command(router_file))])
         self._supervisor.start_process(name, name)
         wait_in_force(router_file, START_TIMEOUT_S)
 

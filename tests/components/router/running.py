@@ -45,7 +45,9 @@ class Running:
 
     async def series(self, name: str) -> dict[str, float]:
         """Return what the inner port shows of one metric: labels to value."""
-        shown = await self.send(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", self.inner_port)
+        shown = await self.send(
+            b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", self.inner_port
+        )
         lines = [line for line in shown.body.decode().splitlines() if line.startswith(name)]
         return {line.rpartition(" ")[0].removeprefix(name): float(line.rpartition(" ")[2]) for line in lines}
 
@@ -86,7 +88,13 @@ class Answer:
 def request(order: str, *headers: str, path: str = "/v1/chat/completions") -> bytes:
     """Return a chat's bytes."""
     body = json.dumps({"model": "pet", "stream": True, "messages": [{"role": "user", "content": order}]})
-    lines = [f"POST {path} HTTP/1.1", "Host: x", f"Content-Length: {len(body)}", "Connection: close", *headers]
+    lines = [
+        f"POST {path} HTTP/1.1",
+        "Host: x",
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+        *headers,
+    ]
     return "\r\n".join([*lines, "", body]).encode()
 
 

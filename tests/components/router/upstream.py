@@ -66,7 +66,9 @@ class Upstream:
         failing = only in ("", self.name)
         self._whole(writer, int(status) if failing else 200, b'{"error": {"message": "own words"}}')
 
-    async def _stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _stream(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *padding: str
+    ) -> None:
         self._begin(writer)
         for event in (ROLE, text(self.name), text(" says"), text(" hello")):
             self._event(writer, json.dumps(event).encode())
@@ -110,7 +112,9 @@ class Upstream:
 
     def _whole(self, writer: asyncio.StreamWriter, status: int, body: bytes) -> None:
         head = f"HTTP/1.1 {status} x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-        extra = "Retry-After: 7\r\nServer: engine\r\nAccess-Control-Allow-Origin: *\r\nSet-Cookie: a=b\r\n\r\n"
+        extra = (
+            "Retry-After: 7\r\nServer: engine\r\nAccess-Control-Allow-Origin: *\r\nSet-Cookie: a=b\r\n\r\n"
+        )
         writer.write(head.encode() + extra.encode() + body)
 
     def _begin(self, writer: asyncio.StreamWriter) -> None:
