@@ -135,6 +135,8 @@ class Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Answer what could not be read or handled; nothing of how we are made is told."""
+        if isinstance(exc, ConnectionError):
+            raise exc  # nobody is there any more
         if status >= 500:
             logging.getLogger(__name__).error("a request could not be handled", exc_info=exc)
         if request.writer.output_size > 0:

@@ -173,7 +173,7 @@ class Forwarder:
             Moved: It gave none; its client has not been sent anything.
             ClientLeft: Nobody wants it any more.
         """
-        passing = _Passing(request)
+        passing = _Passing(request, self._limits.send_s)
         try:
             async with asyncio.timeout(None) as clock:
                 with replica.asked(clock) as attempt:
@@ -224,14 +224,15 @@ class _Passing:
 
     Args:
         request: The client's.
+        send_s: How long the client may take for a piece.
 
     Attributes:
         response: What the client is sent; nothing before its first piece.
     """
 
-    def __init__(self, request: web.BaseRequest) -> None:
+    def __init__(self, request: web.BaseRequest, send_s: float) -> None:
         self.response: web.StreamResponse | None = None
-        self._request = request
+        self._request, self._send_s = request, send_s
         self._is_stream = self._has_names = False
         self._last = b""
 
@@ -253,7 +254,12 @@ class _Passing:
         assert self.response is not None
         self._last = piece
         try:
-            await self.response.write(piece)
+            async with asyncio.timeout(self._send_s):
+                await self.response.write(piece)
+        except TimeoutError as error:
+            if self._request.transport is not None:
+                self._request.transport.abort()  # closing would wait until it has taken what it was sent
+            raise ClientLeft from error
         except ConnectionError as error:  # aiohttp's client raises the same for a replica that is gone
             raise ClientLeft from error
 

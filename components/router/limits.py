@@ -20,6 +20,7 @@ class Limits:
         head_s: From the first byte of a request to the end of its headers.
         body_gap_s: Between two pieces of a body.
         body_s: For the whole body.
+        send_s: For a client to take a piece of its answer; the engine works on it meanwhile.
         idle_s: Between two requests of a connection.
         max_connections: Open at a time; one more takes the place of the one that has been idle longest.
         max_held_bytes: Of all bodies together that are in memory, so that many large ones can't fill it.
@@ -30,6 +31,7 @@ class Limits:
     head_s: float = 10.0
     body_gap_s: float = 10.0
     body_s: float = 120.0
+    send_s: float = 60.0
     idle_s: float = 75.0
     max_connections: int = 4096
     max_held_bytes: int = 256 << 20

@@ -246,3 +246,18 @@ def test_broken_chunks_are_said() -> None:
         assert run.upstreams[0].asked == []
 
     routed(test)
+
+
+def test_a_client_that_does_not_read_its_answer_frees_the_engine() -> None:
+    async def test(run: Running) -> None:
+        reader, writer = await run.open()
+        writer.write(request("flood"))
+        await reader.read(1)
+
+        await asyncio.wait_for(run.upstreams[0].cancelled.wait(), 20)
+        counted = await run.series("tunegate_router_requests_total")
+        assert counted['{outcome="client_gone",route="/v1/chat/completions"}'] == 1
+        assert (await run.series("tunegate_router_connections"))[""] == 0
+        writer.close()
+
+    routed(test, limits=Limits(send_s=0.3))

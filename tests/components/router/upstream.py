@@ -110,6 +110,17 @@ class Upstream:
         writer.write(b"0\r\n\r\n")
         return None
 
+    async def _flood(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Send text without an end, as long as somebody takes it."""
+        self._begin(writer)
+        try:
+            while True:
+                self._event(writer, json.dumps(text("x" * 10_000)).encode())
+                await writer.drain()
+        except ConnectionError:
+            self.cancelled.set()
+            raise
+
     def _whole(self, writer: asyncio.StreamWriter, status: int, body: bytes) -> None:
         head = f"HTTP/1.1 {status} x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
         extra = (
