@@ -14,11 +14,11 @@ from components.router.answers import SERVER, Refused
 from components.router.connection import ClientServer
 from components.router.forward import Forwarder
 from components.router.limits import LEAST_BODY_BYTES, Limits, allow_open_files
+from components.router.listener import Listener
 from components.router.metrics import FAILED, MISTAKEN, Metrics
 from components.router.replicas import Replicas
 from components.router.routes import NO_ROUTE
 
-BACKLOG = 1024
 _POLL_S = 0.02
 
 
@@ -51,22 +51,21 @@ class Router:
         self._forwarder = Forwarder(self.replicas, self.metrics, limits, LEAST_BODY_BYTES)
         self._server = ClientServer(self._forwarder.answer, limits, self._count_refused)
         self.metrics.connections.set_function(lambda: len(self._server.connections))
-        self._clients = web.ServerRunner(self._server)
         self._inner = web.AppRunner(self._inside(), access_log=None)
-        self._sites: list[web.TCPSite] = []
+        self._door: Listener | None = None
+        self._inner_site: web.TCPSite | None = None
 
     async def start(self, ports: Ports) -> None:
         """Listen."""
-        for runner, port in ((self._clients, ports.port), (self._inner, ports.inner_port)):
-            await runner.setup()
-            site = web.TCPSite(runner, ports.host, port, backlog=BACKLOG)
-            await site.start()
-            self._sites.append(site)
+        await self._inner.setup()
+        self._inner_site = web.TCPSite(self._inner, ports.host, ports.inner_port)
+        await self._inner_site.start()
+        self._door = Listener(self._server, ports.host, ports.port)
 
     def bound_ports(self) -> tuple[int, int]:
         """Return the clients' port and the inner one."""
-        client, inner = (site.port for site in self._sites)
-        return client, inner
+        assert self._door is not None and self._inner_site is not None
+        return self._door.port, self._inner_site.port
 
     def serve(self, urls: list[str], max_body_bytes: int, well: list[str] | None = None) -> None:
         """Ask these replicas from now on, with bodies of so many bytes at most."""
@@ -75,7 +74,8 @@ class Router:
 
     async def stop(self, drain_s: float) -> None:
         """Take nothing new, let what was begun be finished within so many seconds, and end."""
-        await self._sites[0].stop()
+        if self._door is not None:
+            self._door.close()
         self._server.drain()
         deadline = asyncio.get_running_loop().time() + drain_s
         while self._server.in_hand and asyncio.get_running_loop().time() < deadline:
@@ -83,7 +83,7 @@ class Router:
         await asyncio.sleep(_POLL_S)  # what was answered last is on its way
         for connection in self._server.connections:
             connection.force_close()
-        await self._clients.cleanup()
+        await self._server.shutdown(1)
         await self._inner.cleanup()
         await self._forwarder.close()
         await self.replicas.close()
