@@ -6,6 +6,7 @@ import ssl
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -114,9 +115,9 @@ class _Watch:
         return True
 
     def _tell(self) -> None:
-        addresses = {pod["status"]["podIP"] for pod in self._pods.values() if takes_requests(pod)}
-        hosts = sorted(f"[{address}]" if ":" in address else address for address in addresses)
-        self._serve([f"http://{host}:{self._port}" for host in hosts])
+        addresses = {ip_address(pod["status"]["podIP"]) for pod in self._pods.values() if takes_requests(pod)}
+        hosts = [f"[{address}]" if address.version == 6 else str(address) for address in addresses]
+        self._serve([f"http://{host}:{self._port}" for host in sorted(hosts)])
 
     def _get(self, options: dict[str, str]) -> Any:
         query = urlencode({"labelSelector": self._selector} | options)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, disable_created_metrics, generate_latest
 
 from components.router.answers import SERVER, Refused
 from components.router.connection import ClientServer
@@ -126,6 +126,7 @@ def run(ports: Ports, source: Source, drain_s: float, limits: Limits | None = No
     """
     import uvloop
 
+    disable_created_metrics()  # a series more for each, which nobody asks for
     limits = limits or Limits()
     limits = replace(limits, max_connections=allow_open_files(limits.max_connections))
     uvloop.run(_run(ports, source, drain_s, limits))

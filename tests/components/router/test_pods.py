@@ -122,7 +122,7 @@ def test_events_may_come_in_any_pieces_and_be_long(tmp_path: Path) -> None:
     followed(test, tmp_path)
 
 
-@pytest.mark.parametrize("end", ["too old", "over", "no JSON", "half a pod"])
+@pytest.mark.parametrize("end", ["too old", "over", "no JSON", "half a pod", "no address"])
 def test_when_a_watch_ends_everything_is_listed_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
@@ -137,6 +137,8 @@ def test_when_a_watch_ends_everything_is_listed_anew(
             api.events.put_nowait(b"<html>\n")
         elif end == "half a pod":
             api.send("ADDED", {"status": {}})
+        elif end == "no address":
+            api.send("ADDED", pod("e", "192.0.2.1:80/@x"))
         if end in ("over", "too old"):
             api.events.put_nowait(None)
 
