@@ -186,7 +186,7 @@ class Forwarder:
                     ) as response:
                         if response.status >= 500 and self._replicas.has_other(tried):
                             raise Moved("status")
-                        await self._pass_on(response, passing, attempt, room, asked.path, began)
+                        await self._pass_on(response, passing, replica, attempt, room, asked.path, began)
         except (ClientConnectorError, ConnectionTimeoutError) as error:
             replica.refused()
             raise Moved("connect") from error
@@ -203,6 +203,7 @@ class Forwarder:
         self,
         response: ClientResponse,
         passing: "_Passing",
+        replica: Replica,
         attempt: Attempt,
         room: Room,
         path: str,
@@ -215,6 +216,7 @@ class Forwarder:
         self._metrics.first_text.labels(path).observe(asyncio.get_running_loop().time() - began)
         await passing.begin(response, beginning)
         async for piece in pieces:
+            replica.was_heard = True
             await passing.write(piece)
         await passing.end()
 

@@ -9,7 +9,8 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, T
 CHECK_EVERY_S = 1.0
 CHECK_TIMEOUT_S = 1.0
 # Missed checks: after one, others are asked first; after two, nobody asks it, and what waits for its first
-# text goes elsewhere; after thirty, streams that have begun are given up. One alone may be a busy machine.
+# text goes to another that is well; after thirty, what is left there is given up. One alone may be a busy
+# machine, and one that sends text meanwhile does not hang, however long its answer to a check takes.
 UNSURE, UNWELL, LOST = 1, 2, 30
 
 
@@ -39,6 +40,7 @@ class Replica:
         self.is_known = True
         self.missed = UNSURE  # until its first check
         self.chosen = 0
+        self.was_heard = False  # since the last check, in an answer
         self.attempts: set[Attempt] = set()
 
     @contextmanager
@@ -57,12 +59,15 @@ class Replica:
         Args:
             missed: 0: it is well. 1: no answer in time. 2: it refuses, or says that it is not well.
         """
-        self.missed = self.missed + missed if missed else 0
-        if self.missed < UNWELL:
-            return
+        if missed == UNSURE and self.was_heard:
+            missed = 0
+        self.missed, self.was_heard = self.missed + missed if missed else 0, False
+
+    def give_up(self, everything: bool) -> None:
+        """End the waiting of requests: of all, or of those whose clients have not been sent text."""
         now = asyncio.get_running_loop().time()
         for attempt in self.attempts:
-            if self.missed >= LOST or not attempt.has_text:
+            if everything or not attempt.has_text:
                 attempt.clock.reschedule(now)
 
     def refused(self) -> None:
@@ -156,4 +161,8 @@ class Replicas:
         while replica.is_known or replica.attempts:
             started = loop.time()
             replica.note(await self.check(replica.url))
+            is_lost = replica.missed >= LOST
+            # Where nobody else could answer, waiting is the best that can be done.
+            if is_lost or (replica.missed >= UNWELL and self.has_other([replica])):
+                replica.give_up(is_lost)
             await asyncio.sleep(max(0.05, started + CHECK_EVERY_S - loop.time()))

@@ -159,6 +159,7 @@ def test_the_least_busy_is_asked_and_equals_in_turn() -> None:
 
 def test_what_waits_on_a_replica_that_hangs_goes_to_another(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replicas, "CHECK_EVERY_S", 0.05)
+    monkeypatch.setattr(replicas, "CHECK_TIMEOUT_S", 0.2)
 
     async def test(run: Running) -> None:
         run.upstreams[0].is_hung = True
@@ -237,3 +238,41 @@ def test_a_replica_that_left_finishes_what_it_has_begun_and_gets_nothing_new() -
         assert (len(one.asked), len(two.asked)) == (1, 3)
 
     routed(test)
+
+
+def test_where_all_hang_what_waits_goes_on_waiting_and_new_ones_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(replicas, "CHECK_EVERY_S", 0.01)
+    monkeypatch.setattr(replicas, "CHECK_TIMEOUT_S", 0.05)
+
+    async def test(run: Running) -> None:
+        (one,) = run.upstreams
+        waiting = asyncio.ensure_future(run.chat("wait before"))
+        while not one.asked:
+            await asyncio.sleep(0.01)
+        one.is_hung = True
+        while (await run.series("tunegate_router_replicas_healthy"))[""]:
+            await asyncio.sleep(0.01)
+        while (await run.chat("stream")).status != 503:
+            await asyncio.sleep(0.01)
+        one.is_hung = False
+        one.go_on.set()
+
+        assert (await waiting).is_whole
+
+    routed(test, replicas=1)
+
+
+@pytest.mark.parametrize(("heard", "missed"), [(True, 0), (False, 2)], ids=["it talks", "it is silent"])
+def test_one_that_sends_text_does_not_hang(heard: bool, missed: int) -> None:
+    replica = replicas.Replica("http://x")
+    replica.missed = 0
+    for _ in range(2):
+        replica.was_heard = heard
+        replica.note(replicas.UNSURE)
+
+    assert replica.missed == missed
+    replica.was_heard = True
+    replica.note(replicas.UNWELL)  # it refuses: whatever came before, it is over
+    assert replica.missed >= replicas.UNWELL
