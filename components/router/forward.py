@@ -1,9 +1,7 @@
 """One request from its client to a replica and back; to another one while nothing of an answer was sent."""
 
 import asyncio
-import contextlib
-import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from aiohttp import (
@@ -17,13 +15,13 @@ from aiohttp import (
     TCPConnector,
     web,
 )
-from multidict import CIMultiDict
 from yarl import URL
 
-from components.router.answers import SERVER, Refused, error_object
+from components.router.answers import SERVER, Refused
 from components.router.body import HeldBytes, Room, read_body
 from components.router.limits import Limits
 from components.router.metrics import ANSWERED, BROKEN, FAILED, GONE, MISTAKEN, Metrics
+from components.router.passing import ClientLeft, Passing, is_stream, picked
 from components.router.preamble import has_text
 from components.router.replicas import Attempt, Replica, Replicas
 from components.router.routes import HEALTH, NO_ROUTE, Asked, find_route
@@ -47,23 +45,11 @@ _TO_ENGINE = {
     "x-api-key",
     "x-request-id",
 }
-_TO_CLIENT = {
-    "cache-control",
-    "content-length",
-    "content-type",
-    "retry-after",
-    "www-authenticate",
-    "x-request-id",
-}
 _NOT_ADDED = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 
 class Moved(Exception):
     """A replica did not answer; says why, as the metric has it."""
-
-
-class ClientLeft(Exception):
-    """Nobody reads the answer any more."""
 
 
 @dataclass
@@ -173,7 +159,7 @@ class Forwarder:
             Moved: It gave none; its client has not been sent anything.
             ClientLeft: Nobody wants it any more.
         """
-        passing = _Passing(request, self._limits.send_s)
+        passing = Passing(request, self._limits.send_s)
         try:
             async with asyncio.timeout(None) as clock:
                 with replica.asked(clock) as attempt:
@@ -181,7 +167,7 @@ class Forwarder:
                         asked.method,
                         _url(replica, asked),
                         data=body,
-                        headers=_picked(request.headers, _TO_ENGINE),
+                        headers=picked(request.headers, _TO_ENGINE),
                         allow_redirects=False,
                     ) as response:
                         if response.status >= 500 and self._replicas.has_other(tried):
@@ -202,7 +188,7 @@ class Forwarder:
     async def _pass_on(
         self,
         response: ClientResponse,
-        passing: "_Passing",
+        passing: Passing,
         replica: Replica,
         attempt: Attempt,
         room: Room,
@@ -221,91 +207,14 @@ class Forwarder:
         await passing.end()
 
 
-class _Passing:
-    """An answer on its way to the client.
-
-    Args:
-        request: The client's.
-        send_s: How long the client may take for a piece.
-
-    Attributes:
-        response: What the client is sent; nothing before its first piece.
-    """
-
-    def __init__(self, request: web.BaseRequest, send_s: float) -> None:
-        self.response: web.StreamResponse | None = None
-        self._request, self._send_s = request, send_s
-        self._is_stream = self._has_names = False
-        self._last = b""
-
-    async def begin(self, response: ClientResponse, beginning: bytes) -> None:
-        """Send status, headers and the first piece."""
-        self._is_stream, self._has_names = _is_stream(response), beginning.startswith(b"event:")
-        headers = _picked(response.headers, _TO_CLIENT)
-        headers["Server"] = SERVER
-        self.response = web.StreamResponse(status=response.status, reason=response.reason, headers=headers)
-        try:
-            await self.response.prepare(self._request)
-        except ConnectionError as error:
-            raise ClientLeft from error
-        if beginning:
-            await self.write(beginning)
-
-    async def write(self, piece: bytes) -> None:
-        """Send one piece as it came."""
-        assert self.response is not None
-        self._last = piece
-        try:
-            async with asyncio.timeout(self._send_s):
-                await self.response.write(piece)
-        except TimeoutError as error:
-            if self._request.transport is not None:
-                self._request.transport.abort()  # closing would wait until it has taken what it was sent
-            raise ClientLeft from error
-        except ConnectionError as error:  # aiohttp's client raises the same for a replica that is gone
-            raise ClientLeft from error
-
-    async def end(self) -> None:
-        """Send the end."""
-        assert self.response is not None
-        try:
-            await self.response.write_eof()
-        except ConnectionError as error:
-            raise ClientLeft from error
-
-    async def cut(self) -> None:
-        """End an answer whose replica was lost so that it can't be taken for a whole one.
-
-        A stream gets an error event, which tells those who read events why; then the connection is closed
-        without the last chunk, which nobody overlooks who only waits for the end.
-        """
-        if self._is_stream:
-            error = {"type": "error"} | error_object(
-                502, "replica_lost", "The replica that answered was lost."
-            )
-            name = b"event: error\n" if self._has_names else b""
-            gap = b"" if self._last.endswith(b"\n\n") else b"\n\n"
-            with contextlib.suppress(ClientLeft):
-                await self.write(gap + name + b"data: " + json.dumps(error).encode() + b"\n\n")
-        self._request.protocol.force_close()
-
-
 async def _beginning(response: ClientResponse, pieces: AsyncIterator[bytes]) -> bytes:
     """Return what comes up to the first text of a stream, or the whole of another answer that is not long."""
-    held, is_stream = bytearray(), _is_stream(response)
+    held, in_events = bytearray(), is_stream(response)
     async for piece in pieces:
         held += piece
-        if len(held) >= HELD_BYTES or (is_stream and has_text(bytes(held))):
+        if len(held) >= HELD_BYTES or (in_events and has_text(bytes(held))):
             break
     return bytes(held)
-
-
-def _is_stream(response: ClientResponse) -> bool:
-    return response.content_type == "text/event-stream"
-
-
-def _picked(headers: Mapping[str, str], names: set[str]) -> "CIMultiDict[str]":
-    return CIMultiDict((key, value) for key, value in headers.items() if key.lower() in names)
 
 
 def _url(replica: Replica, asked: Asked) -> URL:

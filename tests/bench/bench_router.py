@@ -30,7 +30,7 @@ from components.router.orders import RouterConfig
 from components.serve.ports import free_port
 
 STREAMS, ROUNDS = 100, 12
-FIRST_MS, GAP_MS, TOKENS = 200.0, 20.0, 20
+FIRST_MS, GAP_MS, TOKENS = 200.0, 50.0, 10
 WANTED_MS = 1.0
 QUESTION = json.dumps(
     {"model": "m", "stream": True, "messages": [{"role": "user", "content": "hello there"}]}
