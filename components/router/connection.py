@@ -80,6 +80,7 @@ class Connection(web.RequestHandler):
             server,
             loop=loop,
             keepalive_timeout=limits.idle_s,
+            tcp_keepalive=False,  # it asks after two hours; what is over by then is over by our own limits
             access_log=None,  # type: ignore[arg-type]  # this is how aiohttp is told to keep none
             max_line_size=limits.max_header_bytes,
             max_field_size=limits.max_header_bytes,

@@ -181,6 +181,8 @@ class Forwarder:
                 raise Moved("hung" if isinstance(error, TimeoutError) else "broken") from error
             await passing.cut()
             return Sent(passing.response, BROKEN)
+        finally:
+            passing.close()
         assert passing.response is not None
         outcome = FAILED if passing.response.status >= 500 else ANSWERED
         return Sent(passing.response, MISTAKEN if 400 <= passing.response.status < 500 else outcome)

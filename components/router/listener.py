@@ -48,7 +48,6 @@ class Listener:
                 self._loop.remove_reader(self._socket)
                 self._again = self._loop.call_later(_AGAIN_S, self._listen_again)
                 return
-            connection.setblocking(False)
             task = self._loop.create_task(self._let_in(connection))
             self._coming.add(task)
             task.add_done_callback(self._coming.discard)

@@ -30,7 +30,7 @@ class Passing:
 
     Args:
         request: The client's.
-        send_s: How long the client may take for a piece.
+        send_s: How long the client may take for a piece; twice that, at most, as it is looked at so often.
 
     Attributes:
         response: What the client is sent; nothing before its first piece.
@@ -41,6 +41,14 @@ class Passing:
         self._request, self._send_s = request, send_s
         self._is_stream = self._has_names = False
         self._last = b""
+        self._loop = asyncio.get_running_loop()
+        self._sending_since: float | None = None
+        self._look: asyncio.TimerHandle | None = None
+
+    def close(self) -> None:
+        """Watch the client no longer."""
+        if self._look is not None:
+            self._look.cancel()
 
     async def begin(self, response: ClientResponse, beginning: bytes) -> None:
         """Send status, headers and the first piece."""
@@ -52,22 +60,28 @@ class Passing:
             await self.response.prepare(self._request)
         except ConnectionError as error:
             raise ClientLeft from error
+        self._look = self._loop.call_later(self._send_s, self._end_if_unread)
         if beginning:
             await self.write(beginning)
 
     async def write(self, piece: bytes) -> None:
         """Send one piece as it came."""
         assert self.response is not None
-        self._last = piece
+        self._last, self._sending_since = piece, self._loop.time()
         try:
-            async with asyncio.timeout(self._send_s):
-                await self.response.write(piece)
-        except TimeoutError as error:
-            if self._request.transport is not None:
-                self._request.transport.abort()  # closing would wait until it has taken what it was sent
-            raise ClientLeft from error
+            await self.response.write(piece)
         except ConnectionError as error:  # aiohttp's client raises the same for a replica that is gone
             raise ClientLeft from error
+        finally:
+            self._sending_since = None
+
+    def _end_if_unread(self) -> None:
+        """End the connection if a piece has waited too long; one timer for an answer, as pieces are many."""
+        since, transport = self._sending_since, self._request.transport
+        if since is None or self._loop.time() - since < self._send_s:
+            self._look = self._loop.call_later(self._send_s, self._end_if_unread)
+        elif transport is not None:
+            transport.abort()  # closing would wait until it has taken what it was sent
 
     async def end(self) -> None:
         """Send the end."""
