@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
@@ -12,6 +13,12 @@ from tests.components.router.running import Answer, Running, request, routed
 
 SMALL = 1000
 CHAT = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.005)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +205,7 @@ def test_idle_connections_give_way_and_busy_ones_do_not() -> None:
         while not run.upstreams[0].asked:
             await asyncio.sleep(0.01)
         idle = [await run.open() for _ in range(3)]
-        await asyncio.sleep(0.05)
+        await until(lambda: len(run.router._server.idle) == 3)
 
         assert (await run.chat("stream")).status == 200  # a fifth one: the oldest idle one gave way
         assert await asyncio.wait_for(idle[0][0].read(), 10) == b""
@@ -206,7 +213,7 @@ def test_idle_connections_give_way_and_busy_ones_do_not() -> None:
         more = [await run.open() for _ in range(3)]
         for _, writer in more:
             writer.write(b"GET /v1/models HTTP/1.1\r\n")  # none of them is idle
-        await asyncio.sleep(0.05)
+        await until(lambda: not run.router._server.idle)
         answer = await run.send(b"")
         assert (answer.status, answer.error["code"]) == (503, "overloaded")
         run.upstreams[0].go_on.set()
@@ -222,7 +229,7 @@ def test_many_bodies_together_do_not_fill_the_memory() -> None:
         opened = [await run.open() for _ in range(3)]
         for _, writer in opened[:2]:
             writer.write(CHAT + b"Content-Length: 900\r\n\r\n" + b"x" * 800)
-        await asyncio.sleep(0.1)
+        await until(lambda: run.router._forwarder._held._taken == 1600)
         reader, writer = opened[2]
         writer.write(CHAT + b"Content-Length: 900\r\n\r\n" + b"x" * 800)
         answer = Answer.of(await asyncio.wait_for(reader.read(), 20))
@@ -231,8 +238,8 @@ def test_many_bodies_together_do_not_fill_the_memory() -> None:
         assert answer.headers["retry-after"] == "1"
         for _, writer in opened:
             writer.close()
-        await asyncio.sleep(0.1)
-        assert (await run.chat("stream")).status == 200  # what the others held is free again
+        await until(lambda: run.router._forwarder._held._taken == 0)
+        assert (await run.chat("stream")).status == 200
 
     routed(test, limits=Limits(max_held_bytes=2000))
 
