@@ -1,6 +1,7 @@
 """The replicas: which are well, which is least busy, and who waits on one that hangs."""
 
 import asyncio
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -153,6 +154,9 @@ class Replicas:
         except TimeoutError:
             return UNSURE
         except (ClientError, OSError, ValueError):
+            return UNWELL
+        except Exception:  # whatever an engine answers, it is checked again
+            logging.getLogger(__name__).exception("%s: its answer to a check can't be read", url)
             return UNWELL
 
     async def _watch(self, replica: Replica) -> None:

@@ -276,3 +276,20 @@ def test_one_that_sends_text_does_not_hang(heard: bool, missed: int) -> None:
     replica.was_heard = True
     replica.note(replicas.UNWELL)  # it refuses: whatever came before, it is over
     assert replica.missed >= replicas.UNWELL
+
+
+def test_an_answer_that_nobody_can_read_does_not_end_the_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replicas, "CHECK_EVERY_S", 0.01)
+
+    async def test(run: Running) -> None:
+        def broken(*_: object, **__: object) -> None:
+            raise KeyError("a fault of the client's package")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(run.router.replicas._session, "get", broken)
+            while (await run.series("tunegate_router_replicas_healthy"))[""]:
+                await asyncio.sleep(0.01)
+        while (await run.series("tunegate_router_replicas_healthy"))[""] < 2:
+            await asyncio.sleep(0.01)
+
+    routed(test)
