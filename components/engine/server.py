@@ -36,6 +36,9 @@ def server_command(config: EngineConfig, host: str, port: int) -> list[str]:
         # Otherwise sampling settings in the model's own generation_config.json would apply.
         "--generation-config=vllm",
         "--disable-uvicorn-access-log",
+        # Nobody asks an engine for its description, and no page of another origin asks it anything.
+        "--disable-fastapi-docs",
+        "--allowed-origins=[]",
         f"--host={host}",
         f"--port={port}",
         *guard,

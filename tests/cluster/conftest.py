@@ -20,6 +20,8 @@ from components.errors import NotReady
 from components.oci.adapter_images import PushedImage, push_adapter
 from components.serve.kubernetes.backend import KubernetesBackend
 from components.serve.kubernetes.cluster import Cluster
+from components.serve.kubernetes.manifests import router_name
+from components.serve.kubernetes.pod import METRICS_PORT
 from components.serve.spec import ServingSpec
 from tests.cluster.images import cluster_images
 from tests.components.serve.specs import spec_of
@@ -140,6 +142,17 @@ def backend_of(serving: pytest.MonkeyPatch) -> BackendOf:
 def backend(backend_of: BackendOf) -> KubernetesBackend:
     """The back end over stand-ins that answer at once."""
     return backend_of()
+
+
+def workers(namespace: str, name: str) -> list[str]:
+    """Return the engines that a deployment's router asks, as its inner port says from inside the pod."""
+    script = (
+        "import re, urllib.request as u\n"
+        f"shown = u.urlopen('http://127.0.0.1:{METRICS_PORT}/metrics', timeout=5).read().decode()\n"
+        """print(*re.findall(r'^tunegate_router_replica_healthy{replica="([^"]+)"}', shown, re.M))"""
+    )
+    place = ("exec", f"deployment/{router_name(name)}", "--namespace", namespace)
+    return sorted(kubectl(*place, "--", "python", "-c", script).split())
 
 
 def assert_fails_soon(backend: KubernetesBackend, spec: ServingSpec, namespace: str, words: str) -> None:

@@ -13,9 +13,15 @@ from components.errors import InvalidInput
 from components.serve.kubernetes.cluster import Cluster
 from components.serve.kubernetes.engine_pod import mounts_image
 from components.serve.kubernetes.manifests import deployment_manifests
-from components.serve.router import workers
 from components.settings import load_cluster_settings
-from tests.cluster.conftest import BackendOf, MakeSpec, assert_fails_soon, kubectl, objects
+from tests.cluster.conftest import (
+    BackendOf,
+    MakeSpec,
+    assert_fails_soon,
+    kubectl,
+    objects,
+    workers,
+)
 from tests.components.serve.clients import ask
 
 READY_S = 120
@@ -84,7 +90,7 @@ def test_engines_let_in_whoever_has_a_key_of_the_secret(
             for stranger in ("", "sk-eve"):
                 with pytest.raises(OSError, match=r"^401: .*invalid_api_key"):
                     ask(url, stream=stream, key=stranger)
-        assert workers(url) == [replica.url for replica in backend.replicas(spec.name)]
+        assert workers(namespace, spec.name) == [replica.url for replica in backend.replicas(spec.name)]
 
         put(ann="sk-ann-3")
         # The kubelet looks at a pod again when it changes; by itself once in a minute or two.

@@ -2,6 +2,8 @@
 
 import json
 import time
+import urllib.error
+import urllib.request
 from typing import Any
 
 import pytest
@@ -10,9 +12,15 @@ from components.errors import InvalidInput, NotReady
 from components.oci.adapter_images import PushedImage
 from components.serve.kubernetes.backend import KubernetesBackend
 from components.serve.kubernetes.cluster import Cluster, Conflict
-from components.serve.router import workers
 from components.serve.spec import ServingSpec
-from tests.cluster.conftest import BackendOf, MakeSpec, assert_fails_soon, kubectl, objects
+from tests.cluster.conftest import (
+    BackendOf,
+    MakeSpec,
+    assert_fails_soon,
+    kubectl,
+    objects,
+    workers,
+)
 from tests.components.serve.clients import ask, continuous_requests
 from tests.components.serve.contract import (  # noqa: F401  # tests and a fixture that pytest finds here
     promoted,
@@ -336,7 +344,7 @@ def test_a_namespace_that_is_not_there_is_named(
 
 
 def test_the_router_forgets_a_replica_that_was_killed(
-    backend: KubernetesBackend, champion: ServingSpec
+    backend: KubernetesBackend, champion: ServingSpec, namespace: str
 ) -> None:
     backend.wait_ready(champion.name, READY_S)
     killed = backend.kill_replica(champion.name)
@@ -349,6 +357,16 @@ def test_the_router_forgets_a_replica_that_was_killed(
     wanted = sorted(replica.url for replica in replicas)
 
     deadline = time.monotonic() + 20
-    while (known := workers(backend.endpoint(champion.name))) != wanted:
+    while (known := workers(namespace, champion.name)) != wanted:
         assert time.monotonic() < deadline, (killed, known, wanted)
         time.sleep(0.5)
+
+
+@pytest.mark.parametrize("path", ["/add_worker?url=http://192.0.2.1", "/list_workers", "/metrics", "/ready"])
+def test_a_client_rules_nothing(backend: KubernetesBackend, champion: ServingSpec, path: str) -> None:
+    for method in ("GET", "POST"):
+        asked = urllib.request.Request(backend.endpoint(champion.name) + path, method=method)
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(asked, timeout=10)
+
+        assert refused.value.code == 404

@@ -95,16 +95,23 @@ def requests(labels: str, late_share: float, minutes: int, per_minute: int = 100
     }
 
 
-def answers(failed_share: float, minutes: int, per_minute: int = 100) -> dict[str, str]:
+def answers(
+    failed_share: float, minutes: int, per_minute: int = 100, outcome: str = "failed"
+) -> dict[str, str]:
     """Return the router's series of requests that come evenly, some of them failing."""
     labels = f'component="live", {LIVE}, pod="b", route="/v1/completions"'
-    series = {}
-    if failed_share < 1:
-        series[f"vllm_router_requests_total{{{labels}}}"] = f"0+{per_minute * (1 - failed_share):g}x{minutes}"
-    if failed_share > 0:
-        name = f"vllm_router_retries_exhausted_total{{{labels}}}"
-        series[name] = f"0+{per_minute * failed_share:g}x{minutes}"
-    return series
+    counted = {
+        "answered": 1 - failed_share,
+        outcome: failed_share,
+        "client_error": 5,
+        "client_gone": 5,
+    }
+    series = {
+        f'tunegate_router_requests_total{{{labels}, outcome="{name}"}}': f"0+{per_minute * share:g}x{minutes}"
+        for name, share in counted.items()
+    }
+    health = f'component="live", {LIVE}, pod="b", route="/health", outcome="answered"'
+    return series | {f"tunegate_router_requests_total{{{health}}}": f"0+{per_minute * 50}x{minutes}"}
 
 
 def fires(
@@ -192,9 +199,10 @@ FAILED = [
 def test_failed_requests_are_told(
     promtool: str, rules_file: Path, share: float, minutes: int, severities: list[str]
 ) -> None:
-    series = UP | answers(share, minutes, per_minute=1000)
+    for outcome in ("failed", "broken"):
+        series = UP | answers(share, minutes, per_minute=1000, outcome=outcome)
 
-    fires(promtool, rules_file, series, minutes, "TunegateFailedRequestsBurn", severities)
+        fires(promtool, rules_file, series, minutes, "TunegateFailedRequestsBurn", severities)
 
 
 LOST = [

@@ -1,4 +1,4 @@
-"""The series that rules, dashboard and autoscaling ask for are those that vLLM and its router have."""
+"""The series that rules, dashboard and autoscaling ask for are those that vLLM and our router have."""
 
 import ast
 import importlib.util
@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 from tenacity import retry, stop_after_delay, wait_fixed
 
-from components.serve.router import RouterConfig, supervised_command
+from components.router.local import command
+from components.router.orders import RouterConfig
 from pipelines.reading import load_params
 from tests.manifests.rendering import find, rendered, scaled
 
@@ -94,16 +95,16 @@ def test_recorded_series_are_recorded() -> None:
 
 @contextmanager
 def running_router(folder: Path, worker: str) -> Iterator[tuple[str, str]]:
-    """Run vllm-router before one worker; give its address and that of its metrics."""
+    """Run a router before one worker; give its address and that of its metrics."""
     with socket.socket() as one, socket.socket() as two:
         for free in (one, two):
             free.bind(("127.0.0.1", 0))
         port, metrics_port = one.getsockname()[1], two.getsockname()[1]
     path = folder / "router.json"
-    RouterConfig(port, metrics_port, [worker]).write(path)
-    process = subprocess.Popen(supervised_command(path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    RouterConfig(port, metrics_port, [worker], max_model_len=2048).write(path)
+    process = subprocess.Popen(command(path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        wait_for(f"http://127.0.0.1:{port}/readiness")
+        wait_for(f"http://127.0.0.1:{metrics_port}/ready")
         yield f"http://127.0.0.1:{port}", f"http://127.0.0.1:{metrics_port}/metrics"
     finally:
         process.terminate()
@@ -157,19 +158,25 @@ def test_the_router_counts_what_the_rules_take_it_to_count(
             lost = ask(url, "pet")
             with urllib.request.urlopen(metrics_url, timeout=10) as response:
                 series = dict(
-                    re.findall(r"^(vllm_router_[^ {]+(?:{[^}]*})?) (\S+)$", response.read().decode(), re.M)
+                    re.findall(
+                        r"^(tunegate_router_[^ {]+(?:{[^}]*})?) (\S+)$", response.read().decode(), re.M
+                    )
                 )
     finally:
         worker.kill()
         worker.wait()
 
-    assert (answered, mistaken, lost) == ([200] * 3, 404, 500)
-    route = '{route="/v1/completions"}'
-    assert series[f"vllm_router_requests_total{route}"] == "3"  # answered ones alone
-    assert (
-        series[f"vllm_router_retries_exhausted_total{route}"] == "1"
-    )  # neither retries nor the client's mistake
-    assert (
-        'vllm_router_request_errors_total{route="/v1/completions",error_type="non_retryable_error"}' in series
+    assert (answered, mistaken, lost) == ([200] * 3, 404, 503)
+    counted = {
+        outcome: series[f'tunegate_router_requests_total{{outcome="{outcome}",route="/v1/completions"}}']
+        for outcome in ("answered", "client_error", "failed", "broken")
+    }
+    assert counted == {"answered": "3.0", "client_error": "1.0", "failed": "1.0", "broken": "0.0"}
+    assert series['tunegate_router_responses_total{code="503",route="/v1/completions"}'] == "1.0"
+    assert (series["tunegate_router_replicas_known"], series["tunegate_router_replicas_healthy"]) == (
+        "1.0",
+        "0.0",
     )
-    assert asked_for("vllm_router_") <= {name.partition("{")[0] for name in series}
+    asked = asked_for("tunegate_router_")
+    assert len(asked) == 3
+    assert asked <= {name.partition("{")[0] for name in series}

@@ -19,7 +19,7 @@ def labels(spec: ServingSpec, component: Component) -> dict[str, str]:
     """Return the labels of an object of a deployment, and of its pods."""
     return {
         **selector(spec.name, component),
-        "app.kubernetes.io/name": "vllm" if component == "engine" else "vllm-router",
+        "app.kubernetes.io/name": "vllm" if component == "engine" else "tunegate-router",
         MODEL: spec.model_name,
         RELEASE: spec.name.removeprefix(f"{spec.model_name}-"),
     }

@@ -1,6 +1,6 @@
 """The Kubernetes objects of one deployment, as they are applied.
 
-A deployment `pet-r1` is a Deployment `pet-r1` of engines, a Deployment `pet-r1-router` of vllm-routers
+A deployment `pet-r1` is a Deployment `pet-r1` of engines, a Deployment `pet-r1-router` of routers
 that find the engines by their labels, a Service `pet-r1` in front of the routers, and a
 PodDisruptionBudget and a NetworkPolicy for each. The live Service of a model name is one more; its
 selector names the champion's routers.

@@ -2,7 +2,9 @@
 
 Prompts, answers and adapters stay in the namespace: an engine hears its own routers, and sends to nobody
 but DNS and the address ranges of the setting `egress`. A router has to reach the API server, whose addresses
-only the setting `api_server` can tell: without it, it may reach anybody at that port.
+only the setting `api_server` can tell: without it, it may reach anybody at that port. Clients reach a
+router's port for requests; its metrics and probes have another one, which is monitoring's alone. Neither
+takes orders: the API server tells a router its replicas.
 """
 
 from collections.abc import Iterable

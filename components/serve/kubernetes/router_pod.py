@@ -1,4 +1,4 @@
-"""The pod of one vllm-router, which finds the engines of its deployment by their labels."""
+"""The pod of one router, which finds the engines of its deployment by their labels."""
 
 from typing import Any
 
@@ -16,9 +16,10 @@ from components.settings import ClusterSettings
 
 # Not the name of the engines' port: a PodMonitor picks ports of all our pods by their names.
 ROUTER_PORT_NAME, METRICS_PORT_NAME = "requests", "metrics"
-ROUTER = ("python", "-m", "components.serve.kubernetes.router")
+ROUTER = ("python", "-m", "components.router.cluster")
 SERVICE_ACCOUNT = "tunegate-router"  # may list and watch the pods of its namespace
 NOTICED_S = 5  # until every node sends new connections elsewhere
+ENDING_S = 2  # for a router's end itself, after its last request
 
 
 def router_pod(spec: ServingSpec, settings: ClusterSettings) -> dict[str, Any]:
@@ -39,7 +40,8 @@ def router_pod(spec: ServingSpec, settings: ClusterSettings) -> dict[str, Any]:
 
 def _router(spec: ServingSpec, settings: ClusterSettings) -> dict[str, Any]:
     def asks(path: str, **times: int) -> dict[str, Any]:
-        return {"httpGet": {"path": path, "port": ROUTER_PORT_NAME}, "timeoutSeconds": 2, **times}
+        # Not at the clients' port: what they send there does not keep a probe waiting.
+        return {"httpGet": {"path": path, "port": METRICS_PORT_NAME}, "timeoutSeconds": 2, **times}
 
     options = {
         "--selector": as_query(selector(spec.name, "engine")),
@@ -47,6 +49,8 @@ def _router(spec: ServingSpec, settings: ClusterSettings) -> dict[str, Any]:
         "--engine-port": str(ENGINE_PORT),
         "--port": str(ROUTER_PORT),
         "--metrics-port": str(METRICS_PORT),
+        "--max-model-len": str(spec.max_model_len),
+        "--drain-s": str(max(1, settings.drain_s - NOTICED_S - ENDING_S)),
     }
     return {
         "name": "router",
@@ -63,10 +67,10 @@ def _router(spec: ServingSpec, settings: ClusterSettings) -> dict[str, Any]:
         },
         "securityContext": CONTAINER_SECURITY,
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        # Ready when it knows an engine that is.
-        "readinessProbe": asks("/readiness", periodSeconds=1, failureThreshold=2),
+        # Ready when an engine has answered it.
+        "readinessProbe": asks("/ready", periodSeconds=1, failureThreshold=2),
         # Late instead of a start-up probe: it is up in a second or two, and one state less is told by a node.
-        "livenessProbe": asks("/liveness", initialDelaySeconds=60, periodSeconds=5, failureThreshold=6),
+        "livenessProbe": asks("/live", initialDelaySeconds=60, periodSeconds=5, failureThreshold=6),
         # It then ends gracefully by itself: no new connections, those it has are finished.
         "lifecycle": {"preStop": {"exec": {"command": ["sleep", str(NOTICED_S)]}}},
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],

@@ -1,1 +1,1 @@
-"""Serving on this machine: vLLM replicas under supervisord behind vllm-router."""
+"""Serving on this machine: vLLM replicas under supervisord behind a router."""

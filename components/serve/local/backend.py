@@ -1,4 +1,4 @@
-"""Serving on this machine: vLLM replicas under supervisord, behind vllm-router, on loopback only."""
+"""Serving on this machine: vLLM replicas under supervisord, behind our router, on loopback only."""
 
 import time
 from collections.abc import Callable

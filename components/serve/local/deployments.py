@@ -13,11 +13,12 @@ from components.engine.private_folder import make_private
 from components.engine.scratch import FOLDER_VARIABLE, SOCKET_NAME_BYTES
 from components.models import prepare_base_model
 from components.oci.adapter_images import pull_adapter
+from components.router import local as router
+from components.router.orders import RouterConfig
 from components.serve import ports
 from components.serve.local.configuration import Program, short_folder
 from components.serve.local.state import Deployment, RouterPorts, ServeState, StateFile
 from components.serve.local.supervisor import Supervisor
-from components.serve.router import RouterConfig, supervised_command
 from components.serve.spec import ServingSpec
 from components.settings import Settings, load_settings
 
@@ -137,9 +138,12 @@ class Deployments:
             )
         ]
         router_file = folder / "router.json"
-        config = RouterConfig(**deployment.router.model_dump(), worker_urls=deployment.worker_urls())
-        config.write(router_file)
-        return [*programs, Program(deployment.router_name(), supervised_command(router_file))]
+        RouterConfig(
+            **deployment.router.model_dump(),
+            worker_urls=deployment.worker_urls(),
+            max_model_len=spec.max_model_len,
+        ).write(router_file)
+        return [*programs, Program(deployment.router_name(), router.command(router_file))]
 
 
 def replica_environments(settings: Settings, cores: Sequence[int], replicas: int) -> list[dict[str, str]]:

@@ -1,18 +1,18 @@
 """The live endpoint of each model name: a router of its own, whose workers are the champion's replicas."""
 
-import time
 from pathlib import Path
 
-from components.errors import InvalidInput, TunegateError
+from components.errors import InvalidInput
+from components.router import local as router
+from components.router.orders import RouterConfig, set_workers, wait_in_force
 from components.serve import ports
 from components.serve.local.configuration import Program
 from components.serve.local.processes import listener
 from components.serve.local.state import Deployment, Live, RouterPorts, ServeState, StateFile
 from components.serve.local.supervisor import Supervisor
-from components.serve.router import RouterConfig, set_workers, supervised_command, workers
 
 START_TIMEOUT_S = 30
-_POLL_S = 0.1
+ROUTER_FILE = "router.json"
 
 
 class LiveRouters:
@@ -46,8 +46,8 @@ class LiveRouters:
         model_name = deployment.spec.model_name
         live = self.of(state, model_name)
         if self._runs(model_name):
-            set_workers(live.router.url(), deployment.worker_urls())
-            self._write_config(model_name, live, deployment)
+            router_file = self._folder(model_name) / ROUTER_FILE
+            set_workers(router_file, deployment.worker_urls(), deployment.spec.max_model_len)
         else:
             self.refuse_taken_port(state, model_name)
             self._start(state, model_name, deployment)
@@ -100,23 +100,17 @@ class LiveRouters:
         router_file = self._write_config(model_name, live, deployment)
         self._supervisor.start()
         if name not in self._supervisor.groups():
-            self._supervisor.add(
-                name, self._folder(model_name), [Program(name, supervised_command(router_file))]
-            )
+            self._supervisor.add(name, self._folder(model_name), [Program(name, router.command(router_file))])
         self._supervisor.start_process(name, name)
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while True:
-            try:
-                workers(live.router.url())
-                return
-            except TunegateError:
-                if time.monotonic() > deadline:
-                    raise
-            time.sleep(_POLL_S)
+        wait_in_force(router_file, START_TIMEOUT_S)
 
     def _write_config(self, model_name: str, live: Live, deployment: Deployment) -> Path:
-        path = self._folder(model_name) / "router.json"
-        RouterConfig(**live.router.model_dump(), worker_urls=deployment.worker_urls()).write(path)
+        path = self._folder(model_name) / ROUTER_FILE
+        RouterConfig(
+            **live.router.model_dump(),
+            worker_urls=deployment.worker_urls(),
+            max_model_len=deployment.spec.max_model_len,
+        ).write(path)
         return path
 
     def _folder(self, model_name: str) -> Path:

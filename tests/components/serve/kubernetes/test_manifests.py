@@ -1,5 +1,6 @@
 """The objects of a deployment, checked against the schemas of Kubernetes 1.32 and of the newest."""
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -211,13 +212,26 @@ def test_a_pod_has_time_to_finish_what_it_has_begun(spec: ServingSpec) -> None:
 
     assert engine["terminationGracePeriodSeconds"] == 90
     assert float(variables["TUNEGATE_DRAIN_S"]) < 90
+    (router,) = pods(spec, drain_s=90)[1]["containers"]
+    (drain_s,) = [float(part.partition("=")[2]) for part in router["command"] if "--drain-s" in part]
+    noticed_s = float(router["lifecycle"]["preStop"]["exec"]["command"][1])
+    assert 60 < noticed_s + drain_s < 90
+
+
+def test_a_router_knows_how_much_its_model_reads_and_is_probed_at_its_inner_port(spec: ServingSpec) -> None:
+    (router,) = pods(spec)[1]["containers"]
+
+    assert f"--max-model-len={spec.max_model_len}" in router["command"]
+    assert importlib.util.find_spec(router["command"][2]) is not None
+    for probe in ("readinessProbe", "livenessProbe"):
+        assert router[probe]["httpGet"]["port"] == "metrics"
 
 
 def test_what_has_stopped_answering_is_started_again(spec: ServingSpec) -> None:
     """After half a minute or more: a server that is only busy must not be taken for a dead one."""
     engine, router = (pod["containers"][0] for pod in pods(spec))
 
-    for container, path in ((engine, "/health"), (router, "/liveness")):
+    for container, path in ((engine, "/health"), (router, "/live")):
         probe = container["livenessProbe"]
         assert probe["httpGet"]["path"] == path
         assert probe["httpGet"]["port"] in {port["name"] for port in container["ports"]}

@@ -1,6 +1,8 @@
-"""The local back end: real supervisord, real vllm-router, replicas that are stand-ins."""
+"""The local back end: real supervisord, real routers, replicas that are stand-ins."""
 
+import os
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,24 @@ def test_a_killed_replica_comes_back_and_few_requests_notice(
     assert [name for name in before if before[name] != after[name]] == [killed]
     # Only a stream that the killed replica had begun can't be asked again by the router.
     assert len(asked.failures) <= 2, asked.failures
+
+
+def test_a_replica_that_hangs_is_out_of_rotation_and_no_request_fails(
+    home: Path, backend: LocalBackend, champion: ServingSpec
+) -> None:
+    hung = process_ids(home, champion.name)[f"{champion.name}-0"]
+    with continuous_requests(backend.live_endpoint("pet"), (champion.name,), clients=4) as asked:
+        asked.wait_for(champion.name, 20)
+        os.kill(hung, signal.SIGSTOP)
+        try:
+            asked.wait_for(champion.name, 200)  # those of the other one; some move to it after two checks
+        finally:
+            os.kill(hung, signal.SIGCONT)
+        asked.wait_for(champion.name, 20)
+
+    # A stream that had begun on it waits for it to go on.
+    assert asked.failures == []
+    backend.wait_ready(champion.name, READY_S)
 
 
 def test_traffic_is_switched_and_switched_back_without_a_failed_request(

@@ -1,0 +1,1 @@
+"""What stands between clients and a deployment's replicas: open paths, limits, whom to ask."""
