@@ -37,8 +37,8 @@ class ReleaseParams(BaseModel):
     )
     dataset_digest: str = Field(
         "",
-        description="sha256 of the content of each file, unpacked; filled in when the run is started, which then "
-        "refuses another content. Empty: whatever the file holds when it is read.",
+        description="sha256 of the content of each file, unpacked; filled in when the run is started, which "
+        "then refuses another content. Empty: whatever the file holds when it is read.",
     )
     max_dataset_bytes: int = Field(
         64 << 30,
