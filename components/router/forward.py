@@ -29,7 +29,7 @@ from components.router.routes import HEALTH, NO_ROUTE, Asked, find_route
 MAX_TRIES = 3  # a request that ends every engine it is sent to must not end them all
 CONNECT_S = 1.0
 # Less than uvicorn's 5 s: a connection that the engine is about to close is not used.
-REUSE_S = 3.0
+REUSE_S = 4.0
 HELD_BYTES = 1 << 20  # of an answer, until it is passed on; an answer that is no stream mostly fits whole
 # What goes from the client to the engine, and back: what is named here and nothing else, so neither headers
 # of the connection (RFC 9110, 7.6.1) nor any that an engine would take for an order.
