@@ -15,9 +15,10 @@ from components.release.promotion import promote_candidate
 from components.release.traffic import STEPS
 from components.serve.lease import IntentKind
 from components.serve.local.leases import LocalLease
-from components.serve.spec import ServingSpec, deployment_name
+from components.serve.spec import ServingSpec
 from components.tracking import model_registry, runs
 from components.tracking.stage import open_stage
+from tests.components.release.candidates import deploy_candidate
 from tests.components.serve.memory_backend import MemoryBackend
 
 GOOD = at_least("goodput", 0.95, 0.9, "share", "most were fast")
@@ -52,21 +53,14 @@ class Death:
 
     def at_call(self, client: Any, number: int) -> None:
         """Kill after so many changes of the registry."""
-        done = itertools.count(1)
-
-        def counted(real: Callable[..., None]) -> Callable[..., None]:
-            def run(*arguments: Any) -> None:
-                real(*arguments)
-                if next(done) == number:
-                    self.strike()
-
-            return run
-
-        for name in ("set_model_version_tag", "set_registered_model_alias", "delete_registered_model_alias"):
-            self._patch.setattr(client, name, counted(getattr(client, name)))
+        names = ("set_model_version_tag", "set_registered_model_alias", "delete_registered_model_alias")
+        self._at_call_of(client, names, number)
 
     def at_backend_call(self, backend: MemoryBackend, number: int) -> None:
         """Kill after so many calls that change the back end."""
+        self._at_call_of(backend, ("promote", "retire", "withdraw"), number)
+
+    def _at_call_of(self, called: Any, names: tuple[str, ...], number: int) -> None:
         done = itertools.count(1)
 
         def counted(real: Callable[..., None]) -> Callable[..., None]:
@@ -77,8 +71,8 @@ class Death:
 
             return run
 
-        for name in ("promote", "retire", "withdraw"):
-            self._patch.setattr(backend, name, counted(getattr(backend, name)))
+        for name in names:
+            self._patch.setattr(called, name, counted(getattr(called, name)))
 
     def strike(self) -> None:
         self.struck = True
@@ -105,27 +99,7 @@ class Model:
     folder: Path
 
     def deploy(self, release: str, seed: str) -> ServingSpec:
-        spec = ServingSpec(
-            name=deployment_name(self.name, release),
-            model_name=self.name,
-            base_model="org/base",
-            image=f"oci:/images@sha256:{seed * 64}",
-            adapter_digest=f"sha256:{seed * 64}",
-            lora_r=8,
-            replicas=2,
-            max_model_len=256,
-        )
-        client = runs.client()
-        model_registry.register(
-            client,
-            model_name=self.name,
-            image=spec.image,
-            adapter_digest=spec.adapter_digest,
-            base_model=spec.base_model,
-            run_id=runs.parent_run(client, release),
-        )
-        self.backend.apply(spec)
-        return spec
+        return deploy_candidate(self.backend, self.name, release, seed)
 
     def promote(self, release: str, spec: ServingSpec, stages: list[Any]) -> None:
         """Run the stage of a release; a process that is killed has not left it."""

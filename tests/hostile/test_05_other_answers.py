@@ -1,9 +1,6 @@
 """Answers of other servers than registries are limited, too, and told if they make no sense (item 5)."""
 
 import json
-import tracemalloc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,20 +14,10 @@ from components.serve.kubernetes.cluster import Cluster
 from pipelines.kubeflow import address as address_module
 from pipelines.kubeflow.connection import Connection
 from pipelines.kubeflow.settings import ClientSettings
+from tests.hostile.memory import little_memory
 from tests.hostile.scripted_server import GIVES_UP_BYTES, Answer, Asked, endless, scripted_server
 
 DEEP = b"[" * 100_000
-
-
-@contextmanager
-def little_memory(limit_bytes: int) -> Iterator[None]:
-    tracemalloc.start()
-    try:
-        yield
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < limit_bytes
 
 
 def ask_once(url: str) -> RequestRecord:

@@ -7,9 +7,7 @@ import json
 import os
 import shutil
 import tarfile
-import tracemalloc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +23,7 @@ from components.oci.adapters import ADAPTER_FILES
 from components.oci.image import MAX_DOCUMENT_BYTES, Descriptor
 from components.oci.registry import RegistryRepository
 from components.settings import load_settings
+from tests.hostile.memory import little_memory
 from tests.hostile.scripted_server import GIVES_UP_BYTES, Answer, Asked, endless, scripted_server
 
 # What is kept in memory of the largest thing that is taken, and its copies.
@@ -39,18 +38,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("DOCKER_CONFIG", raising=False)
     monkeypatch.setattr(registry_module, "RETRY_WAIT", wait_none())
     return tmp_path
-
-
-@contextmanager
-def little_memory(limit_bytes: int = MEMORY_BYTES) -> Iterator[None]:
-    """Hold what happens within to a limit of memory."""
-    tracemalloc.start()
-    try:
-        yield
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < limit_bytes
 
 
 def digest_of(content: bytes) -> str:
@@ -167,7 +154,10 @@ SAYS = {
 @pytest.mark.parametrize("headers", SAYS.values(), ids=SAYS)
 def test_no_more_of_a_layer_arrives_than_was_announced(home: Path, headers: dict[str, str]) -> None:
     blob = Descriptor(media_type="x", digest=DIGEST, size=5000)
-    with scripted_server(lambda asked: Answer(200, headers, endless())) as registry, little_memory():
+    with (
+        scripted_server(lambda asked: Answer(200, headers, endless())) as registry,
+        little_memory(MEMORY_BYTES),
+    ):
         try:
             RegistryRepository(f"{registry.host}/a").blob(blob, home)
         except TunegateError as error:
@@ -197,7 +187,7 @@ def test_chunks_are_limited_whatever_is_endless_about_them(
     home: Path, body: Callable[[], Iterator[bytes]], part: str
 ) -> None:
     blob = Descriptor(media_type="x", digest=DIGEST, size=5000)
-    with scripted_server(lambda asked: chunked(body())) as registry, little_memory():
+    with scripted_server(lambda asked: chunked(body())) as registry, little_memory(MEMORY_BYTES):
         repository = RegistryRepository(f"{registry.host}/a")
         try:
             found = repository.manifest(DIGEST) if part == "manifest" else repository.blob(blob, home)
@@ -211,7 +201,7 @@ def test_chunks_are_limited_whatever_is_endless_about_them(
 def test_a_manifest_is_read_up_to_its_limit_and_refused(home: Path) -> None:
     with (
         scripted_server(lambda asked: Answer(200, {}, endless(b"{"))) as registry,
-        little_memory(),
+        little_memory(MEMORY_BYTES),
         pytest.raises(InvalidInput, match=r"its manifest has more than 4,194,304 bytes"),
     ):
         pull_adapter(f"{registry.host}/a@{DIGEST}", DIGEST, home / "out")
@@ -253,7 +243,7 @@ def test_answers_that_nobody_reads_are_limited(home: Path, method: str) -> None:
     (home / "adapter").mkdir()
     for name in ADAPTER_FILES:
         (home / "adapter" / name).write_bytes(b"content")
-    with scripted_server(script) as registry, little_memory():
+    with scripted_server(script) as registry, little_memory(MEMORY_BYTES):
         check_repository(f"{registry.host}/a")
         push_adapter(home / "adapter", f"{registry.host}/a", {}, "tuned")
     assert registry.sent < len(registry.asked) * GIVES_UP_BYTES
@@ -301,7 +291,7 @@ def test_what_lies_in_a_layout_is_limited_too(home: Path, part: str) -> None:
     digests = {"manifest": digest_of(manifest), "config": next(iter(blobs)), "layer": list(blobs)[1]}
     os.truncate(home / "layout" / "blobs" / "sha256" / digests[part].removeprefix("sha256:"), 1 << 36)
     with (
-        little_memory(),
+        little_memory(MEMORY_BYTES),
         pytest.raises(TunegateError, match=r"more than 4,194,304 bytes|got 68,719,476,736"),
     ):
         pull_adapter(reference, DIGEST, home / "out")
@@ -314,7 +304,10 @@ def test_an_index_is_limited(home: Path) -> None:
     (home / "layout").mkdir()
     (home / "layout" / "index.json").write_bytes(b"[")
     os.truncate(home / "layout" / "index.json", 1 << 36)
-    with little_memory(), pytest.raises(InvalidInput, match=r"index.json(?s:.*)more than 4,194,304 bytes"):
+    with (
+        little_memory(MEMORY_BYTES),
+        pytest.raises(InvalidInput, match=r"index.json(?s:.*)more than 4,194,304 bytes"),
+    ):
         push_adapter(home / "adapter", f"oci:{home / 'layout'}", {}, "tuned")
     entry = {"digest": DIGEST, "annotations": {"note": "n" * 4_194_000}}
     (home / "layout" / "index.json").write_text(json.dumps({"manifests": [entry]}, separators=(",", ":")))

