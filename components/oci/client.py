@@ -16,7 +16,7 @@ from components.oci.answers import discard, said
 from components.oci.session import Session
 from components.oci.sign_in import LOOPBACK, load_login, read_token, token_request
 from components.settings import load_settings
-from components.web import Address, parse_address, quoted, shown
+from components.web import METADATA_REFUSED, Address, is_metadata_host, parse_address, quoted, shown
 
 MAX_REDIRECTS = 5
 REDIRECTS, REDIRECTS_AS_IT_IS = (301, 302, 303, 307, 308), (307, 308)
@@ -148,6 +148,8 @@ class RegistryClient(oras.provider.Registry):  # type: ignore[misc]  # oras ship
             raise TunegateError(
                 f"{who} and leads to {quoted(shown(place))!r}: {'; '.join(error.problems)}"
             ) from error
+        if is_metadata_host(led_to.host):
+            raise TunegateError(f"{who} and leads to {led_to.shown}, which {METADATA_REFUSED}")
         if asked.scheme == "https" and led_to.scheme != "https":
             raise TunegateError(
                 f"{who} and leads to {led_to.shown}, which is plain http; adapters don't go that way. "

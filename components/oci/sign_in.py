@@ -10,7 +10,7 @@ import requests
 
 from components.errors import AccessRefused, InvalidInput
 from components.oci.answers import MAX_WORDS_BYTES, read_object
-from components.web import Address, parse_address, quoted, shown
+from components.web import METADATA_REFUSED, Address, is_metadata_host, parse_address, quoted, shown
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 MAX_CHALLENGE_CHARACTERS = 4096
@@ -78,6 +78,10 @@ def token_request(challenge: str, registry: Address, plain_hosts: Collection[str
             f"{who}: names {quoted(shown(realm))!r} as its token server, which can't be asked "
             f"({'; '.join(error.problems)}); no credentials are sent there"
         ) from error
+    if is_metadata_host(server.host):
+        raise AccessRefused(
+            f"{who}: names the token server {server.shown}, which {METADATA_REFUSED}; no credentials go there"
+        )
     if server.scheme != "https" and not _may_be_plain(server, registry, plain_hosts):
         raise AccessRefused(
             f"{who}: names the token server {server.shown}, which is asked over plain http: everybody on the "

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from components.errors import InvalidInput
-from components.sources.hosts import REFUSED, is_metadata_host
-from components.web import WEB, parse_address, shown
+from components.web import METADATA_REFUSED, WEB, is_metadata_host, parse_address, shown
 
 STORES = ("s3", "gs", "az", "hf")
 WANTED = "wanted a path, or a URL of https, http, s3, gs, az or hf"
@@ -57,7 +56,7 @@ def parse_source(name: str) -> Source:
     if scheme in WEB:
         address = parse_address(name, credentials=True)
         if is_metadata_host(address.host):
-            raise InvalidInput(address.shown, [REFUSED])
+            raise InvalidInput(address.shown, [METADATA_REFUSED])
         return Source(scheme, str(address), address.shown, PurePosixPath(address.path))
     what = shown(name)
     if "::" in name:

@@ -6,8 +6,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from components.errors import InvalidInput
-from components.sources.hosts import REFUSED, is_metadata_address, is_metadata_host
-from components.web import shown
+from components.web import METADATA_REFUSED, is_metadata_address, is_metadata_host, shown
 
 if TYPE_CHECKING:
     import aiohttp
@@ -44,7 +43,7 @@ async def make_client(**kwargs: Any) -> "aiohttp.ClientSession":
 def _make_socket(found: tuple[Any, Any, int, str, tuple[Any, ...]]) -> socket.socket:
     family, kind, protocol, _, address = found
     if is_metadata_address(ip_address(address[0])):
-        raise MetadataAddressRefused(errno.EACCES, REFUSED)
+        raise MetadataAddressRefused(errno.EACCES, METADATA_REFUSED)
     return socket.socket(family=family, type=kind, proto=protocol)
 
 
@@ -60,4 +59,4 @@ async def _check_redirect(session: Any, context: Any, params: Any) -> None:
             shown(str(params.url)), [f"redirects from {params.url.scheme} to {to}; name the file itself"]
         )
     if is_metadata_host(target.host or ""):
-        raise InvalidInput(shown(str(params.url)), [f"redirects to {to}, which {REFUSED}"])
+        raise InvalidInput(shown(str(params.url)), [f"redirects to {to}, which {METADATA_REFUSED}"])

@@ -8,8 +8,7 @@ from collections.abc import Iterator, Mapping
 from components.errors import InvalidInput
 from components.sources.address import Source
 from components.sources.client import MetadataAddressRefused
-from components.sources.hosts import REFUSED
-from components.web import WEB, shown
+from components.web import METADATA_REFUSED, WEB, shown
 
 CREDENTIALS = {
     "https": "give it as https://USER:PASSWORD@HOST/..., as a signed address, or in ~/.netrc",
@@ -97,7 +96,7 @@ def _network(source: Source, error: BaseException) -> str:
     """Say what an error of the network means; nothing for another."""
     name, detail = type(error).__name__, _detail(error)
     if isinstance(error, MetadataAddressRefused):
-        return REFUSED
+        return METADATA_REFUSED
     if isinstance(error, ssl.SSLCertVerificationError) or name == "ClientConnectorCertificateError":
         variable = "AWS_CA_BUNDLE" if source.scheme == "s3" else "SSL_CERT_FILE"
         return (

@@ -226,6 +226,8 @@ REALMS = {
     "no host": ("https://registry.example/", "https:///token", False),
     "a file": ("https://registry.example/", "file:///etc/passwd", False),
     "no address": ("https://registry.example/", "auth.example/token", False),
+    "a cloud's metadata": ("https://registry.example/", "https://169.254.169.254/token", False),
+    "a cloud's metadata, plain": ("http://169.254.169.254/", "http://169.254.169.254/token", False),
 }
 
 
@@ -285,6 +287,15 @@ def test_with_tls_a_token_server_is_asked_and_its_token_goes_to_the_registry(hom
             log_in(home, registry.host)
             assert RegistryRepository(f"{registry.host}/a").manifest(BLOB.digest) == b"m"
     assert [request.authorization for request in tokens.asked] == [f"Basic {LOGIN}"]
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", "2852039166", "metadata.google.internal", "[fe80::1]"])
+def test_a_registry_leads_to_no_metadata_of_a_cloud(home: Path, host: str) -> None:
+    with (
+        scripted_server(lambda asked: Answer(307, {"Location": f"http://{host}/latest"})) as registry,
+        pytest.raises(TunegateError, match="is a cloud's metadata service or a link-local address"),
+    ):
+        RegistryRepository(f"{registry.host}/a").blob(BLOB, home)
 
 
 def test_a_token_server_leads_nobody_on(home: Path, elsewhere: Server) -> None:

@@ -19,10 +19,10 @@ from components.errors import InvalidInput
 from components.release.card.facts import gather_facts
 from components.sources.address import parse_source
 from components.sources.content import content_digest
-from components.sources.hosts import is_metadata_host
 from components.tracking import runs
 from components.tracking.page import write_page
 from components.tracking.stage import open_stage
+from components.web import is_metadata_host
 from pipelines import trial
 from pipelines.cli import app
 from pipelines.experiment import sweep
