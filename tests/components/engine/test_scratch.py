@@ -29,6 +29,7 @@ with scratch_folder() as folder:
 
 def engine(shared: Path, *arguments: str, **variables: str) -> int:
     environment = {**os.environ, "TMPDIR": str(shared), **variables}
+    environment.pop("TORCHINDUCTOR_CACHE_DIR", None)  # of an engine that this process had before
     return subprocess.run([sys.executable, "-c", ENGINE, *arguments], env=environment, timeout=60).returncode
 
 
