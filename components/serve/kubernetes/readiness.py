@@ -68,7 +68,7 @@ class Readiness:
         if trouble is not None:
             log = ""
             if trouble.container:
-                log = self._cluster.log_end(trouble.pod, trouble.container, trouble.previous)
+                log = trouble.log(self._cluster.log_end(trouble.pod, trouble.container, trouble.previous))
             raise given_up(name, trouble, log)
 
     def _too_late(self, name: str, timeout_s: float) -> NotReady:

@@ -73,6 +73,7 @@ class Trouble:
         why: What is wrong and what to do, without a full stop.
         patience_s: How long it may last before the roll-out is given up.
         previous: Whether the log that tells more is that of the container before its restart.
+        last_words: What it wrote last before it ended, as far as the API server knows.
     """
 
     pod: str
@@ -80,6 +81,16 @@ class Trouble:
     why: str
     patience_s: float = 0.0
     previous: bool = False
+    last_words: str = ""
+
+    def log(self, asked_for: str) -> str:
+        """Return the end of its log.
+
+        Args:
+            asked_for: As the node gives it: the log of the container's next start, if that was quick.
+        """
+        last_line = self.last_words.strip().rpartition("\n")[2]
+        return asked_for if last_line in asked_for else self.last_words.strip()
 
 
 def find_trouble(pod: Found, events: Sequence[Found], schedule_patience_s: float) -> Trouble | None:
@@ -159,13 +170,14 @@ def _of_container(pod: Found, status: Found, events: Sequence[Found]) -> Trouble
     if killed:
         said = last_probe(pod, events)
         return Trouble(name, container, f"{killed[-1]['message']}: {said}", previous=not now)
-    code = ended.get("exitCode")
+    code, last_words = ended.get("exitCode"), str(ended.get("message") or "")
     deaths = int(status.get("restartCount", 0)) + bool(now)
     if code in _ENDINGS:
         why, patience_s = _ENDINGS[code]
-        return Trouble(name, container, why, patience_s, previous=not now)
+        return Trouble(name, container, why, patience_s, not now, last_words)
     if deaths >= DEATHS_TO_GIVE_UP:
-        return Trouble(name, container, f"keeps dying (exit code {code})", previous=not now)
+        why = f"keeps dying (exit code {code})"
+        return Trouble(name, container, why, previous=not now, last_words=last_words)
     return None
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from components.serve.kubernetes.pod import WRONG_INPUT
 from components.serve.kubernetes.trouble import find_trouble, given_up, last_probe
 from tests.components.serve.kubernetes.pods import (
     BACK_OFF,
@@ -239,6 +240,23 @@ def test_the_log_is_shown_under_the_trouble() -> None:
     assert said.startswith("deployment pet: pet-x (engine): keeps dying")
     assert said.endswith("The end of its log:\nRuntimeError: no")
     assert not trouble.previous
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "shown"),
+    [
+        pytest.param("loading\nrefused: holds another", "loading\nrefused: holds another", id="its own"),
+        pytest.param("loading", "refused: holds another", id="of its next start"),
+        pytest.param("", "refused: holds another", id="none"),
+    ],
+)
+def test_a_container_that_was_started_again_at_once_is_not_asked_why_the_one_before_ended(
+    asked_for: str, shown: str
+) -> None:
+    ended = {"exitCode": WRONG_INPUT, "message": "refused: holds another\n"}
+    trouble = find_trouble(pod(container(0, None, terminated=ended)), [], 15)
+    assert trouble is not None
+    assert trouble.log(asked_for) == shown
 
 
 @pytest.mark.parametrize(
