@@ -128,10 +128,12 @@ class Endless(BaseHTTPRequestHandler):
         if self.path == "/says-so.jsonl":
             self.send_header("Content-Length", str(1 << 40))
         self.end_headers()
-        chunk = gzip.compress(bytes(8 * MIB)) if self.path == "/encoded.jsonl" else LINE * 1000
         try:
+            if self.path == "/encoded.jsonl":  # less than the limit, so that it is over it only when unpacked
+                self.wfile.write(gzip.compress(bytes(8 * MIB)) * 64)
+                self.connection.recv(1)
             while True:
-                self.wfile.write(chunk)
+                self.wfile.write(LINE * 1000)
         except OSError:
             pass
 
