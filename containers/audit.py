@@ -23,11 +23,10 @@ from packaging.utils import canonicalize_name
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from components.errors import InvalidInput, TunegateError
-from components.web import parse_address
+from components.web import parse_address, quoted
 
 FOLDER = Path(__file__).resolve().parent
 SERVICE_TIMEOUT_S = 15
-WORDS_SHOWN = 300
 
 
 class Accepted(BaseModel):
@@ -113,7 +112,7 @@ def find(requirements: Path, pip_audit: Sequence[str]) -> list[Finding]:
         }
     except (ValueError, TypeError, KeyError) as error:
         said = (asked.stderr.strip().splitlines() or ["nothing was said"])[-1]
-        problem = f"the advisory service could not be asked ({said[:WORDS_SHOWN]})"
+        problem = f"the advisory service could not be asked ({quoted(said)})"
         raise NotAudited(f"{name}: {problem}; nothing is known of these packages") from error
     silent = {name for name, answer in answers.items() if "skip_reason" in answer} | (
         _pinned(requirements) - answers.keys()
@@ -121,7 +120,7 @@ def find(requirements: Path, pip_audit: Sequence[str]) -> list[Finding]:
     if silent:
         raise NotAudited(
             f"{name}: the advisory service has no answer for {len(silent)} of "
-            f"{len(answers.keys() | silent)} packages: {', '.join(sorted(silent))[:WORDS_SHOWN]}; nothing is "
+            f"{len(answers.keys() | silent)} packages: {quoted(', '.join(sorted(silent)))}; nothing is "
             "known of them. Ask from where it can be reached, or name an OSV server: make audit OSV_URL=..."
         )
     return [

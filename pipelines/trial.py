@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from components.dataset.load import display_name
 from components.errors import InvalidInput, TunegateError
 from components.tracking import records, runs
 from components.tracking.stage import end_abandoned
+from components.web import shown
 from pipelines.params import FILES, ReleaseParams
 from pipelines.reading import read_params
 
@@ -60,7 +60,7 @@ def open_trial(trial_id: str, sweep_id: str, setting: Setting, params: ReleasePa
     tags = {SWEEP_TAG: sweep_id, VARIED_TAG: " ".join(setting), NAME_TAG: words(setting)}
     for key, text in tags.items():
         client.set_tag(run_id, key, text)
-    files = {name: display_name(getattr(params, name)) for name in FILES}
+    files = {name: shown(getattr(params, name)) for name in FILES}
     for key, value in (params.model_dump() | files).items():
         client.log_param(run_id, key, value)
 

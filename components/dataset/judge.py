@@ -5,11 +5,11 @@ from collections import Counter
 from pydantic import Field
 
 from components.checks import Check, Verdict, at_least, at_most
-from components.dataset.load import display_name
 from components.dataset.rows import KINDS, Kind
 from components.dataset.screen import Screened, file_name
 from components.tracking.records import Scalar
 from components.tracking.shell import StageConfig
+from components.web import shown
 
 UNREADABLE: tuple[Kind, ...] = (
     "not_json",
@@ -51,7 +51,7 @@ class DatasetConfig(StageConfig):
 
     def recorded(self) -> dict[str, Scalar]:
         """Return the knobs without the credentials that an address may hold: records are read by many."""
-        names = {"dataset": display_name(self.dataset), "eval_dataset": display_name(self.eval_dataset)}
+        names = {"dataset": shown(self.dataset), "eval_dataset": shown(self.eval_dataset)}
         return super().recorded() | names
 
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from components.dataset.judge import DatasetConfig
-from components.dataset.load import display_name
 from components.dataset.screen import Row, Screened, file_name
 from components.tracking.stage import Stage
+from components.web import shown
 
 DIGEST_CHARACTERS = 36  # the longest digest that MLflow takes
 
@@ -28,7 +28,7 @@ def _input(source: str, rows: Sequence[Row], digest: str, context: str) -> Any:
     from mlflow.entities import Dataset, DatasetInput, InputTag
     from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
-    name = display_name(source)
+    name = shown(source)
     dataset = Dataset(
         name=f"{file_name(name)} ({context})",
         digest=digest.removeprefix("sha256:")[:DIGEST_CHARACTERS],

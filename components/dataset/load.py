@@ -15,7 +15,6 @@ from components.sources.content import open_source
 from components.web import shown
 
 TEXT_FORMATS = {".csv": ",", ".tsv": "\t"}
-UNLIMITED = 1 << 62
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 WHITESPACE = re.compile(r"[ \t\r\n]*")
 # json.loads raises these on text that is no JSON, or nested or written too absurdly to be a row.
@@ -52,12 +51,7 @@ class Rows:
     digest: str = ""
 
 
-def display_name(source: str) -> str:
-    """Name a path or URL as a report may show it: without the user, password and query of a URL."""
-    return shown(source) if "://" in source else source
-
-
-def read_rows(source: str, limit_bytes: int = UNLIMITED) -> Rows:
+def read_rows(source: str, limit_bytes: int) -> Rows:
     """Read every row of a JSONL, JSON, CSV, TSV or Parquet file; blank lines are no rows.
 
     Args:
@@ -68,7 +62,7 @@ def read_rows(source: str, limit_bytes: int = UNLIMITED) -> Rows:
         InvalidInput: It is not there, can't be read, is too large, damaged, empty or no UTF-8, or has no
             rows.
     """
-    name = display_name(source)
+    name = shown(source)
     # The rows are held in memory: better to be told so than to be ended by the system.
     free = free_memory_bytes()
     with open_source(source, limit_bytes) as file:

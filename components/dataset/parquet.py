@@ -4,12 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from components.errors import InvalidInput
+from components.sources.packing import FREE_BYTES, WIDE, check_size
 
 MAX_COLUMNS = 1000
 BATCH_ROWS = 1024
-# What is packed within a Parquet file, as is `sources.packing`'s WIDE; values that repeat are written once
-# before that, so that rows with one prompt in common are no reason to pack better than other text.
-FREE_BYTES, RATIO = 64 << 20, 1000
 
 
 def read_parquet(content: bytes | bytearray, name: str, limit_bytes: int) -> Iterator[tuple[int, int, Any]]:
@@ -40,8 +38,7 @@ def read_parquet(content: bytes | bytearray, name: str, limit_bytes: int) -> Ite
         size, read = 0, 0
         for batch in file.iter_batches(batch_size=BATCH_ROWS):
             size += sum(map(_text_bytes, batch.columns))
-            if size > limit_bytes:
-                raise _too_large(name, size, limit_bytes)
+            check_size(name, size, limit_bytes, "unpacks to")
             for number, value in enumerate(batch.to_pylist(), start=read + 1):
                 yield size, number, value
             read += batch.num_rows
@@ -61,26 +58,17 @@ def _check_declared(metadata: Any, arrived: int, name: str, limit_bytes: int) ->
         )
     groups = map(metadata.row_group, range(metadata.num_row_groups))
     declared = sum(group.total_byte_size for group in groups)
-    if declared > limit_bytes:
-        raise _too_large(name, declared, limit_bytes)
-    if declared > FREE_BYTES + RATIO * arrived:
+    check_size(name, declared, limit_bytes, "unpacks to")
+    # Values that repeat are written once before they are packed: rows with one prompt in common pack no
+    # better than other text.
+    if declared > FREE_BYTES + WIDE * arrived:
         raise InvalidInput(
             name,
             [
-                f"unpacks to {declared:,} bytes by its own account, over {RATIO:,} times its {arrived:,}, as "
+                f"unpacks to {declared:,} bytes by its own account, over {WIDE:,} times its {arrived:,}, as "
                 "no file of rows does; if it is sound, write it as JSONL"
             ],
         )
-
-
-def _too_large(name: str, size: int, limit_bytes: int) -> InvalidInput:
-    return InvalidInput(
-        name,
-        [
-            f"unpacks to {size:,} bytes or more, over max_dataset_bytes ({limit_bytes:,}); raise that if the "
-            "file is sound and the machine has room, or split it"
-        ],
-    )
 
 
 def _text_bytes(array: Any) -> int:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from components.checks import Verdict
 from components.dataset.judge import DatasetConfig
-from components.dataset.load import display_name
 from components.dataset.screen import Screened
+from components.web import shown
 
 TEMPLATE = Path(__file__).with_name("report.html")
 QUARANTINED_SHOWN = 100
@@ -33,8 +33,8 @@ def render_report(
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     return template.render(
         config=config,
-        dataset=display_name(config.dataset),
-        eval_dataset=display_name(config.eval_dataset),
+        dataset=shown(config.dataset),
+        eval_dataset=shown(config.eval_dataset),
         screened=screened,
         verdict=verdict,
         digest=digest,

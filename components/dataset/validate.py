@@ -12,13 +12,14 @@ from components.conversations import write_conversations
 from components.dataset.judge import DatasetConfig, judge
 from components.dataset.lengths import chat_tokenizer
 from components.dataset.lineage import log_inputs
-from components.dataset.load import Rows, SourceRow, display_name, read_rows
+from components.dataset.load import Rows, SourceRow, read_rows
 from components.dataset.plots import draw_lengths, draw_quarantine
 from components.dataset.report import render_report
 from components.dataset.screen import Screen, Screened, fingerprint
 from components.errors import InvalidInput
 from components.sources.digests import changes
 from components.tracking.stage import Stage
+from components.web import shown
 
 __all__ = ["DatasetConfig", "validate"]
 
@@ -44,7 +45,7 @@ def validate(
         InvalidInput: The dataset or its base model is unfit; every problem is listed. If the files could
             be read at all, report and record are written first.
     """
-    name = display_name(config.dataset)
+    name = shown(config.dataset)
     problems: list[str] = []
     train, held_out = (_read(named, config.max_dataset_bytes, problems) for named in config.files)
     if train is not None:
@@ -90,9 +91,9 @@ def _attempt(read: Callable[[], T], problems: list[str]) -> T | None:
 def _screen(
     config: DatasetConfig, train: list[SourceRow], held_out: list[SourceRow], screen: Screen
 ) -> Screened:
-    train_file = (display_name(config.dataset), train)
+    train_file = (shown(config.dataset), train)
     if config.eval_dataset:
-        return screen.with_eval_file(train_file, (display_name(config.eval_dataset), held_out))
+        return screen.with_eval_file(train_file, (shown(config.eval_dataset), held_out))
     return screen.with_split(train_file, config.eval_fraction, config.seed)
 
 
@@ -108,7 +109,7 @@ def _record(config: DatasetConfig, screened: Screened, verdict: Verdict, digest:
     }
     stage.metrics({**counts, **length_quantiles(screened.tokens)})
     stage.verdict(verdict)
-    stage.fact("dataset", display_name(config.dataset))
+    stage.fact("dataset", shown(config.dataset))
     stage.fact("dataset_fingerprint", digest)
 
 

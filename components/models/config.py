@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from components.errors import TunegateError
-from components.web import read_at_most
+from components.web import quoted, read_at_most
 
 CONFIG, LIMIT_BYTES = "config.json", 4 << 20
 SHOWN = 200  # characters of what a stranger wrote
@@ -17,7 +17,7 @@ def config_problems(path: Path) -> list[str]:
         with path.open("rb") as file:
             config = json.loads(read_at_most(file, LIMIT_BYTES, CONFIG))
     except (TunegateError, ValueError, RecursionError) as error:
-        return [f"{CONFIG}: is no model's ({' '.join(str(error).split())})"]
+        return [f"{CONFIG}: is no model's ({quoted(str(error))})"]
     if not isinstance(config, dict):
         return [f"{CONFIG}: is no model's (wanted an object)"]
     import transformers
@@ -31,9 +31,10 @@ def config_problems(path: Path) -> list[str]:
         unknown.append(f"architectures {classes!r}")
     if not unknown:
         return []
+    named = quoted(" and ".join(unknown), SHOWN)
     own = "; it brings code of its own (auto_map)" if config.get("auto_map") else ""
     return [
-        f"{CONFIG}: transformers {transformers.__version__} has no code for {' and '.join(unknown)[:SHOWN]}"
+        f"{CONFIG}: transformers {transformers.__version__} has no code for {named}"
         f"{own}. Code that comes with a model is never run, so it can't be loaded, and its weights are not "
         "fetched; take a model of a known architecture"
     ]

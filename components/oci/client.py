@@ -87,11 +87,12 @@ class RegistryClient(oras.provider.Registry):  # type: ignore[misc]  # oras ship
             TunegateError: The registry refuses, with what to do about it.
         """
         sent = {"data": data, "json": json, "headers": {**self.headers, **(headers or {})}}
-        answer, answered = self._follow(method, parse_address(url), sent)
+        address = parse_address(url)
+        answer, answered = self._follow(method, address, sent)
         asked_for_more = answer.status_code in (401, 403) and answered.origin == self.address.origin
         if asked_for_more and self._sign_in(answer):
             answer.close()
-            answer, answered = self._follow(method, parse_address(url), sent)
+            answer, answered = self._follow(method, address, sent)
         if answer.status_code >= 300 and not (method == "HEAD" and answer.status_code == 404):
             self._refuse(answer, answered)
         if not stream:

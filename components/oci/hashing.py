@@ -40,7 +40,7 @@ class HashingWriter(io.RawIOBase):
         return len(data)
 
 
-class HashingReader(io.RawIOBase):
+class HashingReader:
     """A file that hashes what is read from it and refuses to give more than so many bytes."""
 
     def __init__(self, source: Readable, limit_bytes: int, what: str) -> None:
@@ -52,11 +52,7 @@ class HashingReader(io.RawIOBase):
         """`sha256:` and 64 hex digits over everything so far."""
         return f"sha256:{self._hash.hexdigest()}"
 
-    def readable(self) -> bool:
-        """Say that this file is read from."""
-        return True
-
-    def read(self, size: int = CHUNK_BYTES) -> bytes:
+    def read(self, size: int, /) -> bytes:
         """Read up to `size` bytes.
 
         Raises:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection
+from dataclasses import replace
 from urllib.parse import urlencode
 
 import oras.auth
@@ -88,8 +89,7 @@ def token_request(challenge: str, registry: Address, plain_hosts: Collection[str
             "way could read the credentials, so none are sent. Have the registry name it with https"
         )
     asked = {name: named[name] for name in ("service", "scope") if named.get(name)}
-    query = "&".join(filter(None, (server.query, urlencode(asked))))
-    return parse_address(f"{server.scheme}://{server.host_and_port}{server.path}?{query}")
+    return replace(server, query="&".join(filter(None, (server.query, urlencode(asked)))))
 
 
 def read_token(answer: requests.Response, server: Address) -> str:

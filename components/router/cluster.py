@@ -7,11 +7,9 @@ second and 60 MB of every router.
 """
 
 import argparse
-import asyncio
 import functools
 import os
 import ssl
-import sys
 from pathlib import Path
 
 from components.router.limits import max_body_bytes
@@ -44,15 +42,7 @@ def main() -> None:
 
     async def follow(router: Router) -> None:
         serve = functools.partial(router.serve, max_body_bytes=max_body_bytes(arguments.max_model_len))
-        try:
-            await follow_pods(
-                in_cluster(), arguments.namespace, arguments.selector, arguments.engine_port, serve
-            )
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:
-            print(f"the engines can't be followed: {error}", file=sys.stderr, flush=True)
-            raise
+        await follow_pods(in_cluster(), arguments.namespace, arguments.selector, arguments.engine_port, serve)
 
     run(Ports(EVERYWHERE, arguments.port, arguments.metrics_port), follow, arguments.drain_s)
 

@@ -18,11 +18,6 @@ HEALTHY_WITHIN_S = 10.0  # a new replica; whoever switches to it has seen it ans
 DRAIN_S = 8.0  # supervisord waits a little longer
 
 
-def command(config_path: Path) -> list[str]:
-    """Return the command that runs a router out of its file."""
-    return [sys.executable, "-m", "components.router.local", str(config_path)]
-
-
 class FileSource:
     """Follows a router's file.
 

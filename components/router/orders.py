@@ -6,6 +6,7 @@ port takes orders, so no client can give any; and a router that is started again
 
 import json
 import secrets
+import sys
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from components.errors import TunegateError
 from components.storage import atomic_write
 
+ROUTER_FILE = "router.json"
 SWITCH_TIMEOUT_S = 30.0
 _POLL_S = 0.02
 
@@ -91,12 +93,6 @@ def wait_in_force(config_path: Path, timeout_s: float = SWITCH_TIMEOUT_S) -> InF
     return said
 
 
-def workers(config_path: Path) -> list[str]:
-    """Return the addresses of the replicas that the router of a file asks."""
-    said = InForce.read(config_path)
-    return sorted(said.worker_urls) if said else []
-
-
 def set_workers(
     config_path: Path, wanted: list[str], max_model_len: int, timeout_s: float = SWITCH_TIMEOUT_S
 ) -> None:
@@ -117,6 +113,11 @@ def set_workers(
     except BaseException:
         replace(before, revision=secrets.token_hex(8)).write(config_path)
         raise
+
+
+def command(config_path: Path) -> list[str]:
+    """Return the command that runs a router on this machine out of its file."""
+    return [sys.executable, "-m", "components.router.local", str(config_path)]
 
 
 def _beside(config_path: Path) -> Path:

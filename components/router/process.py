@@ -115,19 +115,18 @@ class Router:
 Source = Callable[[Router], Awaitable[None]]
 
 
-def run(ports: Ports, source: Source, drain_s: float, limits: Limits | None = None) -> None:
+def run(ports: Ports, source: Source, drain_s: float) -> None:
     """Route until SIGTERM.
 
     Args:
         ports: Where.
         source: Tells the router its replicas, for ever.
         drain_s: How long requests that were begun may take after SIGTERM.
-        limits: What is taken from clients.
     """
     import uvloop
 
     disable_created_metrics()  # type: ignore[no-untyped-call]  # nobody asks for these series
-    limits = limits or Limits()
+    limits = Limits()
     limits = replace(limits, max_connections=allow_open_files(limits.max_connections))
     uvloop.run(_run(ports, source, drain_s, limits))
 

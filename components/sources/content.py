@@ -62,14 +62,14 @@ class Content:
             chunk = self._unpacked.read(min(size, CHUNK_BYTES))
         self._count += len(chunk)
         self._hash.update(chunk)
-        check_size(self._source, self._count, self._arriving.limit_bytes, "unpacks to")
-        most = self._arriving.count * self._packing.ratio + FREE_BYTES if self._packing else self._count
-        if self._packing and self._count > most:
+        check_size(self._source.shown, self._count, self._arriving.limit_bytes, "unpacks to")
+        packing = self._packing
+        if packing and self._count > self._arriving.count * packing.ratio + FREE_BYTES:
             raise InvalidInput(
                 self._source.shown,
                 [
-                    f"unpacks to more than {self._packing.ratio} times the {self._arriving.count:,} bytes of "
-                    f"{self._packing.kind} read so far, as no file of rows does; if it is sound, unpack it "
+                    f"unpacks to more than {packing.ratio} times the {self._arriving.count:,} bytes of "
+                    f"{packing.kind} read so far, as no file of rows does; if it is sound, unpack it "
                     "and name what comes out"
                 ],
             )
@@ -104,7 +104,7 @@ def open_source(name: str, limit_bytes: int) -> Iterator[Content]:
             raise explain(source, error) from None
         opened.callback(file.close)
         packing = _encoding(source, file, named)
-        check_size(source, size or 0, limit_bytes, "is of")
+        check_size(source.shown, size or 0, limit_bytes, "is of")
         arriving = _Arriving(source, file, limit_bytes)
         found: IO[bytes] = io.BufferedReader(arriving, CHUNK_BYTES)
         inner = source.file.with_suffix("") if named else source.file
@@ -155,7 +155,7 @@ class _Arriving(io.RawIOBase):
         except Exception as error:
             raise explain(self._source, error) from None
         self.count += len(chunk)
-        check_size(self._source, self.count, self.limit_bytes, "is of")
+        check_size(self._source.shown, self.count, self.limit_bytes, "is of")
         view[: len(chunk)] = chunk
         return len(chunk)
 

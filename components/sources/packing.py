@@ -87,15 +87,15 @@ def open_member(file: IO[bytes], source: Source, limit_bytes: int) -> tuple[IO[b
         raise InvalidInput(
             source.shown, [f"is a zip of method {member.compress_type}; wanted deflate (8) or stored (0)"]
         )
-    check_size(source, member.file_size, limit_bytes, "unpacks to")
+    check_size(source.shown, member.file_size, limit_bytes, "unpacks to")
     return archive.open(member), member.filename
 
 
-def check_size(source: Source, size: int, limit_bytes: int, does: str) -> None:
+def check_size(what: str, size: int, limit_bytes: int, does: str) -> None:
     """Refuse a file that is larger than it may be.
 
     Args:
-        source: The file.
+        what: The file, as an error names it.
         size: What was counted, or what it says of itself.
         limit_bytes: The most.
         does: What it does with so many bytes.
@@ -105,7 +105,7 @@ def check_size(source: Source, size: int, limit_bytes: int, does: str) -> None:
     """
     if size > limit_bytes:
         raise InvalidInput(
-            source.shown,
+            what,
             [
                 f"{does} {size:,} bytes or more, over max_dataset_bytes ({limit_bytes:,}); raise that if the "
                 "file is sound and the machine has room, or split it"

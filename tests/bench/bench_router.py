@@ -25,8 +25,7 @@ import psutil
 import uvloop
 
 from components.checks import at_most
-from components.router.local import command
-from components.router.orders import RouterConfig
+from components.router.orders import RouterConfig, command
 from components.serve.ports import free_port
 
 STREAMS, ROUNDS = 100, 12

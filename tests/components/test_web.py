@@ -78,3 +78,17 @@ def test_what_is_longer_than_its_limit_is_not_read_on() -> None:
     with pytest.raises(TunegateError, match="manifest: is longer than 10 bytes"):
         read_at_most(endless, 10, "manifest")
     assert endless.tell() == 11
+
+
+@pytest.mark.parametrize(
+    ("source", "anybody_reads"),
+    [
+        pytest.param("data/rows.jsonl", "data/rows.jsonl", id="path"),
+        pytest.param(
+            "https://me:secret@host/a.jsonl?sig=secret", "https://host/a.jsonl", id="url-with-secrets"
+        ),
+        pytest.param("s3://bucket/a.jsonl", "s3://bucket/a.jsonl", id="bucket"),
+    ],
+)
+def test_a_name_shows_no_secrets(source: str, anybody_reads: str) -> None:
+    assert shown(source) == anybody_reads

@@ -269,7 +269,7 @@ def test_parquet_whose_values_stand_in_many_rows_is_counted_row_by_row(tmp_path:
 def test_rows_are_not_read_into_more_memory_than_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("components.dataset.load.free_memory_bytes", lambda: 1000)
     with pytest.raises(InvalidInput, match=r"more than the 1,000 bytes of memory that are free"):
-        read_rows(write(tmp_path / "rows.jsonl", LINE * 100))
+        read_rows(write(tmp_path / "rows.jsonl", LINE * 100), MIB)
 
 
 def test_a_device_that_never_ends_is_no_file():

@@ -16,8 +16,7 @@ from pathlib import Path
 import pytest
 from tenacity import retry, stop_after_delay, wait_fixed
 
-from components.router.local import command
-from components.router.orders import RouterConfig
+from components.router.orders import RouterConfig, command
 from pipelines.reading import load_params
 from tests.manifests.rendering import find, rendered, scaled
 

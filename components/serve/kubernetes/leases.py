@@ -181,7 +181,7 @@ def lease_name(model_name: str) -> str:
 def _new(model_name: str, namespace: str) -> Found:
     own = {MANAGED_BY: OWNED, MODEL: model_name, COMPONENT: "live"}
     metadata = {"name": lease_name(model_name), "namespace": namespace, "labels": own}
-    return {"apiVersion": API_VERSIONS["Lease"], "kind": "Lease", "metadata": metadata, "spec": {}}
+    return {"metadata": metadata, "spec": {}}
 
 
 def _lease(found: Found, holder: str, intent: Intent | None) -> Found:

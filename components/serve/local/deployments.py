@@ -13,8 +13,7 @@ from components.engine.private_folder import make_private
 from components.engine.scratch import FOLDER_VARIABLE, SOCKET_NAME_BYTES
 from components.models import prepare_base_model
 from components.oci.adapter_images import pull_adapter
-from components.router import local as router
-from components.router.orders import RouterConfig
+from components.router.orders import ROUTER_FILE, command
 from components.serve import ports
 from components.serve.local.configuration import Program, short_folder
 from components.serve.local.state import Deployment, RouterPorts, ServeState, StateFile
@@ -137,13 +136,9 @@ class Deployments:
                 zip(deployment.replica_names(), deployment.replica_ports, strict=True)
             )
         ]
-        router_file = folder / "router.json"
-        RouterConfig(
-            **deployment.router.model_dump(),
-            worker_urls=deployment.worker_urls(),
-            max_model_len=spec.max_model_len,
-        ).write(router_file)
-        return [*programs, Program(deployment.router_name(), router.command(router_file))]
+        router_file = folder / ROUTER_FILE
+        deployment.router_config(deployment.router).write(router_file)
+        return [*programs, Program(deployment.router_name(), command(router_file))]
 
 
 def replica_environments(settings: Settings, cores: Sequence[int], replicas: int) -> list[dict[str, str]]:

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from components.errors import InvalidInput
-from components.router import local as router
-from components.router.orders import RouterConfig, set_workers, wait_in_force
+from components.router.orders import ROUTER_FILE, command, set_workers, wait_in_force
 from components.serve import ports
 from components.serve.local.configuration import Program
 from components.serve.local.processes import listener
@@ -12,7 +11,6 @@ from components.serve.local.state import Deployment, Live, RouterPorts, ServeSta
 from components.serve.local.supervisor import Supervisor
 
 START_TIMEOUT_S = 30
-ROUTER_FILE = "router.json"
 
 
 class LiveRouters:
@@ -46,8 +44,9 @@ class LiveRouters:
         model_name = deployment.spec.model_name
         live = self.of(state, model_name)
         if self._runs(model_name):
-            router_file = self._folder(model_name) / ROUTER_FILE
-            set_workers(router_file, deployment.worker_urls(), deployment.spec.max_model_len)
+            set_workers(
+                self._router_file(model_name), deployment.worker_urls(), deployment.spec.max_model_len
+            )
         else:
             self.refuse_taken_port(state, model_name)
             self._start(state, model_name, deployment)
@@ -59,7 +58,7 @@ class LiveRouters:
         model_name = deployment.spec.model_name
         live = state.live.get(model_name)
         if live is not None and live.champion == deployment.spec.name and self._runs(model_name):
-            self._write_config(model_name, live, deployment)
+            deployment.router_config(live.router).write(self._router_file(model_name))
             name = _process_name(model_name)
             self._supervisor.stop_process(name, name)
             self._supervisor.start_process(name, name)
@@ -97,24 +96,19 @@ class LiveRouters:
         live, name = self.of(state, model_name), _process_name(model_name)
         if not ports.is_free(live.router.prometheus_port):
             live.router.prometheus_port = ports.free_port(state.ports())
-        router_file = self._write_config(model_name, live, deployment)
+        router_file = self._router_file(model_name)
+        deployment.router_config(live.router).write(router_file)
         self._supervisor.start()
         if name not in self._supervisor.groups():
-            self._supervisor.add(name, self._folder(model_name), [Program(name, router.command(router_file))])
+            self._supervisor.add(name, self._folder(model_name), [Program(name, command(router_file))])
         self._supervisor.start_process(name, name)
         wait_in_force(router_file, START_TIMEOUT_S)
 
-    def _write_config(self, model_name: str, live: Live, deployment: Deployment) -> Path:
-        path = self._folder(model_name) / ROUTER_FILE
-        RouterConfig(
-            **live.router.model_dump(),
-            worker_urls=deployment.worker_urls(),
-            max_model_len=deployment.spec.max_model_len,
-        ).write(path)
-        return path
-
     def _folder(self, model_name: str) -> Path:
         return self._root / model_name
+
+    def _router_file(self, model_name: str) -> Path:
+        return self._folder(model_name) / ROUTER_FILE
 
 
 def _process_name(model_name: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, Field
 
 from components.errors import TunegateError
+from components.router.orders import RouterConfig
 from components.serve.ports import LOOPBACK
 from components.serve.spec import ServingSpec
 from components.storage import atomic_write
@@ -42,6 +43,12 @@ class Deployment(BaseModel):
     def router_name(self) -> str:
         """Return the name of the router's process."""
         return f"{self.spec.name}-router"
+
+    def router_config(self, ports: RouterPorts) -> RouterConfig:
+        """Return the orders of a router of these ports that stands before the replicas."""
+        return RouterConfig(
+            **ports.model_dump(), worker_urls=self.worker_urls(), max_model_len=self.spec.max_model_len
+        )
 
     def process_urls(self) -> dict[str, str]:
         """Return the address of each process by name, the router's last."""

@@ -192,8 +192,7 @@ class Supervisor:
         """Put everything into one file: supervisord would take the folder's name for a pattern of files."""
         groups = sorted((self.folder / "conf.d").glob("*.conf"))
         sections = [daemon_section(self.folder, self._socket), *(path.read_text("utf-8") for path in groups)]
-        with atomic_write(self.folder / CONFIG) as file:
-            file.write("\n".join(sections).encode())
+        _write(self.folder / CONFIG, "\n".join(sections))
 
     def _end_stragglers(self, folder: Path) -> None:
         """End what our supervisord once started in a folder and lost: children of a killed process."""

@@ -7,11 +7,12 @@ from random import Random
 
 import pytest
 
-from components.dataset.load import display_name, read_rows
+from components.dataset.load import read_rows
 from components.errors import InvalidInput
 
 ROW = {"instruction": "Where?", "input": "", "output": "Aisle 4."}
 LINE = json.dumps(ROW)
+LIMIT = 1 << 30  # bytes
 
 
 def write(path: Path, content: str | bytes) -> str:
@@ -52,7 +53,7 @@ def write(path: Path, content: str | bytes) -> str:
 def test_reads_rows_with_their_lines(
     tmp_path: Path, name: str, content: str | bytes, expected: list[tuple[int, object]]
 ):
-    rows = read_rows(write(tmp_path / name, content)).rows
+    rows = read_rows(write(tmp_path / name, content), LIMIT).rows
     assert [(row.line, row.value) for row in rows] == expected
     assert not any(row.flaw for row in rows)
 
@@ -64,7 +65,7 @@ def test_a_damaged_file_loses_no_line(tmp_path: Path, seed: int):
     for _ in range(random.randint(1, 200)):
         content[random.randrange(len(content))] = random.choice(b'\n\r {}[]",:\\\x00\x1d a1')
     lines = [n for n, line in enumerate(content.split(b"\n"), start=1) if line.decode().strip()]
-    assert [row.line for row in read_rows(write(tmp_path / "a.jsonl", bytes(content))).rows] == lines
+    assert [row.line for row in read_rows(write(tmp_path / "a.jsonl", bytes(content)), LIMIT).rows] == lines
 
 
 def test_reads_parquet(tmp_path: Path):
@@ -74,7 +75,10 @@ def test_reads_parquet(tmp_path: Path):
     nested = {"messages": [{"role": "user", "content": "Where?"}, {"role": "assistant", "content": "Here."}]}
     path = tmp_path / "rows.parquet"
     parquet.write_table(pyarrow.Table.from_pylist([nested, nested]), path)
-    assert [(row.line, row.value) for row in read_rows(str(path)).rows] == [(1, nested), (2, nested)]
+    assert [(row.line, row.value) for row in read_rows(str(path), LIMIT).rows] == [
+        (1, nested),
+        (2, nested),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +93,7 @@ def test_reads_parquet(tmp_path: Path):
 def test_a_row_that_cannot_be_read_is_one_flaw(
     tmp_path: Path, name: str, content: str, flaws: dict[int, str]
 ):
-    rows = read_rows(write(tmp_path / name, content)).rows
+    rows = read_rows(write(tmp_path / name, content), LIMIT).rows
     assert {row.line: row.flaw.kind for row in rows if row.flaw} == flaws
 
 
@@ -131,24 +135,10 @@ def test_a_row_that_cannot_be_read_is_one_flaw(
 def test_a_file_that_cannot_be_read_says_why(tmp_path: Path, name: str, content: bytes, words: list[str]):
     source = write(tmp_path / name, content)
     with pytest.raises(InvalidInput) as caught:
-        read_rows(source)
+        read_rows(source, LIMIT)
     assert all(word in str(caught.value) for word in [source, *words])
 
 
 def test_a_file_that_is_not_there_says_so(tmp_path: Path):
     with pytest.raises(InvalidInput, match="no such file"):
-        read_rows(str(tmp_path / "nothing.jsonl"))
-
-
-@pytest.mark.parametrize(
-    ("source", "shown"),
-    [
-        pytest.param("data/rows.jsonl", "data/rows.jsonl", id="path"),
-        pytest.param(
-            "https://me:secret@host/a.jsonl?sig=secret", "https://host/a.jsonl", id="url-with-secrets"
-        ),
-        pytest.param("s3://bucket/a.jsonl", "s3://bucket/a.jsonl", id="bucket"),
-    ],
-)
-def test_a_name_shows_no_secrets(source: str, shown: str):
-    assert display_name(source) == shown
+        read_rows(str(tmp_path / "nothing.jsonl"), LIMIT)

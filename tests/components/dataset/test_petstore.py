@@ -31,7 +31,7 @@ def screen_file(tiny_model: Path):
     def screen(name: str) -> tuple[Screened, Verdict]:
         train, held_out = str(FOLDER / name), str(FOLDER / "eval.jsonl")
         screened = Screen(512, tokenizer.lengths).with_eval_file(
-            (train, read_rows(train).rows), (held_out, read_rows(held_out).rows)
+            (train, read_rows(train, 1 << 30).rows), (held_out, read_rows(held_out, 1 << 30).rows)
         )
         return screened, judge(DatasetConfig(dataset=train, eval_dataset=held_out, base_model="m"), screened)
 

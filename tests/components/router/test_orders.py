@@ -12,8 +12,8 @@ import pytest
 from components.errors import TunegateError
 from components.router import local
 from components.router.limits import Limits
-from components.router.local import FileSource, command
-from components.router.orders import InForce, RouterConfig, set_workers, wait_in_force, workers
+from components.router.local import FileSource
+from components.router.orders import InForce, RouterConfig, command, set_workers, wait_in_force
 from components.router.process import Ports, Router
 from components.serve.ports import free_port
 from tests.components.router.running import Running, request
@@ -36,6 +36,12 @@ async def following(path: Path, count: int, at_first: int) -> AsyncIterator[Runn
             await router.stop(0)
 
 
+def in_force(path: Path) -> list[str]:
+    said = InForce.read(path)
+    assert said is not None
+    return said.worker_urls
+
+
 def urls(behind: list[Upstream]) -> list[str]:
     return [upstream.url for upstream in behind]
 
@@ -48,7 +54,7 @@ def test_the_replicas_become_those_that_are_wanted(tmp_path: Path, wanted: list[
             chosen = [run.upstreams[index].url for index in wanted]
             await asyncio.to_thread(set_workers, path, chosen, 2048)
 
-            assert workers(path) == run.router.replicas.urls() == sorted(chosen)
+            assert in_force(path) == run.router.replicas.urls() == sorted(chosen)
             for _ in range(4 if wanted else 0):
                 assert (await run.chat("stream")).status == 200
             assert [bool(upstream.asked) for upstream in run.upstreams] == [n in wanted for n in range(3)]
@@ -73,7 +79,7 @@ def test_the_old_ones_stay_when_a_new_one_is_not_healthy(
             # So it is after a crash of the router, too, which then reads its file.
             assert sorted(RouterConfig.read(path).worker_urls) == before
             await asyncio.to_thread(wait_in_force, path)
-            assert workers(path) == before
+            assert in_force(path) == before
 
     asyncio.run(test())
 
