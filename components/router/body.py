@@ -51,10 +51,15 @@ class HeldBytes:
 
 
 class Room:
-    """What one request holds of the bytes that all may hold together."""
+    """What one request holds of the bytes that all may hold together.
+
+    Attributes:
+        body: Its body; nothing where it has none, or needs it no longer.
+    """
 
     def __init__(self, held: HeldBytes) -> None:
         self._held, self._own = held, 0
+        self.body: bytes | None = None
 
     def take(self, count: int) -> None:
         """Take so many bytes more."""
@@ -62,7 +67,8 @@ class Room:
         self._own += count
 
     def leave(self) -> None:
-        """Give everything back; it may be called again."""
+        """Let go of the body, and give everything back; it may be called again."""
+        self.body = None
         self._held.give_back(self._own)
         self._own = 0
 

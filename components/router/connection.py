@@ -48,6 +48,7 @@ class ClientServer(web.Server):
         oldest = next((connection for connection in self.idle if connection is not newest), None)
         if oldest is None:
             return False
+        del self.idle[oldest]  # it is lost a turn later only, and may make room for one alone
         oldest.force_close()
         return True
 
@@ -61,7 +62,7 @@ class ClientServer(web.Server):
         self.in_hand += 1
         try:
             response = await self._answer(request)
-            if self.is_draining and not response.prepared:
+            if self.is_draining:
                 response.force_close()
             return response
         finally:
@@ -143,7 +144,8 @@ class Connection(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("a part of the answer was sent already")
         refused = _explained(status, exc, message or "", self._server.limits)
-        self._server.refused(refused.status)
+        if status < 500:  # no handler has seen it, so nobody has counted it
+            self._server.refused(refused.status)
         self._is_answering = False
         return refused.response()
 

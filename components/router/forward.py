@@ -103,6 +103,10 @@ class Forwarder:
             return refused.response()
         except ClientLeft as error:
             raise ConnectionResetError("the client left") from error
+        except Exception as error:
+            if not isinstance(error, ConnectionError):  # the client's; else the fault is ours
+                status, outcome = 500, FAILED
+            raise
         finally:
             self._metrics.in_flight.dec()
             seconds = asyncio.get_running_loop().time() - began
@@ -116,10 +120,9 @@ class Forwarder:
         if asked.path == HEALTH:
             return self._health()
         with self._held.room() as room:
-            body = None
             if asked.method == "POST":
-                body = await read_body(request, self._limits, self.max_body_bytes, room)
-            return await self._forward(request, asked, body, room, began)
+                room.body = await read_body(request, self._limits, self.max_body_bytes, room)
+            return await self._forward(request, asked, room, began)
 
     def _health(self) -> Sent:
         if not self._replicas.any_well():
@@ -127,9 +130,7 @@ class Forwarder:
         response = web.Response(body=b"", headers={"Server": SERVER})
         return Sent(response, ANSWERED)
 
-    async def _forward(
-        self, request: web.BaseRequest, asked: Asked, body: bytes | None, room: Room, began: float
-    ) -> Sent:
+    async def _forward(self, request: web.BaseRequest, asked: Asked, room: Room, began: float) -> Sent:
         """Ask one replica after another until one answers."""
         tried: set[Replica] = set()
         for _ in range(MAX_TRIES):
@@ -138,7 +139,7 @@ class Forwarder:
                 break
             tried.add(replica)
             try:
-                return await self._ask(request, asked, body, room, began, replica, tried)
+                return await self._ask(request, asked, room, began, replica, tried)
             except Moved as moved:
                 self._metrics.moves.labels(str(moved)).inc()
         raise _nobody()
@@ -147,7 +148,6 @@ class Forwarder:
         self,
         request: web.BaseRequest,
         asked: Asked,
-        body: bytes | None,
         room: Room,
         began: float,
         replica: Replica,
@@ -166,11 +166,12 @@ class Forwarder:
                     async with self._session.request(
                         asked.method,
                         _url(replica, asked),
-                        data=body,
+                        data=room.body,
                         headers=picked(request.headers, _TO_ENGINE),
                         allow_redirects=False,
                     ) as response:
-                        if response.status >= 500 and self._replicas.has_other(tried):
+                        may_move = len(tried) < MAX_TRIES and self._replicas.has_other(tried)
+                        if response.status >= 500 and may_move:
                             raise Moved("status")
                         await self._pass_on(response, passing, replica, attempt, room, asked.path, began)
         except (ClientConnectorError, ConnectionTimeoutError) as error:

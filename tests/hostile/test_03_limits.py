@@ -1,8 +1,11 @@
 """What a client sends is bounded before it is read: body, headers, the time they take, connections."""
 
 import asyncio
+import gc
 import gzip
+import socket
 import time
+import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -222,6 +225,52 @@ def test_idle_connections_give_way_and_busy_ones_do_not() -> None:
             writer.close()
 
     routed(test, limits=Limits(max_connections=4))
+
+
+def test_a_burst_of_connections_leaves_no_more_than_there_may_be() -> None:
+    async def test(run: Running) -> None:
+        idle = [await run.open() for _ in range(4)]
+        await until(lambda: len(run.router._server.idle) == 4)
+        burst = []
+        for _ in range(12):  # the kernel opens them; the router sees all at once
+            burst.append(socket.create_connection(("127.0.0.1", run.port)))
+        gone = [asyncio.ensure_future(reader.read()) for reader, _ in idle]
+        await asyncio.wait_for(asyncio.gather(*gone), 10)
+
+        await until(lambda: len(run.router._server.connections) <= 4)
+        for opened in burst:
+            opened.close()
+        for _, writer in idle:
+            writer.close()
+
+    routed(test, limits=Limits(max_connections=4))
+
+
+def test_a_body_is_held_no_longer_than_somebody_may_be_asked() -> None:
+    async def test(run: Running) -> None:
+        streams = 8
+        opened = [await run.open() for _ in range(streams)]
+        tracemalloc.start()
+        for reader, writer in opened:
+            whole = request("wait after-text")
+            body = whole.partition(b"\r\n\r\n")[2] + b" " * (LEAST_BODY_BYTES - 4096)
+            writer.write(CHAT + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+            await writer.drain()
+            await asyncio.wait_for(reader.readuntil(b"half"), 20)
+            del body
+        for upstream in run.upstreams:
+            upstream.requests.clear()
+        gc.collect()
+        held, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+
+        assert held < 2 * LEAST_BODY_BYTES, held
+        for upstream in run.upstreams:
+            upstream.go_on.set()
+        for _, writer in opened:
+            writer.close()
+
+    routed(test)
 
 
 def test_many_bodies_together_do_not_fill_the_memory() -> None:

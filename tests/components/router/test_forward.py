@@ -6,10 +6,10 @@ import json
 import pytest
 
 from components.router import replicas
-from components.router.limits import Limits
+from components.router.limits import LEAST_BODY_BYTES, Limits
 from components.router.process import Ports, Router
 from tests.components.router.running import Answer, Running, request, routed, running
-from tests.components.router.upstream import ROLE, text
+from tests.components.router.upstream import ROLE, text, upstreams
 
 
 def stream_of(*said: object) -> bytes:
@@ -293,3 +293,58 @@ def test_an_answer_that_nobody_can_read_does_not_end_the_checks(monkeypatch: pyt
             await asyncio.sleep(0.01)
 
     routed(test)
+
+
+def test_the_last_of_many_that_fail_is_heard_in_its_own_words() -> None:
+    async def test(run: Running) -> None:
+        answer = await run.chat("status 500")
+
+        assert answer.status == 500
+        assert b"own words" in answer.body
+
+    routed(test, replicas=4)
+
+
+def test_a_fault_of_ours_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object) -> None:
+        raise RuntimeError("a fault")
+
+    async def test(run: Running) -> None:
+        monkeypatch.setattr(run.router._forwarder, "_forward", fail)
+        assert (await run.chat("stream")).status == 500
+
+        counted = await run.series("tunegate_router_requests_total")
+        assert {key: count for key, count in counted.items() if count} == {
+            '{outcome="failed",route="/v1/chat/completions"}': 1
+        }
+
+    routed(test)
+
+
+def test_while_it_ends_a_router_takes_nothing_new_from_whom_it_has_answered() -> None:
+    async def test() -> None:
+        async with upstreams(2) as behind:
+            router = Router(Limits())
+            await router.start(Ports("127.0.0.1", 0, 0))
+            urls = [upstream.url for upstream in behind]
+            router.serve(urls, LEAST_BODY_BYTES, well=urls)
+            run = Running(router, behind)
+            busy, one = await run.open(), await run.open()
+            busy[1].write(request("wait before"))
+            one[1].write(request("wait after-text").replace(b"Connection: close\r\n", b""))
+            await asyncio.wait_for(one[0].readuntil(b"half"), 10)
+            ending = asyncio.ensure_future(router.stop(20))
+            await asyncio.sleep(0)
+            next(found for found in behind if b"after-text" in found.requests[0][2]).go_on.set()
+
+            # To its end, and closed then, though the router still waits for the other one.
+            assert (await asyncio.wait_for(one[0].read(), 10)).endswith(b"0\r\n\r\n")
+            assert not ending.done()
+            for upstream in behind:
+                upstream.go_on.set()
+            await ending
+            assert Answer.of(await busy[0].read()).status == 200
+            for _, writer in (busy, one):
+                writer.close()
+
+    asyncio.run(test())

@@ -51,6 +51,7 @@ class Upstream:
             return
         self.requests.append((head[0], headers, body))
         orders = json.loads(body)["messages"][0]["content"].split() if body else ["models"]
+        del body  # a test may let go of it
         await getattr(self, f"_{orders[0]}")(reader, writer, *orders[1:])
         await writer.drain()
 
@@ -141,7 +142,7 @@ class Upstream:
 async def upstreams(count: int) -> AsyncIterator[list[Upstream]]:
     """Run some stand-ins, called one, two ..."""
     found, servers = [], []
-    for name in ("one", "two", "three")[:count]:
+    for name in ("one", "two", "three", "four")[:count]:
         upstream = Upstream(name)
         server = await asyncio.start_server(upstream.serve, "127.0.0.1", 0)
         upstream.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
