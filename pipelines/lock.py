@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from components.errors import TunegateError
-from components.settings import home
+from components.settings import home, make_home
 from components.storage import Taken, holder_of, holding
 
 
@@ -30,7 +30,7 @@ def exclusive(what: str) -> Iterator[None]:
     """
     with ExitStack() as held:
         try:
-            held.enter_context(holding(home() / "lock", f"{what} (process {os.getpid()})"))
+            held.enter_context(holding(make_home() / "lock", f"{what} (process {os.getpid()})"))
         except Taken as taken:
             raise Busy(
                 f"{home()} is in use by {taken.by or 'another command'}: "

@@ -13,10 +13,12 @@ import pytest
 from components.engine.private_folder import NotPrivate, make_private, refuse_readable
 from components.engine.scratch import FOLDER_VARIABLE, scratch_folder
 from components.errors import InvalidInput
+from components.serve.local.backend import LocalBackend
 from components.serve.local.configuration import socket_path
 from components.serve.local.state import StateFile
 from components.serve.local.supervisor import Supervisor
-from components.settings import make_home
+from components.settings import home, make_home
+from pipelines.lock import exclusive
 
 Prepare = Callable[[Path], None]
 
@@ -208,16 +210,31 @@ def test_keys_that_everybody_here_can_read_let_nobody_in(modes: tuple[int, ...],
             refuse_readable(directory)
 
 
+def change_state() -> None:
+    with StateFile(home() / "serve").changing():
+        pass
+
+
+def hold_state_directory() -> None:
+    with exclusive("tunegate run"):
+        change_state()
+
+
+def hold_lease() -> None:
+    with LocalBackend().lease("pet", "tunegate up", print):
+        pass
+
+
+@pytest.mark.parametrize("first", [make_home, change_state, hold_state_directory, hold_lease])
 def test_the_folders_of_a_machine_are_made_for_us_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: Callable[[], object]
 ) -> None:
     monkeypatch.setenv("TUNEGATE_HOME", str(tmp_path / "state"))
     before = os.umask(0)
     try:
-        made = make_home()
-        with StateFile(made / "serve").changing():
-            pass
+        first()
+        change_state()
     finally:
         os.umask(before)
 
-    assert [stat.S_IMODE(path.stat().st_mode) for path in (made, made / "serve")] == [0o700, 0o700]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (home(), home() / "serve")] == [0o700, 0o700]

@@ -201,6 +201,7 @@ class LocalBackend(Backend):
         self, model_name: str, holder: str, say: Callable[[str], None], wait_s: float = WAIT_S
     ) -> AbstractContextManager[Lease]:
         """Hold the right to move the live traffic of a model name, at most until this process ends."""
+        self._state.make_folder()
         return self._leases.hold(model_name, holder, say, wait_s)
 
     def unfinished(self, model_name: str) -> Unfinished | None:

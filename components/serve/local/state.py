@@ -109,12 +109,15 @@ class StateFile:
         with atomic_write(self._path) as file:
             file.write(state.model_dump_json(indent=2).encode())
 
+    def make_folder(self) -> None:
+        """Make the folder, for us alone: adapters, logs with what was asked, keys of those who may ask."""
+        self._path.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._path.parent.mkdir(mode=0o700, exist_ok=True)
+
     @contextmanager
     def changing(self) -> Iterator[ServeState]:
         """Hold the lock and give the state; the caller writes what it changed."""
-        # What is in here is ours alone: adapters, logs with what was asked, keys of those who may ask.
-        self._lock.parent.parent.mkdir(parents=True, exist_ok=True)
-        self._lock.parent.mkdir(mode=0o700, exist_ok=True)
+        self.make_folder()
         with self._lock.open("w") as lock:  # closed on exec: no server inherits it
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield self.read()
