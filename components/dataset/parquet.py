@@ -5,6 +5,7 @@ from typing import Any
 
 from components.errors import InvalidInput
 from components.sources.packing import FREE_BYTES, WIDE, check_size
+from components.web import quoted
 
 MAX_COLUMNS = 1000
 BATCH_ROWS = 1024
@@ -43,7 +44,7 @@ def read_parquet(content: bytes | bytearray, name: str, limit_bytes: int) -> Ite
                 yield size, number, value
             read += batch.num_rows
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
-        why = str(error).partition("\n")[0]
+        why = quoted(str(error).partition("\n")[0])
         raise InvalidInput(
             name, [f"is no valid Parquet file ({why}): damaged or cut short; fetch or write it again"]
         ) from None

@@ -24,7 +24,7 @@ from components.sources.packing import (
     packing_of,
 )
 from components.storage import CHUNK_BYTES
-from components.web import WEB
+from components.web import WEB, quoted
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -219,7 +219,7 @@ def _damage_told(source: Source, packing: Packing | None) -> Iterator[None]:
     except damage() as error:
         if packing is None:
             raise
-        why = str(error).partition("\n")[0] or type(error).__name__
+        why = quoted(str(error).partition("\n")[0]) or type(error).__name__
         raise InvalidInput(
             source.shown,
             [

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from components.errors import InvalidInput
 from components.sources.address import Source
 from components.sources.client import MetadataAddressRefused
-from components.web import METADATA_REFUSED, WEB, shown
+from components.web import METADATA_REFUSED, WEB, quoted, shown
 
 CREDENTIALS = {
     "https": "give it as https://USER:PASSWORD@HOST/..., as a signed address, or in ~/.netrc",
@@ -60,12 +60,12 @@ def _problem(source: Source, error: BaseException) -> str:
     if isinstance(error, IsADirectoryError):
         return "is a directory; name one file in it"
     if isinstance(error, ImportError):
-        return f"this kind of address needs one more package: {detail}"
+        return f"this kind of address needs one more package: {quoted(detail)}"
     if source.scheme and (isinstance(error, PermissionError) or detail.startswith("Forbidden")):
         return _answered(source, 403, "")
     if "credentials" in detail.lower():
-        return f"could not be read: {detail}; {CREDENTIALS.get(source.scheme, '')}"
-    return f"could not be read: {detail}"
+        return f"could not be read: {quoted(detail)}; {CREDENTIALS.get(source.scheme, '')}"
+    return f"could not be read: {quoted(detail)}"
 
 
 def _answered(source: Source, status: int, code: str) -> str:
@@ -97,14 +97,17 @@ def _network(source: Source, error: BaseException) -> str:
     name, detail = type(error).__name__, _detail(error)
     if isinstance(error, MetadataAddressRefused):
         return METADATA_REFUSED
+    no_http = (kind.__name__ == "HttpProcessingError" for kind in type(error.__cause__).__mro__)
+    if name == "ClientResponseError" and any(no_http):  # which aiohttp calls a 400
+        return "what answers there does not speak HTTP; check host and port"
     if isinstance(error, ssl.SSLCertVerificationError) or name == "ClientConnectorCertificateError":
         variable = "AWS_CA_BUNDLE" if source.scheme == "s3" else "SSL_CERT_FILE"
         return (
-            f"its certificate is not trusted ({detail}); if an authority of your own has signed it, "
+            f"its certificate is not trusted ({quoted(detail)}); if an authority of your own has signed it, "
             f"{variable} names that one's file"
         )
     if isinstance(error, ssl.SSLError):
-        return f"TLS fails ({detail}); does the server speak https at this port?"
+        return f"TLS fails ({quoted(detail)}); does the server speak https at this port?"
     if isinstance(error, socket.gaierror) or name == "ClientConnectorDNSError":
         return "there is no host of that name, or no name server answers; check the address and the network"
     if isinstance(error, ConnectionRefusedError):

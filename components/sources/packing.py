@@ -8,6 +8,7 @@ from typing import IO, Any
 from components.errors import InvalidInput
 from components.sources.address import Source
 from components.storage import CHUNK_BYTES
+from components.web import quoted
 
 MIB = 1 << 20
 FREE_BYTES = 64 * MIB  # so much may come out of any file, however little went in
@@ -74,7 +75,7 @@ def open_member(file: IO[bytes], source: Source, limit_bytes: int) -> tuple[IO[b
     archive = zipfile.ZipFile(_Careful(file))
     members = [member for member in archive.infolist() if not member.is_dir()]
     if len(members) != 1:
-        names = ", ".join(member.filename for member in members[:3])
+        names = quoted(", ".join(member.filename for member in members[:3]))
         raise InvalidInput(
             source.shown,
             [f"is a zip of {len(members)} files ({names or 'none'}); wanted one; pack each by itself"],

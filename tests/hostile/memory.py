@@ -11,7 +11,7 @@ def little_memory(limit_bytes: int) -> Iterator[None]:
     tracemalloc.start()
     try:
         yield
-        _, peak = tracemalloc.get_traced_memory()
     finally:
+        _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-    assert peak < limit_bytes
+        assert peak < limit_bytes

@@ -7,7 +7,6 @@ import io
 import os
 import struct
 import tarfile
-import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 from components.errors import InvalidInput
 from components.oci import gunzip, tar
 from components.oci.layers import unpack_layer
+from tests.hostile.memory import little_memory
 
 MEMORY_BYTES = 6 << 20  # a few pieces of 1 MiB
 LARGE_BYTES = 20 << 20
@@ -62,13 +62,8 @@ def unpack(tmp_path: Path, request: pytest.FixtureRequest) -> Unpack:
         into.mkdir(exist_ok=True)
         layer.write_bytes(packed or (plain if request.param == "plain" else gzip.compress(plain, 1)))
         digest = f"sha256:{hashlib.sha256(plain).hexdigest()}"
-        tracemalloc.start()
-        try:
+        with little_memory(MEMORY_BYTES):
             unpack_layer(layer, digest, into, "layer 1", LIMIT_BYTES)
-        finally:
-            _, peak = tracemalloc.get_traced_memory()
-            tracemalloc.stop()
-            assert peak < MEMORY_BYTES
         return {file.name: file.read_bytes() for file in into.iterdir()}
 
     return run

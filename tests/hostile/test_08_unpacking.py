@@ -5,10 +5,8 @@ import gzip
 import io
 import json
 import lzma
-import threading
 import zipfile
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -21,6 +19,7 @@ from components.errors import InvalidInput
 from components.sources.content import content_digest, open_source
 from pipelines.params import ReleaseParams
 from pipelines.preflight import preflight
+from tests.hostile.scripted_server import Answer, Asked, endless, scripted_server
 
 MIB = 1 << 20
 LINE = json.dumps({"prompt": "Where is the cat?", "completion": "In aisle 4."}).encode() + b"\n"
@@ -116,37 +115,15 @@ def test_what_arrives_is_limited(tmp_path: Path):
     assert "over max_dataset_bytes (1,048,576)" in words and "split it" in words
 
 
-class Endless(BaseHTTPRequestHandler):
-    """Sends rows until nobody wants them any more, packed in passing if it is asked for .gz."""
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        if self.path == "/encoded.jsonl":
-            self.send_header("Content-Encoding", "gzip")
-        if self.path == "/brotli.jsonl":
-            self.send_header("Content-Encoding", "br")
-        if self.path == "/says-so.jsonl":
-            self.send_header("Content-Length", str(1 << 40))
-        self.end_headers()
-        try:
-            if self.path == "/encoded.jsonl":  # less than the limit, so that it is over it only when unpacked
-                self.wfile.write(gzip.compress(bytes(8 * MIB)) * 64)
-                self.connection.recv(1)
-            while True:
-                self.wfile.write(LINE * 1000)
-        except OSError:
-            pass
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def endless() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Endless) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+def without_end(asked: Asked) -> Answer:
+    """Send rows until nobody wants them any more, or something packed in passing if it is asked for that."""
+    if asked.path == "/encoded.jsonl":  # less than the limit, so that it is over it only when unpacked
+        return Answer(200, {"Content-Encoding": "gzip"}, iter([gzip.compress(bytes(8 * MIB)) * 64]))
+    headers = {
+        "/brotli.jsonl": {"Content-Encoding": "br"},
+        "/says-so.jsonl": {"Content-Length": str(1 << 40)},
+    }
+    return Answer(200, headers.get(asked.path, {}), endless(piece=LINE * 1000))
 
 
 @pytest.mark.parametrize(
@@ -159,8 +136,9 @@ def endless() -> Iterator[str]:
         ("brotli.jsonl", "Content-Encoding 'br'"),
     ],
 )
-def test_a_server_that_never_ends_is_not_read_on(endless: str, path: str, words: str):
-    assert words in refused(f"{endless}/{path}", limit_bytes=MIB)
+def test_a_server_that_never_ends_is_not_read_on(path: str, words: str):
+    with scripted_server(without_end) as server:
+        assert words in refused(f"{server.url}/{path}", limit_bytes=MIB)
 
 
 @pytest.mark.parametrize("ending", ["lz4", "lzma", "snappy", "sz", "br", "7z", "tar", "tar.gz", "tgz", "Z"])
@@ -181,6 +159,14 @@ def several() -> bytes:
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("train.jsonl", LINE)
         archive.writestr("eval.jsonl", LINE)
+    return packed.getvalue()
+
+
+def steering() -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name in ("train\x1b[2J\n.jsonl", "eval.jsonl"):
+            archive.writestr(name, LINE)
     return packed.getvalue()
 
 
@@ -212,6 +198,11 @@ def locked() -> bytes:
     ("content", "words"),
     [
         pytest.param(several(), "2 files (train.jsonl, eval.jsonl); wanted one", id="several"),
+        pytest.param(
+            steering(),
+            "2 files (train\ufffd[2J .jsonl, eval.jsonl); wanted one",
+            id="names that steer a terminal",
+        ),
         pytest.param(lying(LINE * 100), "no sound zip", id="a size that is not true"),
         pytest.param(crowded(), "as that of thousands of files does", id="a directory that fills memory"),
         pytest.param(locked(), "with a password", id="a password"),

@@ -3,9 +3,7 @@
 import json
 import logging
 import re
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -30,6 +28,7 @@ from pipelines.kubeflow import artifacts
 from pipelines.kubeflow.watch import _recorded
 from pipelines.params import ReleaseParams
 from pipelines.preflight import preflight
+from tests.hostile.scripted_server import Answer, Asked, scripted_server
 
 LIMIT = 1 << 30
 SECRETS = ("passw0rd", "s3cret")
@@ -155,27 +154,16 @@ def test_the_hosts_of_a_company_and_of_this_machine_are_asked(host: str):
     assert not is_metadata_host(host)
 
 
-class Redirect(BaseHTTPRequestHandler):
-    """Sends on to where the query says, and otherwise answers with rows."""
-
-    def do_GET(self) -> None:
-        _, _, to = self.path.partition("?to=")
-        self.send_response(302 if to else 200)
-        self.send_header("Location" if to else "X-Rows", unquote(to) or "1")
-        self.send_header("Content-Length", "4")
-        self.end_headers()
-        self.wfile.write(b"rows")
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
 def redirecting() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Redirect) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    """A server that sends on to where the query says, and otherwise answers with rows."""
+
+    def send_on(asked: Asked) -> Answer:
+        _, _, to = asked.path.partition("?to=")
+        return Answer(302, {"Location": unquote(to)}, [b"rows"]) if to else Answer(200, {}, [b"rows"])
+
+    with scripted_server(send_on) as server:
+        yield server.url
 
 
 @pytest.mark.parametrize("host", HOSTS)
@@ -292,37 +280,20 @@ def test_no_error_holds_the_credentials_of_the_tracking_server(
     answer: int,
     ask: Callable[[], Any],
 ):
-    heard: list[str] = []
-
-    class Tracking(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            heard.append(self.headers.get("Authorization", ""))
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            body = json.dumps({"experiments": [], "runs": [], "experiment": {"experiment_id": "1"}}).encode()
-            self.send_response(answer)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        do_POST = do_GET  # noqa: N815
-
-        def log_message(self, *_: object) -> None:
-            pass
-
+    body = json.dumps({"experiments": [], "runs": [], "experiment": {"experiment_id": "1"}}).encode()
     caplog.set_level(logging.DEBUG)
     for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with ThreadingHTTPServer(("127.0.0.1", 0), Tracking) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:passw0rd%2F1@127.0.0.1:{server.server_port}")
+    with scripted_server(lambda asked: Answer(answer, {}, [body])) as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:passw0rd%2F1@{server.host}")
         try:
             told = str(ask())
         except Exception as error:
             told = f"{error!r} {error.__cause__!r} {error.__context__!r}"
-        server.shutdown()
     assert not any(secret in f"{told}{caplog.text}" for secret in SECRETS)
+    heard = [asked.authorization for asked in server.asked]
     assert "Basic bWU6cGFzc3cwcmQvMQ==" in heard  # me:passw0rd/1 is still told to whom it is for
 
 

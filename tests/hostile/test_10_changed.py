@@ -3,9 +3,7 @@
 import gzip
 import hashlib
 import json
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +17,7 @@ from pipelines.kubeflow.params import KubeflowParams
 from pipelines.kubeflow.submit import preflight as preflight_of_pods
 from pipelines.params import ReleaseParams
 from pipelines.preflight import preflight
+from tests.hostile.scripted_server import Answer, Server, scripted_server
 
 LIMIT = 1 << 30
 
@@ -92,44 +91,30 @@ def test_without_a_digest_whatever_the_file_holds_is_taken(tmp_path: Path, run: 
         assert run(file)
 
 
-class Changing(BaseHTTPRequestHandler):
-    """Answers each request with other rows, and tells how many there were."""
-
-    asked = 0
-
-    def do_GET(self) -> None:
-        type(self).asked += 1
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(rows(1000 * self.asked))
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
-def changing() -> Iterator[str]:
-    Changing.asked = 0
-    with ThreadingHTTPServer(("127.0.0.1", 0), Changing) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/rows.jsonl"
-        server.shutdown()
+def changing() -> Iterator[Server]:
+    """A server that answers each request with other rows."""
+    with scripted_server(lambda asked: Answer(200, {}, iter([rows(1000 * len(server.asked))]))) as server:
+        yield server
 
 
-def test_what_is_hashed_is_what_is_read(changing: str, run: Callable[..., str]):
-    assert run(changing, dataset_digest=sha256(rows(1000)))
-    assert Changing.asked == 1  # no second request, whose answer may be another
+def test_what_is_hashed_is_what_is_read(changing: Server, run: Callable[..., str]):
+    file = f"{changing.url}/rows.jsonl"
+    assert run(file, dataset_digest=sha256(rows(1000)))
+    assert len(changing.asked) == 1  # no second request, whose answer may be another
     with pytest.raises(InvalidInput, match=r"has changed"):
-        run(changing, dataset_digest=sha256(rows(1000)))
+        run(file, dataset_digest=sha256(rows(1000)))
 
 
-def test_a_digest_that_was_given_is_compared_before_anything_starts(tmp_path: Path, changing: str):
+def test_a_digest_that_was_given_is_compared_before_anything_starts(tmp_path: Path, changing: Server):
     file = tmp_path / "rows.jsonl"
     file.write_bytes(rows(0))
     old = sha256(rows(7))
     with pytest.raises(InvalidInput, match=r"has changed"):
         preflight(ReleaseParams(dataset=str(file), base_model=str(tmp_path), dataset_digest=old))
-    submitted = KubeflowParams(dataset=changing, image_repository="r.example/x", dataset_digest=old)
+    submitted = KubeflowParams(
+        dataset=f"{changing.url}/rows.jsonl", image_repository="r.example/x", dataset_digest=old
+    )
     with pytest.raises(InvalidInput, match=r"has changed"):
         preflight_of_pods(submitted)
     assert preflight_of_pods(submitted, check_data=False).dataset_digest == old  # the stage compares it

@@ -5,13 +5,10 @@ import gzip
 import io
 import lzma
 import socket
-import ssl
 import subprocess
 import sys
-import threading
 import zipfile
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from random import Random
 
@@ -26,6 +23,9 @@ from components.errors import InvalidInput
 from components.sources.address import parse_source
 from components.sources.content import content_digest
 from components.sources.failures import explain
+from tests.hostile import odd_server as odd
+from tests.hostile.odd_server import odd_server
+from tests.hostile.scripted_server import Answer, Asked, made_certificate, scripted_server
 
 LIMIT = 1 << 30
 
@@ -37,39 +37,20 @@ def refused(source: str) -> str:
     return problem
 
 
-class Answer(BaseHTTPRequestHandler):
-    """Answers /STATUS/... with that status, /short with less than it promised, /round by sending on."""
-
-    def do_GET(self) -> None:
-        first = self.path.split("/")[1]
-        if first == "round":
-            self.send_response(302)
-            self.send_header("Location", "/round")
-        elif first == "short":
-            self.send_response(200)
-            self.send_header("Content-Length", "1000")
-        elif first == "nothing":
-            self.connection.close()
-            return
-        else:
-            self.send_response(int(first))
-            self.send_header("Content-Length", "0")
-        self.end_headers()
-        if first == "short":
-            self.wfile.write(b"a few")
-
-    do_HEAD = do_POST = do_GET  # noqa: N815
-
-    def log_message(self, *_: object) -> None:
-        pass
+def answer(asked: Asked) -> Answer:
+    """Answer /STATUS/... with that status, /short with less than is promised, /round by sending on."""
+    first = asked.path.split("/")[1]
+    if first == "round":
+        return Answer(302, {"Location": "/round"})
+    if first == "short":
+        return Answer(200, {"Content-Length": "1000"}, [b"a few"])
+    return Answer(int(first))
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as serving:
-        threading.Thread(target=serving.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{serving.server_port}"
-        serving.shutdown()
+    with scripted_server(answer) as serving:
+        yield serving.url
 
 
 @pytest.mark.parametrize(
@@ -85,7 +66,6 @@ def server() -> Iterator[str]:
         ("500", ["500: the server has trouble of its own; try again later"]),
         ("503", ["503: the server has trouble of its own"]),
         ("short", ["the connection broke off before all had arrived; try again"]),
-        ("nothing", ["the connection broke off"]),
         ("round", ["redirects in circles"]),
     ],
 )
@@ -110,28 +90,23 @@ def test_a_server_without_tls(server: str):
     assert "does the server speak https" in refused(f"https{server.removeprefix('http')}/rows.jsonl")
 
 
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (b"", "the connection broke off"),
+        (b"SSH-2.0-server\r\n", "does not speak HTTP; check host and port"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n", "does not speak HTTP"),
+    ],
+    ids=["nothing", "another protocol", "a header without an end"],
+)
+def test_a_server_of_another_kind(said: bytes, words: str):
+    with odd_server(lambda path, body: odd.Answer(raw=said)) as url:
+        assert words in refused(f"{url}/rows.jsonl")
+
+
 def test_a_certificate_that_nobody_knows(tmp_path: Path):
-    made = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=127.0.0.1",
-    ]
-    files = ["-keyout", str(tmp_path / "key"), "-out", str(tmp_path / "certificate")]
-    subprocess.run([*made, *files], check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "certificate", tmp_path / "key")
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as serving:
-        serving.socket = context.wrap_socket(serving.socket, server_side=True)
-        threading.Thread(target=serving.serve_forever, daemon=True).start()
-        problem = refused(f"https://127.0.0.1:{serving.server_port}/200/rows.jsonl")
-        serving.shutdown()
+    with scripted_server(lambda asked: Answer(), made_certificate(tmp_path)) as serving:
+        problem = refused(f"{serving.url}/200/rows.jsonl")
     assert "its certificate is not trusted" in problem and "SSL_CERT_FILE" in problem
 
 
