@@ -73,6 +73,7 @@ REFUSED = {
         "serviceaccounts/token": ("create",),
         "persistentvolumeclaims": ("get", "create", "delete"),
         "deployments.apps": ("update", "deletecollection"),
+        "replicasets.apps": ("get", "create", "patch", "delete"),
         "daemonsets.apps": ("create",),
         "jobs.batch": ("create",),
         "services": ("update", "deletecollection"),

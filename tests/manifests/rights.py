@@ -4,6 +4,7 @@ READ_WRITE = ("get", "list", "create", "patch", "delete")
 ALLOWED = {
     "tunegate-release": {
         "deployments.apps": READ_WRITE,
+        "replicasets.apps": ("list",),
         "services": READ_WRITE,
         "poddisruptionbudgets.policy": READ_WRITE,
         "networkpolicies.networking.k8s.io": READ_WRITE,

@@ -25,6 +25,7 @@ API_VERSIONS = {
     "NetworkPolicy": "networking.k8s.io/v1",
     "Pod": "v1",
     "PodDisruptionBudget": "policy/v1",
+    "ReplicaSet": "apps/v1",
     "ScaledObject": "keda.sh/v1alpha1",
     "SelfSubjectAccessReview": "authorization.k8s.io/v1",
     "Service": "v1",

@@ -124,17 +124,21 @@ class Deployments:
 
     def _wait_gone(self, name: str, component: Component) -> None:
         deadline = time.monotonic() + self._drain_s + MISSED_S
-        while left := self.pods(name, component):
-            for pod in filter(runs_nothing, left):
+        # Where no pod could be made, a ReplicaSet is left that goes on trying until it is deleted, too.
+        while left := (pods := self.pods(name, component)) or self._replica_sets(name, component):
+            for pod in filter(runs_nothing, pods):
                 # A kubelet that waits for a volume gives it two minutes; one that has ended a pod without
                 # saying so says it a minute later.
                 self._cluster.delete("Pod", pod["metadata"]["name"], grace_s=0)
             if time.monotonic() > deadline:
-                names = ", ".join(pod["metadata"]["name"] for pod in left)
+                names = ", ".join(found["metadata"]["name"] for found in left)
                 raise TunegateError(
                     f"deployment {name}: was deleted, but {names} did not end; is the node up?"
                 )
             time.sleep(POLL_S)
+
+    def _replica_sets(self, name: str, component: Component) -> list[Found]:
+        return self._cluster.list("ReplicaSet", as_query(selector(name, component)))
 
 
 def spec_of(engines: Found) -> ServingSpec:

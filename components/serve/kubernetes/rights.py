@@ -21,6 +21,7 @@ class Right(NamedTuple):
 
 RELEASE_RIGHTS = (
     Right("apps", "deployments", OWN),
+    Right("apps", "replicasets", ("list",)),  # whether a retired one could still start a pod
     Right("", "services", OWN),
     Right("policy", "poddisruptionbudgets", OWN),
     Right("networking.k8s.io", "networkpolicies", OWN),

@@ -1,6 +1,7 @@
 """What the back end asks, and makes of objects that somebody has edited, over a fake API server."""
 
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 
 import pytest
@@ -77,6 +78,23 @@ def test_a_deployment_is_asked_at_its_service_and_leaves_nothing(
     assert service[0].isalpha()
     backend.retire(name)
     assert cluster.objects == before
+
+
+def test_a_deployment_is_gone_only_with_what_could_still_start_a_pod(
+    backend: KubernetesBackend, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, listed = ("ReplicaSet", "pet-r2-5f"), cluster.list
+    labels = cluster.objects["Deployment", "pet-r2"]["spec"]["template"]["metadata"]["labels"]
+    cluster.objects[left] = {"kind": "ReplicaSet", "metadata": {"name": "pet-r2-5f", "labels": labels}}
+
+    def collected_late(kind: str, labels: str = "", fields: str = "") -> list[dict[str, Any]]:
+        if cluster.listed["ReplicaSet"] == 2:
+            cluster.objects.pop(left, None)
+        return listed(kind, labels, fields)
+
+    monkeypatch.setattr(cluster, "list", collected_late)
+    backend.retire("pet-r2")
+    assert left not in cluster.objects and cluster.listed["ReplicaSet"] > 2
 
 
 def test_two_deployments_whose_services_would_have_one_name_are_told_apart(
