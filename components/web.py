@@ -155,6 +155,14 @@ def shown(text: str) -> str:
     return _SECRETS.sub(lambda found: found["scheme"] + found["rest"], text)
 
 
+class NoRedirects:
+    """Goes before `requests.Session` as a base of a session that asks nobody but whom it was told to."""
+
+    def get_redirect_target(self, resp: object) -> str | None:
+        """Say that an answer leads nowhere; told not to follow it, requests would still read all of it."""
+        return None
+
+
 class Readable(Protocol):
     """Something that gives bytes: a file, an answer."""
 

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from components.errors import InvalidInput, TunegateError, noted
+from components.errors import InvalidInput, TunegateError
 from components.serve.backend import Backend
 from components.serve.lease import Unfinished
 from components.serve.spec import ServingSpec
@@ -43,16 +43,13 @@ def status_view() -> RenderableType:
     parts: list[RenderableType] = []
     half_way: set[str] = set()
     for target in _targets():
-        problems: list[str] = []
-        with noted(problems):  # a cluster that is away hides nothing else
+        try:
             parts += [_deployments(target), ""]
             for left in _unfinished(target):
-                style, text = unfinished_view(left)
-                parts += [Text(text, style=style), ""]
+                parts += [_unfinished_view(left, target), ""]
                 half_way.add(left.intent.release)
-        parts += [
-            part for problem in problems[:1] for part in (Text(f"{target}: {problem}", style="red"), "")
-        ]
+        except TunegateError as error:  # a cluster that is away hides nothing else
+            parts += [Text(f"{target}: {error}", style="red"), ""]
     return Group(*parts, _releases(half_way))
 
 
@@ -102,14 +99,15 @@ def _unfinished(target: str) -> list[Unfinished]:
     return [left for left in found if left is not None]
 
 
-def unfinished_view(left: Unfinished) -> tuple[str, str]:
-    """Return a style and a line for what was begun with a model's traffic and is not over."""
+def _unfinished_view(left: Unfinished, target: str) -> Text:
+    """Say what was begun with a model's traffic and is not over, and who ends it."""
     intent = left.intent
     what = f"{intent.model_name}: the {intent.kind} of {intent.to_deployment} by {intent.by}"
     if left.holder:
-        return "cyan", f"{what} is going on"
+        return Text(f"{what} is going on", style="cyan")
     way = "finishes that" if intent.kind == "retirement" else "finishes it or takes it back"
-    return "yellow", f"{what} was stopped half-way; the next `tunegate up`, `rollback` or `run` {way}"
+    comes_next = "`tunegate up`, `rollback` or `run`" if target == "local" else "`tunegate run` or `submit`"
+    return Text(f"{what} was stopped half-way; the next {comes_next} {way}", style="yellow")
 
 
 def _releases(half_way: Collection[str]) -> RenderableType:
@@ -133,11 +131,12 @@ def _releases(half_way: Collection[str]) -> RenderableType:
 
 def _why(release: str) -> str:
     """Return at which stage a release ended, and the first thing that stood in its way."""
+    from components.release.ending import outcome_so_far
     from components.release.outcome import derive_outcome
 
     client = runs.client()
     known = runs.find_parent_run(client, release) is not None
-    ended = derive_outcome(records.recorded_stages(client, release, with_pictures=False) if known else [])
+    ended = outcome_so_far(client, release) if known else derive_outcome([])
     first, more = "".join(ended.detail[:1]), len(ended.detail) - 1
     text = shorten(f"{ended.why} {first}", WHY_CHARACTERS, placeholder=" ...")
     return f"{text} (and {more} more)" if more > 0 else text

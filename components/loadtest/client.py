@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from urllib3.exceptions import NewConnectionError, ReadTimeoutError
 
 from components.engine.api_keys import authorization, client_key
-from components.web import parse_address, quoted
+from components.web import NoRedirects, parse_address, quoted
 
 UserClass = Literal["normal", "long"]
 Prompt = list[dict[str, str]]
@@ -78,12 +78,8 @@ class RequestRecord(BaseModel):
         return sum(self.gaps_ms) / (self.output_tokens - 1)
 
 
-class _Session(requests.Session):
+class _Session(NoRedirects, requests.Session):
     """A session that asks whom it was told to: key and prompts are for them, and so are the times."""
-
-    def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Say that an answer leads nowhere; told not to follow it, requests would still read all of it."""
-        return None
 
 
 def new_session() -> requests.Session:
@@ -118,7 +114,6 @@ def ask(
             json=body,
             stream=True,
             timeout=(CONNECT_TIMEOUT_S, endpoint.timeout_s),
-            allow_redirects=False,  # key and prompts are for this host, and so are the times
         ) as response:
             if response.status_code == 200:
                 outcome, detail = stream.read(response, endpoint.timeout_s)

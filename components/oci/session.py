@@ -8,6 +8,8 @@ import urllib3.exceptions
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
+from components.web import NoRedirects
+
 TIMEOUT_S = (10, 120)  # to connect, between two bytes
 
 
@@ -18,7 +20,7 @@ class _NoOther(AuthBase):
         return request
 
 
-class Session(requests.Session):
+class Session(NoRedirects, requests.Session):
     """A session that follows no redirect by itself, and takes no credentials from elsewhere.
 
     Proxies and authorities for TLS still come from the environment.
@@ -30,10 +32,6 @@ class Session(requests.Session):
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self.mount("http://", _Adapter())
         self.mount("https://", _Adapter())
-
-    def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Say that an answer leads nowhere: requests would read all of it, however long."""
-        return None
 
 
 class _Adapter(HTTPAdapter):

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 from components import progress
 from components.errors import TunegateError
 from components.release.card.facts import Serving
-from components.release.ending import what_serves, write_ending
-from components.release.move import Move
-from components.release.outcome import derive_outcome
+from components.release.ending import outcome_so_far, what_serves, write_ending
+from components.release.move import Move, takes_traffic
 from components.release.settling import deployments_of, retire, settle, settled_lease
 from components.serve.backend import Backend
 from components.serve.lease import Intent, Lease
 from components.serve.targets import serving_backend
 from components.settings import home
-from components.tracking import model_registry, records, runs
+from components.tracking import model_registry, runs
 from components.tracking.stage import end_abandoned
 
 if TYPE_CHECKING:
@@ -69,10 +68,11 @@ def _settle(
             what = f"the close of release {release}"
             try:
                 with settled_lease(backend, client, model_name, what, note) as lease:
-                    intent = _unwritten(client, backend, serving_target, model_name, release)
-                    if intent is not None and lease.intent() is None:
-                        settle(Move(backend, client, lease, intent, note))
-                    _retire_unless_live(client, backend, lease, release, note)
+                    if lease.intent() is None:
+                        intent = _unwritten(client, backend, serving_target, model_name, release)
+                        if intent is not None:
+                            settle(Move(backend, client, lease, intent, note))
+                    _retire_unless_live(client, backend, lease, release, what, note)
             except TunegateError as error:
                 note(str(error))
         return problems, what_serves(client, backend, model_name)
@@ -88,9 +88,8 @@ def _unwritten(
 
     Its proof is not known, so it stays only if it is the registry's champion, too.
     """
-    ended = derive_outcome(records.recorded_stages(client, release, with_pictures=False))
     live, own = backend.champion(model_name), {spec.name for spec in deployments_of(backend, release)}
-    if ended.ending == "promoted" or live is None or live.name not in own:
+    if live is None or live.name not in own or outcome_so_far(client, release).ending == "promoted":
         return None
     champion = model_registry.champion(client, model_name)
     if champion is not None and champion.adapter_digest == live.adapter_digest:
@@ -113,13 +112,17 @@ def _unwritten(
 
 
 def _retire_unless_live(
-    client: "MlflowClient", backend: Backend, lease: Lease, release: str, note: Callable[[str], None]
+    client: "MlflowClient",
+    backend: Backend,
+    lease: Lease,
+    release: str,
+    what: str,
+    note: Callable[[str], None],
 ) -> None:
     for spec in deployments_of(backend, release):
-        live = backend.champion(spec.model_name)
-        if live is not None and live.name == spec.name:
+        if takes_traffic(backend, spec.model_name, spec.name):
             continue
         try:
-            retire(backend, client, lease, spec.model_name, spec.name, _say)
+            retire(backend, client, lease, spec, what, _say)
         except (TunegateError, OSError) as error:
             note(f"{spec.name} could not be retired and may still run: {error}")

@@ -32,7 +32,12 @@ def outcome(release: str) -> Ending:
     tagged = client.get_run(parent).data.tags.get(OUTCOME_TAG)
     if tagged in ("promoted", "refused", "skipped", "failed"):
         return tagged  # type: ignore[return-value]  # the line above says so
-    return derive_outcome(records.recorded_stages(client, release)).ending
+    return outcome_so_far(client, release).ending
+
+
+def outcome_so_far(client: "MlflowClient", release: str) -> Outcome:
+    """Return how a release has ended as far as its stages' records say."""
+    return derive_outcome(records.recorded_stages(client, release, with_pictures=False))
 
 
 def write_ending(
@@ -83,10 +88,7 @@ def record_promotion(move: Move) -> None:
     It is one more try of its `promote` stage. A release that was closed already gets another ending and card.
     """
     client, intent = move.client, move.intent
-    if (
-        derive_outcome(records.recorded_stages(client, intent.release, with_pictures=False)).ending
-        != "promoted"
-    ):
+    if outcome_so_far(client, intent.release).ending != "promoted":
         _record_stage(move, _promoted(move))
     parent = runs.parent_run(client, intent.release)
     if client.get_run(parent).data.tags.get(OUTCOME_TAG) not in (None, "promoted"):
@@ -104,16 +106,22 @@ def record_stopped(move: Move) -> None:
         _record_stage(move, StageRecord(stage=PROMOTE, status="killed", started_at=time.time(), error=error))
 
 
-def _promoted(move: Move) -> StageRecord:
-    intent = move.intent
+def promoted_facts(move: Move) -> dict[str, str]:
+    """Return what is noted of a promotion whose traffic and alias have moved."""
+    model_name = move.intent.model_name
     facts = {
-        "endpoint": move.backend.live_endpoint(intent.model_name),
-        "champion_version": intent.to_version,
-        "settled": f"it was stopped half-way ({intent.by}) and finished by whoever came next",
+        "endpoint": move.backend.live_endpoint(model_name),
+        "champion_version": move.intent.to_version,
     }
-    if intent.from_version:
-        facts["previous_version"] = intent.from_version
-    return StageRecord(stage=PROMOTE, started_at=time.time(), facts=facts)
+    previous = model_registry.previous(move.client, model_name)
+    return facts | ({"previous_version": previous.version} if previous else {})
+
+
+def _promoted(move: Move) -> StageRecord:
+    settled = f"it was stopped half-way ({move.intent.by}) and finished by whoever came next"
+    return StageRecord(
+        stage=PROMOTE, started_at=time.time(), facts=promoted_facts(move) | {"settled": settled}
+    )
 
 
 def _record_stage(move: Move, record: StageRecord) -> None:

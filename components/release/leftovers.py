@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Collection
 
+from components.release.move import takes_traffic
 from components.release.settling import LOOK_WAIT_S, retire, settle_left, settled_lease
-from components.serve.backend import Backend
 from components.serve.lease import LeaseTaken
-from components.serve.spec import ServingSpec, deployment_name
+from components.serve.spec import deployment_name
 from components.serve.targets import serving_backend
 from components.tracking import model_registry, runs
 
@@ -38,16 +38,13 @@ def retire_left(serving_target: str, releases: Collection[str], say: Callable[[s
     backend, client = serving_backend(serving_target), runs.client()
     for spec in backend.deployments():
         own = {deployment_name(spec.model_name, release) for release in releases}
-        if (serving_target != "local" and spec.name not in own) or _is_live(backend, spec):
+        if (serving_target != "local" and spec.name not in own) or takes_traffic(
+            backend, spec.model_name, spec.name
+        ):
             continue
         try:
             with settled_lease(backend, client, spec.model_name, WHAT, say, LOOK_WAIT_S) as lease:
-                if not _is_live(backend, spec):
-                    retire(backend, client, lease, spec.model_name, spec.name, say)
+                if not takes_traffic(backend, spec.model_name, spec.name):
+                    retire(backend, client, lease, spec, WHAT, say)
         except LeaseTaken as error:  # somebody moves the traffic just now, perhaps to this very one
             say(str(error))
-
-
-def _is_live(backend: Backend, spec: ServingSpec) -> bool:
-    champion = backend.champion(spec.model_name)
-    return champion is not None and champion.name == spec.name

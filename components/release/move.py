@@ -39,13 +39,14 @@ class Move:
     left_behind: str = ""
 
 
-def retirement(model_name: str, deployment: str, by: str, serving_target: str) -> Intent:
+def retirement(model_name: str, deployment: str, by: str) -> Intent:
     """Return the intent to retire a deployment that takes no traffic."""
     return Intent(
-        kind="retirement",
-        model_name=model_name,
-        by=by,
-        began_at=time.time(),
-        serving_target=serving_target,
-        to_deployment=deployment,
+        kind="retirement", model_name=model_name, by=by, began_at=time.time(), to_deployment=deployment
     )
+
+
+def takes_traffic(backend: Backend, model_name: str, deployment: str) -> bool:
+    """Return whether a deployment takes the live traffic of a model name."""
+    live = backend.champion(model_name)
+    return live is not None and live.name == deployment

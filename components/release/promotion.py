@@ -10,6 +10,7 @@ from pydantic import Field
 from components import progress
 from components.checks import Verdict
 from components.errors import DigestMismatch, TunegateError
+from components.release.ending import promoted_facts
 from components.release.move import Move
 from components.release.settling import deployments_of, retire, settled_lease
 from components.release.traffic import MOVE_ALIAS, RECORD, SWITCH, carry_out
@@ -62,7 +63,8 @@ def promote_candidate(
     with settled_lease(backend, stage.client, spec.model_name, what, stage.say, own_release=release) as lease:
         registered = _registered(stage, spec)
         intent = lease.intent()
-        if intent is None or intent.to_deployment != spec.name:  # else it was begun by an earlier try
+        # One that is this very promotion was begun by an earlier try.
+        if intent is None or (intent.kind, intent.to_deployment) != ("promotion", spec.name):
             intent = _intent(backend, stage, spec, registered, serving_target)
         move = Move(backend, stage.client, lease, intent, stage.say, partial(_record, stage))
         try:
@@ -103,13 +105,9 @@ def _intent(
 
 def _record(stage: Stage, move: Move) -> None:
     """Keep how the promotion went; from here on the release counts as promoted."""
-    intent = move.intent
     stage.metric("switch_s", move.took_s[SWITCH] + move.took_s[MOVE_ALIAS])
-    stage.fact("endpoint", move.backend.live_endpoint(intent.model_name))
-    stage.fact("champion_version", intent.to_version)
-    previous = model_registry.previous(stage.client, intent.model_name)
-    if previous is not None:
-        stage.fact("previous_version", previous.version)
+    for name, text in promoted_facts(move).items():
+        stage.fact(name, text)
     stage.keep()
 
 
@@ -159,8 +157,8 @@ def refuse_candidate(serving_target: str, verdict_path: Path, stage: Stage) -> N
     stage.fact("refused_by", verdict.stage)
     stage.fact("reasons", "\n".join(reasons))
     backend, release = serving_backend(serving_target), runs.release_id()
+    what = f"release {release}"
     for spec in deployments_of(backend, release):
-        what = f"release {release}"
         with settled_lease(backend, stage.client, spec.model_name, what, stage.say) as lease:
-            retire(backend, stage.client, lease, spec.model_name, spec.name, stage.say)
+            retire(backend, stage.client, lease, spec, what, stage.say)
         stage.fact("retired", spec.name)

@@ -64,9 +64,8 @@ def roll_back(model_name: str, ready_timeout_s: float, say: Callable[[str], None
         )
     backend = serving_backend(before.serving_target)
     with settled_lease(backend, client, model_name, f"tunegate rollback of {model_name}", say) as lease:
-        present, target = _champions(
-            client, model_name
-        )  # while the lease was waited for, they may have moved
+        # While the lease was waited for, they may have moved.
+        present, target = _champions(client, model_name)
         if present.serving_target != before.serving_target:
             raise TunegateError(
                 f"{model_name} is served on {present.serving_target} now, no longer on "

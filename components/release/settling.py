@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from components.errors import TunegateError
 from components.release.ending import record_promotion, record_stopped
-from components.release.move import Move, retirement
+from components.release.move import Move, retirement, takes_traffic
 from components.release.traffic import carry_out, finish
 from components.release.undoing import take_back
 from components.serve.backend import Backend
@@ -88,8 +88,7 @@ def settle(move: Move) -> None:
 
 def can_be_finished(backend: Backend, client: "MlflowClient", intent: Intent) -> bool:
     """Return whether what was stopped half-way is to be finished; else it is to be taken back."""
-    live = backend.champion(intent.model_name)
-    if intent.to_spec is None or live is None or live.name != intent.to_deployment:
+    if intent.to_spec is None or not takes_traffic(backend, intent.model_name, intent.to_deployment):
         return False
     champion = model_registry.champion(client, intent.model_name)
     if champion is not None and champion.version == intent.to_version:
@@ -124,14 +123,22 @@ def settle_before(serving_target: str, model_name: str, stage: Stage) -> None:
 
 
 def retire(
-    backend: Backend, client: "MlflowClient", lease: Lease, model_name: str, name: str, say: Say
+    backend: Backend, client: "MlflowClient", lease: Lease, spec: ServingSpec, by: str, say: Say
 ) -> None:
     """Retire a deployment that takes no traffic; if that is stopped half-way, whoever comes next finishes it.
+
+    Args:
+        backend: Where it is.
+        client: Of the registry.
+        lease: Of its model name.
+        spec: The deployment.
+        by: Who retires it, in words.
+        say: Called with one line a step.
 
     Raises:
         TunegateError: It could not be retired.
     """
-    intent = retirement(model_name, name, holder_words("the retirement"), "")
+    intent = retirement(spec.model_name, spec.name, by)
     carry_out(Move(backend, client, lease, intent, say))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from components.errors import DigestMismatch, NotReady, TunegateError
-from components.release.move import Move, retirement
+from components.release.move import Move, retirement, takes_traffic
 from components.release.undoing import take_back
 from components.serve.lease import IntentKind, LeaseLost
 from components.serve.narration import narrator
@@ -92,8 +92,7 @@ def _switch(move: Move) -> None:
         move.backend.promote(intent.to_deployment)
     except NotReady:
         # One that was stopped since it took the traffic still has it.
-        live = move.backend.champion(intent.model_name)
-        if live is None or live.name != intent.to_deployment:
+        if not takes_traffic(move.backend, intent.model_name, intent.to_deployment):
             raise
         move.say(f"{intent.to_deployment} has the traffic and is not ready; `tunegate up` serves it again")
 
@@ -101,15 +100,13 @@ def _switch(move: Move) -> None:
 def _move_alias(move: Move) -> None:
     intent = move.intent
     written = intent.to_spec.model_dump_json() if intent.to_spec else ""
-    model_registry.set_champion(
+    champion = model_registry.set_champion(
         move.client, intent.model_name, intent.to_version, written, intent.serving_target
     )
-    found = model_registry.champion(move.client, intent.model_name)
     wanted = intent.to_spec.adapter_digest if intent.to_spec else ""
-    if found is None or found.adapter_digest != wanted:
+    if champion.adapter_digest != wanted:
         raise DigestMismatch(
-            f"the registry's champion of {intent.model_name} is "
-            f"{found.adapter_digest if found else 'not set'}, wanted {wanted}"
+            f"the registry's champion of {intent.model_name} is {champion.adapter_digest}, wanted {wanted}"
         )
 
 
@@ -140,7 +137,7 @@ def _end(move: Move) -> None:
     """End the intent; what was left behind is what is intended next."""
     intent, left = move.intent, None
     if move.left_behind:
-        left = retirement(intent.model_name, intent.from_deployment, intent.by, intent.serving_target)
+        left = retirement(intent.model_name, intent.from_deployment, intent.by)
     move.lease.intend(left)
 
 

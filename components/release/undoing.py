@@ -1,7 +1,7 @@
 """Take back what was moved: the traffic first, then the registry's aliases."""
 
 from components.errors import NotReady
-from components.release.move import Move
+from components.release.move import Move, takes_traffic
 from components.tracking import model_registry
 
 
@@ -73,6 +73,5 @@ def _restore_aliases(move: Move) -> None:
 
 
 def _retire_unless_live(move: Move) -> None:
-    live = move.backend.champion(move.intent.model_name)
-    if live is None or live.name != move.intent.to_deployment:
+    if not takes_traffic(move.backend, move.intent.model_name, move.intent.to_deployment):
         move.backend.retire(move.intent.to_deployment)

@@ -1,10 +1,11 @@
 """Where the Kubeflow Pipelines back end is, and how it is shown who asks."""
 
-import re
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from components.engine.api_keys import KEY
 from components.errors import InvalidInput
 from pipelines.kubeflow.settings import PREFIX, ClientSettings
 
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     from kfp_server_api import Configuration
 
 READ_TRIES, BACKOFF_S = 4, 0.5
-TOKEN = re.compile(r"[!-~]+")  # what a header can carry
 ACCOUNT_FOLDER = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 # What the back end itself checks is a token for its own audience, where one is projected into the pod.
 ACCOUNT_TOKENS = (Path("/var/run/secrets/kubeflow/pipelines/token"), ACCOUNT_FOLDER / "token")
@@ -108,6 +108,6 @@ def _from_file(path: Path) -> Callable[["Configuration"], None]:
 
 
 def _checked_token(token: str, what: str) -> str:
-    if not TOKEN.fullmatch(token):
+    if not KEY.fullmatch(os.fsencode(token)):
         raise InvalidInput(what, ["holds no token: a line break, a space or another sign that none has"])
     return token

@@ -131,7 +131,7 @@ class Connection:
         return f"kubectl port-forward -n {self.settings.system_namespace} svc/ml-pipeline-ui 8080:80"
 
     def _ui(self) -> str:
-        return shown((self.settings.ui or self.settings.host or UI_FORWARD).rstrip("/"))
+        return self.settings.ui or self.settings.host or UI_FORWARD
 
     def _refused(self, what: str, status: int, said: str) -> TunegateError:
         namespace = self.settings.namespace

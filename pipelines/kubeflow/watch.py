@@ -175,9 +175,9 @@ def _recorded(run_id: str) -> WatchedRun | str:
         return (
             "set MLFLOW_TRACKING_URI to the cluster's MLflow to see every check here; the card is in the UI"
         )
-    import requests
     from mlflow.exceptions import MlflowException
 
+    from components.oci.session import Session
     from components.release.card.summary import summary_lines
     from components.release.outcome import derive_outcome
     from components.tracking import records, runs
@@ -187,7 +187,8 @@ def _recorded(run_id: str) -> WatchedRun | str:
         if uri.startswith(("http://", "https://")):
             # A name that only pods know, say: MLflow's own client would try for minutes.
             # Only whether it answers counts: what it says is not read, however long.
-            requests.get(f"{uri.rstrip('/')}/health", timeout=HEALTH_TIMEOUT_S, stream=True).close()
+            with Session() as session:
+                session.get(f"{uri.rstrip('/')}/health", timeout=HEALTH_TIMEOUT_S, stream=True).close()
         client = runs.client()
         if runs.find_parent_run(client, run_id) is None:
             return f"MLflow at {shown(uri)} has no record of this release"

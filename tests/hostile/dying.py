@@ -37,7 +37,6 @@ class Death:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._patch, self.struck = monkeypatch, False
-        self._alive = LocalLease.require_held
 
     def at(self, kind: IntentKind, step: str, when: str) -> None:
         def fatal(do: Callable[[Any], None]) -> Callable[[Any], None]:
