@@ -3,36 +3,92 @@
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class Message(BaseModel):
-    """One turn of a conversation."""
+class ToolCall(BaseModel):
+    """A call of a tool that the assistant asks for."""
 
     model_config = ConfigDict(frozen=True)
 
-    role: Literal["system", "user", "assistant"]
+    name: str
+    arguments: dict[str, Any]
+    id: str = ""
+
+
+class Message(BaseModel):
+    """One turn of a conversation.
+
+    Attributes:
+        role: Whose turn it is; a `tool`'s is what a call gave back.
+        content: What is said; empty where the assistant only calls tools.
+        reasoning: What the assistant thinks before it answers.
+        tool_calls: What the assistant calls.
+        name: The tool that a `tool`'s turn comes from, where that was said.
+        tool_call_id: The call that a `tool`'s turn answers, where that was said.
+        learned: Whether the assistant's turn may be learned.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    role: Literal["system", "user", "assistant", "tool"]
     content: str
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    name: str = ""
+    tool_call_id: str = ""
+    learned: bool = True
+
+    def as_chat(self, for_api: bool = False) -> dict[str, Any]:
+        """Return the turn as chat templates take it, or, where a call's arguments are a text, as the API does.
+
+        What it does not have is left out.
+        """
+        optional: dict[str, Any] = {
+            "reasoning_content": self.reasoning,
+            "tool_calls": [_call(call, for_api) for call in self.tool_calls],
+            "name": self.name,
+            "tool_call_id": self.tool_call_id,
+        }
+        return {"role": self.role, "content": self.content} | {
+            key: value for key, value in optional.items() if value
+        }
+
+
+def _call(call: ToolCall, for_api: bool) -> dict[str, Any]:
+    arguments = json.dumps(call.arguments, ensure_ascii=False) if for_api else call.arguments
+    named = {"id": call.id} if call.id else {}
+    return {**named, "type": "function", "function": {"name": call.name, "arguments": arguments}}
 
 
 class Conversation(BaseModel):
-    """One row: the turns, of which the last is the assistant's answer, the completion."""
+    """One row: the turns, of which the last is the assistant's answer, the completion.
+
+    Attributes:
+        messages: The turns.
+        tools: The tools that the assistant may call, as OpenAI's API and chat templates describe them.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     messages: tuple[Message, ...] = Field(min_length=2)
+    tools: tuple[dict[str, Any], ...] = ()
 
     @property
-    def prompt(self) -> list[dict[str, str]]:
-        """Every turn before the answer, as chat templates and the OpenAI API take them."""
-        return [message.model_dump() for message in self.messages[:-1]]
+    def prompt(self) -> list[dict[str, Any]]:
+        """Every turn before the answer, as the OpenAI API takes them."""
+        return [message.as_chat(for_api=True) for message in self.messages[:-1]]
 
     @property
     def completion(self) -> str:
-        """The answer."""
+        """The text of the answer."""
         return self.messages[-1].content
+
+    def as_json(self) -> str:
+        """Return it as JSON on one line, without what it does not have."""
+        return json.dumps(self.model_dump(exclude_defaults=True), ensure_ascii=False)
 
 
 def write_conversations(path: Path, rows: Iterable[Conversation]) -> int:
@@ -41,7 +97,7 @@ def write_conversations(path: Path, rows: Iterable[Conversation]) -> int:
     count = 0
     with path.open("w", encoding="utf-8") as file:
         for row in rows:
-            file.write(json.dumps(row.model_dump(), ensure_ascii=False) + "\n")
+            file.write(row.as_json() + "\n")
             count += 1
     return count
 

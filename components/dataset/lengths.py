@@ -51,7 +51,7 @@ class ChatTokenizer:
             # Inside a turn such a token would end it, or begin another one in somebody else's name.
             if any(token in message.content for message in row.messages):
                 return RowFlaw("control_token", f"has the chat template's own token {token} in its text")
-        messages = [message.model_dump() for message in row.messages]
+        messages = [message.as_chat() for message in row.messages]
         try:
             return str(self._tokenizer.apply_chat_template(messages, tokenize=False))
         except (TemplateError, ValueError) as error:

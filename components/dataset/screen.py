@@ -33,7 +33,7 @@ class Row:
     @property
     def content(self) -> str:
         """What a fingerprint or a search for duplicates sees of it."""
-        return self.conversation.model_dump_json()
+        return self.conversation.model_dump_json(exclude_defaults=True)
 
 
 @dataclass(frozen=True)

@@ -93,10 +93,10 @@ def _render(rows: Sequence[Conversation], tokenizer: Any) -> tuple[list[str], li
 
     prompts, whole = [], []
     for number, row in enumerate(rows, start=1):
-        answer = row.messages[-1].model_dump()
+        turns = [message.as_chat() for message in row.messages]
         try:
-            prompt = tokenizer.apply_chat_template(row.prompt, tokenize=False, add_generation_prompt=True)
-            full = tokenizer.apply_chat_template([*row.prompt, answer], tokenize=False)
+            prompt = tokenizer.apply_chat_template(turns[:-1], tokenize=False, add_generation_prompt=True)
+            full = tokenizer.apply_chat_template(turns, tokenize=False)
         except TemplateError as error:  # transformers renders in a sandbox: what leaves it is one of these
             problem = f"training row {number}: can't be rendered: {error}"
             raise InvalidInput("chat template of the base model", [problem]) from error
