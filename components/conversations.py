@@ -42,9 +42,10 @@ class Message(BaseModel):
     learned: bool = True
 
     def as_chat(self, for_api: bool = False) -> dict[str, Any]:
-        """Return the turn as chat templates take it, or, where a call's arguments are a text, as the API does.
+        """Return the turn as chat templates take it, without what it does not have.
 
-        What it does not have is left out.
+        Args:
+            for_api: As OpenAI's API takes it: the arguments of a call are a text there.
         """
         optional: dict[str, Any] = {
             "reasoning_content": self.reasoning,
@@ -88,7 +89,7 @@ class Conversation(BaseModel):
 
     def as_json(self) -> str:
         """Return it as JSON on one line, without what it does not have."""
-        return json.dumps(self.model_dump(exclude_defaults=True), ensure_ascii=False)
+        return self.model_dump_json(exclude_defaults=True)
 
 
 def write_conversations(path: Path, rows: Iterable[Conversation]) -> int:

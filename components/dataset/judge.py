@@ -63,7 +63,9 @@ def judge(config: DatasetConfig, screened: Screened) -> Verdict:
     limit = config.max_quarantined_share
 
     def quarantined(name: str, what: str, *kinds: Kind) -> Check:
-        counts = Counter(row.file for row in screened.quarantined if row.kind in kinds)
+        counts: Counter[str] = Counter()
+        for (file, kind), count in screened.quarantined.counts.items():
+            counts[file] += count if kind in kinds else 0
         rows = screened.rows_by_file
         file = max(rows, key=lambda file: counts[file] / rows[file])
         why = f"{counts[file]} of {rows[file]} rows of {file_name(file)} {what}"
@@ -94,7 +96,7 @@ def _enough(name: str, count: int, least: int, purpose: str) -> Check:
 
 def _truncated(config: DatasetConfig, screened: Screened) -> Check:
     sound = len(screened.tokens)
-    count = sum(tokens > config.max_length for tokens in screened.tokens)
+    count = int((screened.tokens > config.max_length).sum())
     why = f"{count} of {sound} sound rows are longer than max_length ({config.max_length} tokens)"
     if not sound:
         why = "no row's tokens could be counted"
@@ -104,7 +106,7 @@ def _truncated(config: DatasetConfig, screened: Screened) -> Check:
 
 def _contradicting(config: DatasetConfig, screened: Screened) -> Check:
     accepted = len(screened.train) + len(screened.eval)
-    count = sum(map(len, screened.contradictions))
+    count = screened.contradictions.rows
     why = f"{count} of {accepted} accepted rows give one prompt different answers"
     share = count / accepted if accepted else None
     return at_most("contradicting_share", share, config.max_contradicting_share, "share", why)

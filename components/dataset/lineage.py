@@ -1,11 +1,11 @@
 """The dataset as MLflow knows it: an input of the run, by name and digest."""
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 from components.dataset.judge import DatasetConfig
-from components.dataset.screen import Row, Screened, file_name
+from components.dataset.row_store import Rows
+from components.dataset.screen import Screened, file_name
 from components.tracking.stage import Stage
 from components.web import shown
 
@@ -24,7 +24,7 @@ def log_inputs(config: DatasetConfig, screened: Screened, digest: str, stage: St
     )
 
 
-def _input(source: str, rows: Sequence[Row], digest: str, context: str) -> Any:
+def _input(source: str, rows: Rows, digest: str, context: str) -> Any:
     from mlflow.entities import Dataset, DatasetInput, InputTag
     from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
@@ -35,6 +35,6 @@ def _input(source: str, rows: Sequence[Row], digest: str, context: str) -> Any:
         source_type="http" if name.startswith(("http:", "https:")) else "local",
         source=json.dumps({"url" if "://" in name else "uri": name}),
         schema=json.dumps({"mlflow_colspec": [{"name": "messages", "type": "string", "required": True}]}),
-        profile=json.dumps({"num_rows": len(rows), "num_tokens": sum(row.tokens for row in rows)}),
+        profile=json.dumps({"num_rows": len(rows), "num_tokens": int(rows.tokens.sum())}),
     )
     return DatasetInput(dataset, tags=[InputTag(MLFLOW_DATASET_CONTEXT, context)])

@@ -1,8 +1,11 @@
 """Read Parquet, of which a few kilobytes can stand for any amount of text."""
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+from components.dataset.source_row import SourceRow, beginning
 from components.errors import InvalidInput
 from components.sources.packing import FREE_BYTES, WIDE, check_size
 from components.web import quoted
@@ -11,11 +14,11 @@ MAX_COLUMNS = 1000
 BATCH_ROWS = 1024
 
 
-def read_parquet(content: bytes | bytearray, name: str, limit_bytes: int) -> Iterator[tuple[int, int, Any]]:
-    """Yield how many bytes all rows so far stand for, the number of the row, and the row.
+def parquet_rows(path: Path, name: str, limit_bytes: int) -> Iterator[SourceRow]:
+    """Read the rows of a Parquet file.
 
     Args:
-        content: The whole file.
+        path: The file.
         name: What it is called in an error.
         limit_bytes: The most that its rows may stand for.
 
@@ -26,23 +29,25 @@ def read_parquet(content: bytes | bytearray, name: str, limit_bytes: int) -> Ite
     from pyarrow import parquet
 
     try:
-        buffer = pyarrow.py_buffer(content)
-        metadata = parquet.read_metadata(pyarrow.BufferReader(buffer))
-        _check_declared(metadata, len(content), name, limit_bytes)
-        texts = [
-            column.path
-            for column in map(metadata.schema.column, range(metadata.num_columns))
-            if column.physical_type == "BYTE_ARRAY" and column.logical_type.type in ("STRING", "JSON", "ENUM")
-        ]
+        with parquet.ParquetFile(path) as file:
+            metadata = file.metadata
+            _check_declared(metadata, path.stat().st_size, name, limit_bytes)
+            texts = [
+                column.path
+                for column in map(metadata.schema.column, range(metadata.num_columns))
+                if column.physical_type == "BYTE_ARRAY"
+                and column.logical_type.type in ("STRING", "JSON", "ENUM")
+            ]
         # A value that stands in a thousand rows stays one value until it was counted a thousand times.
-        file = parquet.ParquetFile(pyarrow.BufferReader(buffer), read_dictionary=texts)
-        size, read = 0, 0
-        for batch in file.iter_batches(batch_size=BATCH_ROWS):
-            size += sum(map(_text_bytes, batch.columns))
-            check_size(name, size, limit_bytes, "unpacks to")
-            for number, value in enumerate(batch.to_pylist(), start=read + 1):
-                yield size, number, value
-            read += batch.num_rows
+        with parquet.ParquetFile(path, read_dictionary=texts, memory_map=True) as file:
+            size, read = 0, 0
+            for batch in file.iter_batches(batch_size=BATCH_ROWS):
+                size += sum(map(_text_bytes, batch.columns))
+                check_size(name, size, limit_bytes, "unpacks to")
+                for number, value in enumerate(batch.to_pylist(), start=read + 1):
+                    text = json.dumps(value, ensure_ascii=False, default=str)
+                    yield SourceRow(number, beginning(text), value, size=len(text))
+                read += batch.num_rows
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
         why = quoted(str(error).partition("\n")[0])
         raise InvalidInput(

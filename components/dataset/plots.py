@@ -1,9 +1,9 @@
 """The report's pictures."""
 
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from components.dataset.row_store import Numbers
 from components.dataset.screen import Screened
 
 if TYPE_CHECKING:
@@ -20,12 +20,12 @@ def draw_lengths(screened: Screened, max_length: int, path: Path) -> None:
     figure, axes = _canvas(height_inches=3.2)
     axes.set_xlabel("tokens under the chat template")
     axes.set_ylabel("rows")
-    if screened.tokens:
-        sets = [[row.tokens for row in rows] for rows in (screened.train, screened.eval)]
-        too_long = [tokens for tokens in screened.tokens if tokens > max_length]
+    if len(screened.tokens):
+        sets = [rows.tokens for rows in (screened.train, screened.eval)]
+        too_long = screened.tokens[screened.tokens > max_length]
         labels = [f"train ({len(sets[0])})", f"eval ({len(sets[1])})"]
         colours = [TRAIN, EVAL]
-        if too_long:
+        if len(too_long):
             sets, labels, colours = (
                 [*sets, too_long],
                 [*labels, f"too long ({len(too_long)})"],
@@ -33,7 +33,7 @@ def draw_lengths(screened: Screened, max_length: int, path: Path) -> None:
             )
         axes.hist(sets, bins=_bins(screened.tokens, axes), stacked=True, color=colours, label=labels)
         # A limit far beyond every row would squeeze the rows into a corner: the legend says it then.
-        if max_length <= 2 * max(screened.tokens):
+        if max_length <= 2 * screened.tokens.max():
             axes.axvline(max_length, color=LIMIT, linestyle="--", label=f"max_length ({max_length})")
         else:
             axes.plot(
@@ -45,12 +45,12 @@ def draw_lengths(screened: Screened, max_length: int, path: Path) -> None:
     figure.savefig(path)
 
 
-def _bins(tokens: list[int], axes: "Axes") -> list[float]:
+def _bins(tokens: Numbers, axes: "Axes") -> list[float]:
     """Return the edges of the bins; a few very long rows make the scale logarithmic."""
     import numpy
     from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
-    low, high = min(tokens), max(tokens) + 1
+    low, high = int(tokens.min()), int(tokens.max()) + 1
     if high <= WIDE_RANGE * low:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         return [float(edge) for edge in numpy.linspace(low, high, min(BINS, high - low) + 1)]
@@ -63,7 +63,7 @@ def draw_quarantine(screened: Screened, path: Path) -> None:
     """Draw how many rows were set aside for which reason, most first."""
     from matplotlib.ticker import MaxNLocator
 
-    counts = Counter(row.kind for row in screened.quarantined).most_common()
+    counts = screened.quarantined.by_kind().most_common()
     figure, axes = _canvas(height_inches=0.9 + 0.3 * len(counts))
     names = [kind.replace("_", " ") for kind, _ in counts]
     bars = axes.barh(names, [count for _, count in counts], color=ASIDE, height=0.65)

@@ -11,7 +11,6 @@ from components.web import shown
 
 TEMPLATE = Path(__file__).with_name("report.html")
 QUARANTINED_SHOWN = 100
-CONTRADICTIONS_SHOWN = 20
 SAMPLES_SHOWN = 8
 
 
@@ -41,8 +40,7 @@ def render_report(
         pictures={
             title: base64.b64encode(png.read_bytes()).decode("ascii") for title, png in pictures.items()
         },
-        quarantined=screened.quarantined[:QUARANTINED_SHOWN],
-        contradictions=screened.contradictions[:CONTRADICTIONS_SHOWN],
+        quarantined=list(screened.quarantined.first(QUARANTINED_SHOWN)),
         samples=screened.train[:: max(1, len(screened.train) // SAMPLES_SHOWN)][:SAMPLES_SHOWN],
         format_value=format_value,
     )

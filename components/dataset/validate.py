@@ -1,23 +1,25 @@
 """Validate a dataset: screen its rows, judge it, write its sets and its report."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from components.checks import Verdict
-from components.conversations import write_conversations
 from components.dataset.judge import DatasetConfig, judge
-from components.dataset.lengths import chat_tokenizer
+from components.dataset.lengths import ChatTokenizer, chat_tokenizer
 from components.dataset.lineage import log_inputs
-from components.dataset.load import Rows, SourceRow, read_rows
+from components.dataset.load import RowFile
 from components.dataset.plots import draw_lengths, draw_quarantine
 from components.dataset.report import render_report
+from components.dataset.row_store import Numbers
 from components.dataset.screen import Screen, Screened, fingerprint
+from components.dataset.source_row import SourceRow
 from components.errors import InvalidInput
 from components.sources.digests import changes
+from components.storage import atomic_write
 from components.tracking.stage import Stage
 from components.web import shown
 
@@ -47,25 +49,19 @@ def validate(
     """
     name = shown(config.dataset)
     problems: list[str] = []
-    train, held_out = (_read(named, config.max_dataset_bytes, problems) for named in config.files)
-    if train is not None:
-        stage.say(f"read {len(train.rows) + len(held_out.rows if held_out else ())} rows")
-    if train is not None and held_out is not None:
-        problems += changes(config.files, (train.digest, held_out.digest), config.dataset_digest)
     tokenizer = _attempt(lambda: chat_tokenizer(config.base_model), problems)
-    if train is None or held_out is None:
+    screened = _screen(config, tokenizer, problems)
+    if screened is None:
         raise InvalidInput(f"dataset {name}", problems)
-
-    screened = _screen(
-        config, train.rows, held_out.rows, Screen(config.max_length, tokenizer.lengths if tokenizer else None)
-    )
+    stage.say(f"read {screened.rows_in} rows")
     stage.say(
         f"accepted {len(screened.train)} rows for training and {len(screened.eval)} for evaluation, "
         f"quarantined {len(screened.quarantined)}"
     )
-    write_conversations(train_path, (row.conversation for row in screened.train))
-    write_conversations(eval_path, (row.conversation for row in screened.eval))
-    digest = fingerprint(screened)
+    for path, rows in ((train_path, screened.train), (eval_path, screened.eval)):
+        with atomic_write(path) as file:
+            file.writelines(content + b"\n" for content in rows.contents())
+    digest = fingerprint(screened.train, screened.eval)
     verdict = judge(config, screened)
     _record(config, screened, verdict, digest, stage)
     _report(config, screened, verdict, digest, report_path, stage)
@@ -73,10 +69,6 @@ def validate(
     if problems or not verdict.passed:
         raise InvalidInput(f"dataset {name}", problems + verdict.reasons)
     return digest
-
-
-def _read(named: str, limit_bytes: int, problems: list[str]) -> Rows | None:
-    return _attempt(lambda: read_rows(named, limit_bytes), problems) if named else Rows()
 
 
 def _attempt(read: Callable[[], T], problems: list[str]) -> T | None:
@@ -88,13 +80,31 @@ def _attempt(read: Callable[[], T], problems: list[str]) -> T | None:
         return None
 
 
-def _screen(
-    config: DatasetConfig, train: list[SourceRow], held_out: list[SourceRow], screen: Screen
-) -> Screened:
-    train_file = (shown(config.dataset), train)
-    if config.eval_dataset:
-        return screen.with_eval_file(train_file, (shown(config.eval_dataset), held_out))
-    return screen.with_split(train_file, config.eval_fraction, config.seed)
+def _screen(config: DatasetConfig, tokenizer: ChatTokenizer | None, problems: list[str]) -> Screened | None:
+    """Read and screen the files; None, and why with the other problems, if one can't be read."""
+    train, held_out = (RowFile(named, config.max_dataset_bytes) for named in config.files)
+    screen = Screen(config.max_length, tokenizer.lengths if tokenizer else None, config.seed)
+    names = [shown(named) for named in config.files]
+    unread: list[str] = []
+
+    def rows(file: RowFile) -> Iterator[SourceRow]:
+        """Yield what can be read: what is wrong with one file hides nothing about the other."""
+        try:
+            yield from file
+        except InvalidInput as error:
+            unread.extend(f"{error.what}: {problem}" for problem in error.problems)
+
+    def screened() -> Screened:
+        if config.eval_dataset:
+            return screen.with_eval_file((names[0], rows(train)), (names[1], rows(held_out)))
+        return screen.with_split((names[0], rows(train)), config.eval_fraction)
+
+    found = _attempt(screened, problems)
+    problems += unread
+    if found is None or unread:
+        return None
+    problems += changes(config.files, (train.digest, held_out.digest), config.dataset_digest)
+    return found
 
 
 def _record(config: DatasetConfig, screened: Screened, verdict: Verdict, digest: str, stage: Stage) -> None:
@@ -103,9 +113,9 @@ def _record(config: DatasetConfig, screened: Screened, verdict: Verdict, digest:
         "rows_in": screened.rows_in,
         "rows_accepted": accepted,
         "rows_quarantined": len(screened.quarantined),
-        "rows_contradicting": sum(map(len, screened.contradictions)),
-        "train_tokens": sum(row.tokens for row in screened.train),
-        "eval_tokens": sum(row.tokens for row in screened.eval),
+        "rows_contradicting": screened.contradictions.rows,
+        "train_tokens": int(screened.train.tokens.sum()),
+        "eval_tokens": int(screened.eval.tokens.sum()),
     }
     stage.metrics({**counts, **length_quantiles(screened.tokens)})
     stage.verdict(verdict)
@@ -113,16 +123,18 @@ def _record(config: DatasetConfig, screened: Screened, verdict: Verdict, digest:
     stage.fact("dataset_fingerprint", digest)
 
 
-def length_quantiles(tokens: list[int]) -> dict[str, float]:
+def length_quantiles(tokens: Numbers) -> dict[str, float]:
     """Return the median, the 95th percentile and the most of rows' lengths; nothing for no rows."""
-    if not tokens:
+    import numpy
+
+    if not len(tokens):
         return {}
-    ordered = sorted(tokens)
+    ordered = numpy.sort(tokens)
 
     def quantile(share: float) -> float:
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+        return float(ordered[min(len(ordered) - 1, int(share * len(ordered)))])
 
-    return {"tokens_p50": quantile(0.5), "tokens_p95": quantile(0.95), "tokens_max": ordered[-1]}
+    return {"tokens_p50": quantile(0.5), "tokens_p95": quantile(0.95), "tokens_max": float(ordered[-1])}
 
 
 def _report(
@@ -138,7 +150,7 @@ def _report(
         folder = Path(name)
         pictures = {"Tokens per row": folder / "token_lengths.png"}
         draw_lengths(screened, config.max_length, pictures["Tokens per row"])
-        if screened.quarantined:
+        if len(screened.quarantined):
             pictures["Quarantined rows"] = folder / "quarantined.png"
             draw_quarantine(screened, pictures["Quarantined rows"])
         for title, png in pictures.items():
@@ -148,6 +160,7 @@ def _report(
         report_path.write_text(page, encoding="utf-8")
         (folder / "dataset-report.html").write_text(page, encoding="utf-8")
         stage.file(folder / "dataset-report.html")
-        lines = [json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in screened.quarantined]
-        (folder / "quarantine.jsonl").write_text("".join(lines), encoding="utf-8")
+        with (folder / "quarantine.jsonl").open("w", encoding="utf-8") as file:
+            for row in screened.quarantined:
+                file.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
         stage.file(folder / "quarantine.jsonl")

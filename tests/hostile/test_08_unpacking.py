@@ -14,7 +14,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from components.dataset.load import read_rows
+from components.dataset.load import RowFile
 from components.errors import InvalidInput
 from components.sources.content import content_digest, open_source
 from pipelines.params import ReleaseParams
@@ -223,7 +223,7 @@ def table(tmp_path: Path, columns: dict[str, object], **options: object) -> str:
 
 def parquet_refused(source: str, limit_bytes: int = 1 << 36) -> str:
     with pytest.raises(InvalidInput) as told:
-        read_rows(source, limit_bytes)
+        list(RowFile(source, limit_bytes))
     return str(told.value)
 
 
@@ -255,12 +255,6 @@ def test_parquet_whose_values_stand_in_many_rows_is_counted_row_by_row(tmp_path:
     finally:
         pyarrow.set_memory_pool(usual)
     assert counted.max_memory() < 100 * MIB
-
-
-def test_rows_are_not_read_into_more_memory_than_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("components.dataset.load.free_memory_bytes", lambda: 1000)
-    with pytest.raises(InvalidInput, match=r"more than the 1,000 bytes of memory that are free"):
-        read_rows(write(tmp_path / "rows.jsonl", LINE * 100), MIB)
 
 
 def test_a_device_that_never_ends_is_no_file():

@@ -18,7 +18,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from components.dataset.load import read_rows
+from components.dataset.load import RowFile
 from components.errors import InvalidInput
 from components.sources.address import parse_source
 from components.sources.content import content_digest
@@ -253,7 +253,7 @@ CONTENT = Random(1).randbytes(40_000)
 def one_error(path: Path, content: bytes) -> str:
     path.write_bytes(content)
     with pytest.raises(InvalidInput) as told:
-        read_rows(str(path), 1 << 30)
+        list(RowFile(str(path), 1 << 30))
     (problem,) = told.value.problems
     assert str(path) in str(told.value) and "\n" not in problem
     return problem
@@ -284,7 +284,7 @@ def test_whatever_is_wrong_with_the_bytes_is_one_clear_error(tmp_path: Path, kin
     path = tmp_path / f"rows.{kind}"
     path.write_bytes(content)
     try:
-        read_rows(str(path), 1 << 30)
+        list(RowFile(str(path), 1 << 30))
     except InvalidInput as error:
         assert str(path) in str(error)
 

@@ -5,14 +5,22 @@ import json
 from pathlib import Path
 from random import Random
 
+import pyarrow
 import pytest
 
-from components.dataset.load import read_rows
+from components.dataset.json_rows import json_rows
+from components.dataset.load import RowFile
+from components.dataset.text import decode
 from components.errors import InvalidInput
 
 ROW = {"instruction": "Where?", "input": "", "output": "Aisle 4."}
 LINE = json.dumps(ROW)
+PRETTY = json.dumps(ROW, indent=2)
 LIMIT = 1 << 30  # bytes
+
+
+def zstd(text: str) -> bytes:
+    return bytes(pyarrow.compress(text.encode(), "zstd", asbytes=True))
 
 
 def write(path: Path, content: str | bytes) -> str:
@@ -35,7 +43,45 @@ def write(path: Path, content: str | bytes) -> str:
         pytest.param("a.json", f"\n[\n{LINE},\n\n{LINE}\n]\n", [(3, ROW), (5, ROW)], id="array-over-lines"),
         pytest.param("data", f"[\n{LINE}]", [(2, ROW)], id="array-without-ending"),
         pytest.param("a.jsonl", "[1, 2]\n", [(1, [1, 2])], id="a-list-on-a-line-is-a-row"),
+        pytest.param(
+            "a.jsonl", f"# by hand\n// in May\n\n{LINE}\n", [(4, ROW)], id="comments-at-the-head-of-lines"
+        ),
+        pytest.param("a.json", f"// x\n[\n{LINE}]", [(3, ROW)], id="comment-at-the-head-of-an-array"),
+        pytest.param(
+            "a.json", f'{{"version": 1, "data": [{LINE},\n{LINE}]}}', [(1, ROW), (2, ROW)], id="wrapped"
+        ),
+        pytest.param("a.json", f'{{"Rows":[{LINE}], "note": {{}}}}\n', [(1, ROW)], id="wrapped-on-one-line"),
+        pytest.param("a.jsonl", f"{PRETTY}\n{PRETTY}", [(1, ROW), (6, ROW)], id="one-object-after-another"),
+        pytest.param("a.json", PRETTY, [(1, ROW)], id="one-row-over-lines"),
+        pytest.param(
+            "a.json",
+            '{"instruction": "Where?",\n"examples": [{"input": "x"}]}',
+            [(1, {"instruction": "Where?", "examples": [{"input": "x"}]})],
+            id="a-row-with-a-list-of-objects-wraps-nothing",
+        ),
+        pytest.param(
+            "a.jsonl",
+            f'{{"data": [{LINE}]}}\n{LINE}',
+            [(1, {"data": [ROW]}), (2, ROW)],
+            id="what-is-followed-by-rows-wraps-none",
+        ),
         pytest.param("a.jsonl.gz", gzip.compress(f"{LINE}\n".encode()), [(1, ROW)], id="gzip"),
+        pytest.param("a.jsonl.zst", zstd(f"{LINE}\n"), [(1, ROW)], id="zstd"),
+        pytest.param(
+            "a.csv",
+            "# by hand\ninstruction;output\nA, b;c\n",
+            [(3, {"instruction": "A, b", "output": "c"})],
+            id="csv-with-semicolons-and-a-comment",
+        ),
+        pytest.param(
+            "a.csv", "prompt,completion\r\nA,B\r\n", [(2, {"prompt": "A", "completion": "B"})], id="csv-crlf"
+        ),
+        pytest.param(
+            "a.csv",
+            "prompt,completion\rA,B\rC,D",
+            [(2, {"prompt": "A", "completion": "B"}), (3, {"prompt": "C", "completion": "D"})],
+            id="csv-cr",
+        ),
         pytest.param(
             "a.csv",
             'instruction,input,output\nWhere?,,Aisle 4.\n"Two\nlines?",,Yes.\nWhere?,,Aisle 4.\n',
@@ -53,7 +99,7 @@ def write(path: Path, content: str | bytes) -> str:
 def test_reads_rows_with_their_lines(
     tmp_path: Path, name: str, content: str | bytes, expected: list[tuple[int, object]]
 ):
-    rows = read_rows(write(tmp_path / name, content), LIMIT).rows
+    rows = list(RowFile(write(tmp_path / name, content), LIMIT))
     assert [(row.line, row.value) for row in rows] == expected
     assert not any(row.flaw for row in rows)
 
@@ -65,17 +111,16 @@ def test_a_damaged_file_loses_no_line(tmp_path: Path, seed: int):
     for _ in range(random.randint(1, 200)):
         content[random.randrange(len(content))] = random.choice(b'\n\r {}[]",:\\\x00\x1d a1')
     lines = [n for n, line in enumerate(content.split(b"\n"), start=1) if line.decode().strip()]
-    assert [row.line for row in read_rows(write(tmp_path / "a.jsonl", bytes(content)), LIMIT).rows] == lines
+    assert [row.line for row in RowFile(write(tmp_path / "a.jsonl", bytes(content)), LIMIT)] == lines
 
 
 def test_reads_parquet(tmp_path: Path):
-    import pyarrow
     from pyarrow import parquet
 
     nested = {"messages": [{"role": "user", "content": "Where?"}, {"role": "assistant", "content": "Here."}]}
     path = tmp_path / "rows.parquet"
     parquet.write_table(pyarrow.Table.from_pylist([nested, nested]), path)
-    assert [(row.line, row.value) for row in read_rows(str(path), LIMIT).rows] == [
+    assert [(row.line, row.value) for row in RowFile(str(path), LIMIT)] == [
         (1, nested),
         (2, nested),
     ]
@@ -93,7 +138,7 @@ def test_reads_parquet(tmp_path: Path):
 def test_a_row_that_cannot_be_read_is_one_flaw(
     tmp_path: Path, name: str, content: str, flaws: dict[int, str]
 ):
-    rows = read_rows(write(tmp_path / name, content), LIMIT).rows
+    rows = list(RowFile(write(tmp_path / name, content), LIMIT))
     assert {row.line: row.flaw.kind for row in rows if row.flaw} == flaws
 
 
@@ -121,24 +166,80 @@ def test_a_row_that_cannot_be_read_is_one_flaw(
         pytest.param(
             "a.jsonl.gz", gzip.compress(LINE.encode())[:10] + b"\xff" * 40, ["gzip"], id="gzip-damaged"
         ),
+        pytest.param("a.json", b'{"rows":\n[]}', ["has no rows"], id="no-wrapped-rows"),
         pytest.param(
-            "a.json", b'{"rows":\n[]}', ["a single JSON object", "wanted an array"], id="one-object"
-        ),
-        pytest.param(
-            "a.json", b'[{"a": 1},\n{"a" 2}]', ["no JSON array", "line 2, column 6"], id="broken-array"
+            "a.json", b'[{"a": 1},\n{"a" 2}]', ["no JSON document", "line 2, column 6"], id="broken-array"
         ),
         pytest.param("a.json", b'[{"a": 1}\n{"a": 2}]', ["comma or ] is missing", "line 2"], id="no-comma"),
-        pytest.param("a.json", b'[{"a": 1},', ["no JSON array"], id="array-cut-off"),
+        pytest.param("a.json", b'[{"a": 1},', ["no JSON document"], id="array-cut-off"),
+        pytest.param(
+            "a.json", b'[{"a": 1}] {}', ["goes on after its end", "line 1, column 12"], id="after-array"
+        ),
+        pytest.param("a.csv", b"a,b,a\n1,2,3\n", ["its header names 'a' more than once"], id="column-twice"),
         pytest.param("a.parquet", b"PAR1 and no more", ["no valid Parquet"], id="broken-parquet"),
     ],
 )
 def test_a_file_that_cannot_be_read_says_why(tmp_path: Path, name: str, content: bytes, words: list[str]):
     source = write(tmp_path / name, content)
     with pytest.raises(InvalidInput) as caught:
-        read_rows(source, LIMIT)
+        list(RowFile(source, LIMIT))
     assert all(word in str(caught.value) for word in [source, *words])
 
 
 def test_a_file_that_is_not_there_says_so(tmp_path: Path):
     with pytest.raises(InvalidInput, match="no such file"):
-        read_rows(str(tmp_path / "nothing.jsonl"), LIMIT)
+        list(RowFile(str(tmp_path / "nothing.jsonl"), LIMIT))
+
+
+def test_rows_know_the_side_that_their_file_puts_them_on(tmp_path: Path):
+    content = f'{{"train": [{LINE}, {LINE}], "validation": [{LINE}], "data": [{LINE}]}}'
+    rows = RowFile(write(tmp_path / "a.json", content), LIMIT)
+    assert [row.side for row in rows] == ["train", "train", "eval", ""]
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        pytest.param("a.jsonl", f"{LINE}\n", f"\n{LINE}\n", id="line"),
+        pytest.param("a.jsonl", "", f"\n{LINE}\n", id="first-line"),
+        pytest.param("a.jsonl", f"{LINE}\n", "", id="last-line"),
+    ],
+)
+def test_a_line_longer_than_a_row_may_be_is_set_aside_and_not_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, before: str, after: str
+):
+    monkeypatch.setattr("components.dataset.text.MAX_ROW_CHARACTERS", 1000)
+    monkeypatch.setattr("components.dataset.json_rows.MAX_ROW_CHARACTERS", 1000)
+    long = json.dumps({"instruction": "x" * 5000, "output": "y"})
+    found = list(RowFile(write(tmp_path / name, before + long + after), LIMIT))
+    assert len(found) == 1 + bool(before) + bool(after)
+    (flawed,) = (row for row in found if row.flaw)
+    assert flawed.flaw and flawed.flaw.kind == "too_long"
+    assert flawed.line == 1 + bool(before)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 100])
+@pytest.mark.parametrize(
+    "content",
+    [
+        f"[\n{LINE},\n{LINE}\n]",
+        f"{PRETTY}\n{PRETTY}",
+        f'# x\n{{"n": 12, "data":[{LINE}, {LINE}]}}',
+        "[12,\n3]",
+    ],
+    ids=["array", "objects", "wrapped", "numbers"],
+)
+def test_a_document_reads_alike_in_pieces_of_any_size(content: str, size: int):
+    pieces = (content[begin : begin + size] for begin in range(0, len(content), size))
+    assert list(json_rows(pieces, ".json", "a.json")) == list(json_rows(iter([content]), ".json", "a.json"))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+def test_text_decodes_alike_in_pieces_of_any_size(size: int):
+    content = '\ufeff{"a": "caf\u00e9 \U0001f600"}\n'.encode()
+    assert "".join(
+        decode((content[n : n + size] for n in range(0, len(content), size)), "a")
+    ) == content.decode("utf-8-sig")
+    with pytest.raises(InvalidInput, match=r"byte 23 \(line 2\): 0xff is not UTF-8"):
+        broken = content + b"\xff"
+        list(decode((broken[n : n + size] for n in range(0, len(broken), size)), "a"))

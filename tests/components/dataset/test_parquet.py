@@ -1,13 +1,13 @@
 """What rows of a Parquet file stand for is counted, whatever their columns are nested in."""
 
-import io
+from pathlib import Path
 from typing import Any
 
 import pyarrow
 import pytest
 from pyarrow import parquet
 
-from components.dataset.parquet import _text_bytes, read_parquet
+from components.dataset.parquet import _text_bytes, parquet_rows
 
 TEXTS = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 10, "int32"), ["p" * 100])
 
@@ -36,7 +36,7 @@ def test_each_value_counts_as_often_as_it_stands_there(array: Any, least: int):
     assert least <= _text_bytes(array) < least + 100
 
 
-def test_rows_are_what_was_written():
+def test_rows_are_what_was_written(tmp_path: Path):
     table = pyarrow.table(
         {
             "nested": pyarrow.array([{"x": 1, "y": ["p", None]}, None]),
@@ -46,8 +46,8 @@ def test_rows_are_what_was_written():
             "text": pyarrow.array(["q", None]),
         }
     )
-    written = io.BytesIO()
-    parquet.write_table(table, written)
-    read = list(read_parquet(written.getvalue(), "rows.parquet", 1 << 30))
-    assert [value for _, _, value in read] == table.to_pylist()
-    assert [number for _, number, _ in read] == [1, 2]
+    path = tmp_path / "rows.parquet"
+    parquet.write_table(table, path)
+    read = list(parquet_rows(path, "rows.parquet", 1 << 30))
+    assert [row.value for row in read] == table.to_pylist()
+    assert [row.line for row in read] == [1, 2]

@@ -4,12 +4,15 @@ import json
 from collections.abc import Sequence
 from random import Random
 
+import numpy
 import pytest
 
 from components.conversations import Conversation
-from components.dataset.load import SourceRow
+from components.dataset.row_store import Row, Rows, RowStore
 from components.dataset.rows import RowFlaw, to_conversation
-from components.dataset.screen import Row, Screen, Screened, fingerprint, split
+from components.dataset.screen import Screen, Screened, contradictions, fingerprint, split
+from components.dataset.source_row import SourceRow
+from components.errors import InvalidInput
 
 WORDS = ["where", "what", "is", "the", "aisle", "of", "dog", "cat", "food", "bed", "price", "stock", "today"]
 
@@ -25,7 +28,7 @@ def words(rows: Sequence[Conversation]) -> list[int | RowFlaw]:
 
 
 def screen_two(train: list[SourceRow], held_out: list[SourceRow], max_length: int = 50) -> Screened:
-    return Screen(max_length, words).with_eval_file(("train.jsonl", train), ("eval.jsonl", held_out))
+    return Screen(max_length, words, 17).with_eval_file(("train.jsonl", train), ("eval.jsonl", held_out))
 
 
 def set_aside(screened: Screened) -> list[tuple[str, int, str, str]]:
@@ -54,7 +57,7 @@ def test_a_row_is_too_long_only_beyond_the_limit():
     ((_, line, kind, reason),) = set_aside(screened)
     assert (line, kind) == (2, "too_long")
     assert "5 tokens" in reason and "max_length is 4" in reason
-    assert sorted(screened.tokens) == [2, 4, 5]
+    assert sorted(screened.tokens.tolist()) == [2, 4, 5]
 
 
 def test_different_answers_to_one_prompt_are_found():
@@ -62,7 +65,8 @@ def test_different_answers_to_one_prompt_are_found():
         source_rows(("Where?", "Aisle 1."), ("where?", "Aisle 2."), ("B?", "Yes."), ("b?", "yes.")),
         source_rows(("C?", "3")),
     )
-    assert [[row.line for row in group] for group in screened.contradictions] == [[1, 2]]
+    assert [[row.line for row in group] for group in screened.contradictions.first] == [[1, 2]]
+    assert (screened.contradictions.rows, screened.contradictions.groups) == (2, 1)
 
 
 def make_rows(count: int, prompts: int) -> list[Row]:
@@ -72,32 +76,80 @@ def make_rows(count: int, prompts: int) -> list[Row]:
     ]
 
 
+def stored(rows: list[Row], seed: int = 1) -> RowStore:
+    store = RowStore(seed)
+    for row in rows:
+        store.add(row)
+    return store
+
+
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("prompts", [200, 40])
 def test_a_split_parts_by_prompt(seed: int, prompts: int):
     rows = make_rows(200, prompts)
-    train, held_out = split(rows, 0.2, seed)
-    assert sorted(row.line for row in train + held_out) == list(range(200))
-    assert not {row.prompt_key for row in train} & {row.prompt_key for row in held_out}
-    assert 40 <= len(held_out) < 40 + 200 // prompts
+    held_out = split(stored(rows, seed).prompts, 0.2)
+    keys = [
+        {row.prompt_key for row, out in zip(rows, held_out, strict=True) if out == side} for side in (0, 1)
+    ]
+    assert not keys[0] & keys[1]
+    assert 40 <= held_out.sum() < 40 + 200 // prompts
 
 
 def test_a_split_follows_its_seed_and_not_the_order_of_the_rows():
     rows = make_rows(50, 50)
-    lines = {seed: {row.line for row in split(rows, 0.2, seed)[1]} for seed in (1, 2)}
-    assert lines[1] != lines[2]
-    assert {row.line for row in split(rows[::-1], 0.2, 1)[1]} == lines[1]
+
+    def lines(rows: list[Row], seed: int) -> set[int]:
+        held_out = split(stored(rows, seed).prompts, 0.2)
+        return {row.line for row, out in zip(rows, held_out, strict=True) if out}
+
+    assert lines(rows, 1) != lines(rows, 2)
+    assert lines(rows[::-1], 1) == lines(rows, 1)
+
+
+def test_a_file_that_says_what_it_holds_out_is_parted_so():
+    rows = [
+        SourceRow(line, "", row.value, side=side)
+        for line, (row, side) in enumerate(
+            zip(source_rows(("A?", "1"), ("B?", "2"), ("b?", "3")), ("train", "eval", "train"), strict=True),
+            start=1,
+        )
+    ]
+    screened = Screen(50, words, 17).with_split(("all.json", rows), 0.5)
+    assert [row.line for row in screened.train] == [1] and [row.line for row in screened.eval] == [2]
+    assert set_aside(screened) == [("all.json", 3, "leaks_eval", "asks what line 2 of all.json holds out")]
+    with pytest.raises(InvalidInput, match=r"all\.json holds rows to train on and rows to hold out"):
+        Screen(50, words, 17).with_eval_file(("all.json", rows), ("eval.jsonl", source_rows(("C?", "1"))))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_contradictions_are_those_that_a_plain_count_finds(seed: int):
+    random = Random(seed)
+    prompts = numpy.array([random.randrange(30) for _ in range(100)], "u8")
+    answers = numpy.array([random.randrange(2) for _ in range(100)], "u4")
+    groups = [numpy.flatnonzero(prompts == prompt).tolist() for prompt in set(prompts.tolist())]
+    wanted = sorted(group for group in groups if len(set(answers[group].tolist())) > 1)
+    rows, count, first = contradictions(prompts, answers)
+    assert (rows, count) == (sum(map(len, wanted)), len(wanted))
+    assert [group.tolist() for group in first] == wanted[:20]
 
 
 def test_the_fingerprint_follows_content_and_side():
     one, two = make_rows(2, 2)
-    moved = Row("another file", 77, "", one.conversation, tokens=9)
+    store = stored([one, two, Row("another file", 77, "", one.conversation, tokens=9)])
 
-    def digest(train: list[Row], held_out: list[Row]) -> str:
-        return fingerprint(Screened({}, train, held_out, []))
+    def digest(train: list[int], held_out: list[int]) -> str:
+        return fingerprint(Rows(store, numpy.array(train, int)), Rows(store, numpy.array(held_out, int)))
 
-    assert digest([one], [two]) == digest([moved], [two])
-    assert len({digest([one], [two]), digest([two], [one]), digest([one, two], [])}) == 3
+    assert digest([0], [1]) == digest([2], [1])
+    assert len({digest([0], [1]), digest([1], [0]), digest([0, 1], [])}) == 3
+
+
+def test_rows_come_back_as_they_were_added():
+    rows = make_rows(20, 5)
+    store = stored(rows)
+    assert list(Rows(store, numpy.arange(20))) == rows
+    assert list(Rows(store, numpy.array([3, 1]))[1:]) == [rows[1]]
+    assert all(len(set(keys.tolist())) == count for keys, count in ((store.prompts, 5), (store.contents, 20)))
 
 
 def random_row(random: Random) -> object:
@@ -128,8 +180,8 @@ def test_every_row_is_accepted_or_quarantined_once(seed: int):
     )
     for screened in (
         screen_two(train, held_out),
-        Screen(50, words).with_split(("train.jsonl", train), 0.3, seed),
-        Screen(50, None).with_eval_file(("train.jsonl", train), ("eval.jsonl", held_out)),
+        Screen(50, words, seed).with_split(("train.jsonl", train), 0.3),
+        Screen(50, None, seed).with_eval_file(("train.jsonl", train), ("eval.jsonl", held_out)),
     ):
         placed = [(row.file, row.line) for row in (*screened.train, *screened.eval, *screened.quarantined)]
         read = [("train.jsonl", row.line) for row in train]

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 
 from components.conversations import read_conversations
@@ -178,4 +179,4 @@ def test_a_missing_base_model_does_not_hide_what_is_wrong_with_the_rows(run: Run
     ],
 )
 def test_length_quantiles(tokens: list[int], expected: dict[str, float]):
-    assert length_quantiles(tokens) == expected
+    assert length_quantiles(numpy.array(tokens)) == expected

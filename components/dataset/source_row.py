@@ -1,0 +1,33 @@
+"""A row as it stood in a file."""
+
+from dataclasses import dataclass
+
+from components.dataset.rows import RowFlaw
+
+EXCERPT_CHARACTERS = 240
+
+
+@dataclass(frozen=True)
+class SourceRow:
+    """One row as it stood in a file.
+
+    Attributes:
+        line: Line on which it begins, from 1; in Parquet, which has no lines, the row's number.
+        text: The beginning of the row as text, for people to recognise it by.
+        value: What was read, where it could be.
+        flaw: Why it could not be read.
+        size: How many characters it had.
+        side: `train` or `eval` where the file itself says so.
+    """
+
+    line: int
+    text: str
+    value: object = None
+    flaw: RowFlaw | None = None
+    size: int = 0
+    side: str = ""
+
+
+def beginning(text: str) -> str:
+    """Return as much of a row as people need to recognise it by."""
+    return text[:EXCERPT_CHARACTERS].encode("utf-8", "backslashreplace").decode()[:EXCERPT_CHARACTERS]
