@@ -94,10 +94,10 @@ def test_a_share_is_held_out_when_there_is_no_eval_file(run: Run, tmp_path: Path
 
 def test_a_refused_dataset_still_leaves_report_record_and_quarantine(run: Run):
     problems = run.refused(PETSTORE / "flawed.jsonl", eval_dataset=str(PETSTORE / "eval.jsonl"))
-    assert any("41 of 203 rows of flawed.jsonl are unusable" in problem for problem in problems)
+    assert any("45 of 207 rows of flawed.jsonl are unusable" in problem for problem in problems)
     assert run.stage.record.verdicts[0].status == "failed"
     quarantined = [json.loads(line) for line in run.artifact("quarantine.jsonl").splitlines()]
-    assert len(quarantined) == 41
+    assert len(quarantined) == 45
     assert set(quarantined[0]) == {"file", "line", "kind", "reason", "excerpt"}
     assert [figure.title for figure in run.stage.record.figures] == ["Tokens per row", "Quarantined rows"]
     page = run.report.read_text(encoding="utf-8")

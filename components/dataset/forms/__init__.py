@@ -1,0 +1,1 @@
+"""The forms that a row may have, and how each becomes a conversation."""
