@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from components.checks import Verdict
 from components.dataset.judge import DatasetConfig, judge
-from components.dataset.lengths import ChatTokenizer, chat_tokenizer
+from components.dataset.lengths import chat_tokenizer, row_lengths
 from components.dataset.lineage import log_inputs
 from components.dataset.load import RowFile
 from components.dataset.plots import draw_lengths, draw_quarantine
@@ -20,6 +20,7 @@ from components.dataset.source_row import SourceRow
 from components.errors import InvalidInput
 from components.sources.digests import changes
 from components.storage import atomic_write
+from components.templates.chat_tokenizer import ChatTokenizer
 from components.tracking.stage import Stage
 from components.web import shown
 
@@ -83,7 +84,7 @@ def _attempt(read: Callable[[], T], problems: list[str]) -> T | None:
 def _screen(config: DatasetConfig, tokenizer: ChatTokenizer | None, problems: list[str]) -> Screened | None:
     """Read and screen the files; None, and why with the other problems, if one can't be read."""
     train, held_out = (RowFile(named, config.max_dataset_bytes) for named in config.files)
-    screen = Screen(config.max_length, tokenizer.lengths if tokenizer else None, config.seed)
+    screen = Screen(config.max_length, row_lengths(tokenizer) if tokenizer else None, config.seed)
     names = [shown(named) for named in config.files]
     unread: list[str] = []
 
