@@ -13,6 +13,7 @@ TEMPLATE = Path(__file__).with_name("report.html")
 QUARANTINED_SHOWN = 100
 CONTRADICTIONS_SHOWN = 20
 SAMPLES_SHOWN = 8
+PAIRS_SHOWN = 20
 
 
 def render_report(
@@ -44,6 +45,8 @@ def render_report(
         quarantined=screened.quarantined[:QUARANTINED_SHOWN],
         contradictions=screened.contradictions[:CONTRADICTIONS_SHOWN],
         samples=screened.train[:: max(1, len(screened.train) // SAMPLES_SHOWN)][:SAMPLES_SHOWN],
+        near_pairs=screened.near_pairs[:PAIRS_SHOWN],
+        findings=screened.findings,
         format_value=format_value,
     )
 

@@ -9,6 +9,9 @@ from typing import TypeVar
 
 from components.checks import Verdict
 from components.conversations import write_conversations
+from components.dataset.checks.secrets import ScanFailed
+from components.dataset.checks.sift import Sieve
+from components.dataset.checks.signatures import Signatures
 from components.dataset.judge import DatasetConfig, judge
 from components.dataset.lengths import chat_tokenizer
 from components.dataset.lineage import log_inputs
@@ -56,9 +59,22 @@ def validate(
     if train is None or held_out is None:
         raise InvalidInput(f"dataset {name}", problems)
 
-    screened = _screen(
-        config, train.rows, held_out.rows, Screen(config.max_length, tokenizer.lengths if tokenizer else None)
-    )
+    with TemporaryDirectory(prefix="tunegate-") as folder:
+        screen = Screen(
+            config.max_length,
+            tokenizer.lengths if tokenizer else None,
+            Sieve(config.secrets, config.personal_data),
+            Signatures(Path(folder)),
+            config.group_by,
+        )
+        try:
+            screened = _screen(config, train.rows, held_out.rows, screen)
+        except ScanFailed as error:
+            raise InvalidInput(f"dataset {name}", [*problems, str(error)]) from error
+    if config.group_by and not any(row.group for row in (*screened.train, *screened.eval)):
+        problems.append(
+            f"group_by: no accepted row has a field {config.group_by!r}; wanted one that rows have"
+        )
     stage.say(
         f"accepted {len(screened.train)} rows for training and {len(screened.eval)} for evaluation, "
         f"quarantined {len(screened.quarantined)}"
@@ -104,6 +120,10 @@ def _record(config: DatasetConfig, screened: Screened, verdict: Verdict, digest:
         "rows_accepted": accepted,
         "rows_quarantined": len(screened.quarantined),
         "rows_contradicting": sum(map(len, screened.contradictions)),
+        "rows_near_duplicate": screened.near_duplicates,
+        "rows_near_leaked": screened.near_leaks,
+        "rows_with_secrets_found": screened.findings.with_secrets,
+        "rows_with_personal_data_found": screened.findings.with_personal_data,
         "train_tokens": sum(row.tokens for row in screened.train),
         "eval_tokens": sum(row.tokens for row in screened.eval),
     }
