@@ -38,7 +38,5 @@ def sharing(labels: "Labels", keys: Iterable[str]) -> "Labels":
     import numpy
 
     first: dict[str, int] = {}
-    pairs = [
-        (first[key], row) for row, key in enumerate(keys) if key and first.setdefault(key, row) != row
-    ]
+    pairs = [(first[key], row) for row, key in enumerate(keys) if key and first.setdefault(key, row) != row]
     return joined(labels, [numpy.array(pairs, dtype=numpy.int64).reshape(-1, 2).T])

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from random import Random
 
 import pytest
 
 from components.conversations import Conversation
+from components.dataset.checks.signatures import Signatures
 from components.dataset.load import SourceRow
 from components.dataset.rows import RowFlaw, to_conversation
 from components.dataset.screen import Row, Screen, Screened, fingerprint, split
@@ -63,6 +65,46 @@ def test_different_answers_to_one_prompt_are_found():
         source_rows(("C?", "3")),
     )
     assert [[row.line for row in group] for group in screened.contradictions] == [[1, 2]]
+
+
+def grouped_rows(*customers: object) -> list[SourceRow]:
+    rows = [{"prompt": f"Q{n}", "completion": "A", "customer": name} for n, name in enumerate(customers)]
+    return [SourceRow(line, json.dumps(row), row) for line, row in enumerate(rows, start=1)]
+
+
+def test_rows_of_a_group_are_on_one_side():
+    customers = [{"id": n // 2} if n < 40 else None for n in range(80)]
+    screened = Screen(50, words, group_by="customer").with_split(
+        ("train.jsonl", grouped_rows(*customers)), 0.25, 3
+    )
+    sides = [{row.group for row in rows if row.group} for rows in (screened.train, screened.eval)]
+    assert len(sides[0]) + len(sides[1]) == 20 and not sides[0] & sides[1] and sides[1]
+    assert len(screened.eval) == 20
+
+
+def test_a_train_row_of_a_group_that_is_held_out_is_left_out():
+    screen = Screen(50, words, group_by="customer")
+    train, held_out = grouped_rows("ann", "bob", None), grouped_rows(*"x" * 7, "bob")[7:]
+    screened = screen.with_eval_file(("train.jsonl", train), ("eval.jsonl", held_out))
+    assert set_aside(screened) == [
+        ("train.jsonl", 2, "leaks_eval", "has the customer of line 8 of eval.jsonl, held out")
+    ]
+
+
+def test_near_duplicates_are_counted_and_shown(tmp_path: Path):
+    long = "may I bring back the large bag of dog food that I bought for my neighbour on Monday"
+    train = source_rows((f"{long}?", "Yes."), (f"Hello, {long}!", "Yes."), ("Where?", "There."))
+    screen = Screen(50, words, signatures=Signatures(tmp_path))
+    screened = screen.with_eval_file(
+        ("train.jsonl", train), ("eval.jsonl", source_rows((f"{long} please", "No.")))
+    )
+    assert (screened.near_duplicates, screened.near_leaks) == (1, 2)
+    assert {(one.line, other.file) for one, other in screened.near_pairs} == {
+        (1, "train.jsonl"),
+        (1, "eval.jsonl"),
+        (2, "eval.jsonl"),
+    }
+    assert len(screened.train) == 3
 
 
 def make_rows(count: int, prompts: int) -> list[Row]:

@@ -1,4 +1,4 @@
-"""What is planted in a dataset is nowhere in what the stage leaves, whatever becomes of the row it stood in."""
+"""What is planted in a dataset is nowhere in what the stage leaves, whatever becomes of its row."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ ESCAPED = PLANTED["email"].replace("@", "\\u0040")
 
 
 def rows_with(what: str) -> list[str]:
-    """Return rows that end in every place there is: accepted, contradicting, doubled, refused for any reason."""
+    """Return rows that are accepted, contradict, are doubled, or are refused for any reason."""
     text = PLANTED[what]
     rows: list[Any] = [
         {"instruction": f"Send it to {text} today", "output": "Done."},
