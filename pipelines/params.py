@@ -18,6 +18,7 @@ from components.templates.example import LearnTurns
 LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 FILES = ("dataset", "eval_dataset")  # the parameters that name files of rows
 ServingTarget = Literal["local", "kubernetes"]
+FindingPolicy = Literal["report", "redact", "refuse"]
 
 
 class ReleaseParams(BaseModel):
@@ -57,6 +58,34 @@ class ReleaseParams(BaseModel):
     )
     max_contradicting_share: float = Field(
         0.1, ge=0, le=1, description="Largest share of rows that answer the same prompt differently."
+    )
+    max_near_duplicate_share: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Largest share of training rows that ask and answer nearly the same as an earlier one. "
+        "1: report them and refuse nothing.",
+    )
+    max_near_leaked_share: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="Largest share of training rows that ask nearly what is held out in eval_dataset; they "
+        "are trained on. Of one dataset, such rows are held out together.",
+    )
+    group_by: str = Field(
+        "",
+        description="Field of a row, such as customer or document: rows with one value are all trained on or "
+        "all held out. Empty: each row for itself.",
+    )
+    secrets: FindingPolicy = Field(
+        "refuse",
+        description="What becomes of rows with keys or tokens: report counts them, redact puts [secret] in "
+        "their place, refuse refuses the dataset. What was found is never shown.",
+    )
+    personal_data: FindingPolicy = Field(
+        "report",
+        description="The same for card numbers, IBANs, e-mail addresses and phone numbers.",
     )
 
     skip_unchanged: bool = Field(

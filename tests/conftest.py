@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from components.dataset.checks.secrets import CACHE_VARIABLE
 from components.tracking.stage import Stage, open_stage
 
 # With these set, as in CI, a command draws for another terminal than a test has, or flushes what it says.
@@ -60,6 +61,10 @@ def pytest_configure(config: pytest.Config) -> None:
         models = tempfile.mkdtemp(prefix="tunegate-models-")
         os.environ["TUNEGATE_MODELS"] = models
         config.add_cleanup(functools.partial(shutil.rmtree, models))
+    if CACHE_VARIABLE not in os.environ:  # rules that take seconds to compile
+        rules = tempfile.mkdtemp(prefix="tunegate-rules-")
+        os.environ[CACHE_VARIABLE] = rules
+        config.add_cleanup(functools.partial(shutil.rmtree, rules))
     # Even where they run in the background of a shell.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # Threads of torch that spin while they wait make each other many times slower beside another worker's.

@@ -5,6 +5,7 @@ from collections import Counter
 from pydantic import Field
 
 from components.checks import Check, Verdict, at_least, at_most
+from components.dataset.checks.sift import Policy
 from components.dataset.rows import KINDS, Kind
 from components.dataset.screen import Screened, file_name
 from components.tracking.records import Scalar
@@ -41,6 +42,15 @@ class DatasetConfig(StageConfig):
     max_contradicting_share: float = Field(
         default=0.1, ge=0, le=1, description="Largest share of accepted rows that contradict another one."
     )
+    max_near_duplicate_share: float = Field(
+        1.0, ge=0, le=1, description="Largest share of training rows that are nearly an earlier one."
+    )
+    max_near_leaked_share: float = Field(
+        0.1, ge=0, le=1, description="Largest share of training rows that ask nearly what is held out."
+    )
+    group_by: str = Field("", description="Field whose value says which rows stay on one side of the split.")
+    secrets: Policy = Field("refuse", description="What becomes of rows with keys and tokens.")
+    personal_data: Policy = Field("report", description="What becomes of rows with personal data.")
     max_length: int = Field(512, ge=1, description="Longest row, tokens.")
     seed: int = Field(17, ge=0, description="Seed of the split.")
 
@@ -83,6 +93,8 @@ def judge(config: DatasetConfig, screened: Screened) -> Verdict:
             _truncated(config, screened),
             quarantined("quarantined_share", "are unusable, for any reason", *KINDS),
             _contradicting(config, screened),
+            *_near(config, screened),
+            *_found(config, screened),
         ),
     )
 
@@ -110,3 +122,35 @@ def _contradicting(config: DatasetConfig, screened: Screened) -> Check:
     why = f"{count} of {accepted} accepted rows give one prompt different answers"
     share = count / accepted if accepted else None
     return at_most("contradicting_share", share, config.max_contradicting_share, "share", why)
+
+
+def _near(config: DatasetConfig, screened: Screened) -> list[Check]:
+    trained, twins, leaks = len(screened.train), screened.nearly.duplicates, screened.nearly.leaks
+
+    def check(name: str, count: int, limit: float, what: str) -> Check:
+        why = f"{count} of {trained} training rows {what}"
+        return at_most(name, count / trained if trained else None, limit, "share", why)
+
+    return [
+        check(
+            "near_duplicate_share", twins, config.max_near_duplicate_share, "are nearly the same as another"
+        ),
+        check("near_leaked_share", leaks, config.max_near_leaked_share, "ask nearly what is held out"),
+    ]
+
+
+def _found(config: DatasetConfig, screened: Screened) -> list[Check]:
+    """Refuse what is to be refused; the rest is counted in the report."""
+    accepted = len(screened.train) + len(screened.eval)
+    counts = {
+        "secrets": (screened.findings.with_secrets, "secrets"),
+        "personal_data": (screened.findings.with_personal_data, "personal data"),
+    }
+    checks = []
+    for policy, (count, what) in counts.items():
+        if getattr(config, policy) == "refuse":
+            why = f"{count} of {accepted} accepted rows hold {what}; the report has their lines, not the text"
+            if count:
+                why += f". Take them out, or let them be replaced with {policy}=redact"
+            checks.append(at_most(f"rows_with_{policy}", count, 0, "rows", why))
+    return checks

@@ -1,13 +1,23 @@
-"""Rows that were set aside: on disk, however many they are."""
+"""Rows that were set aside: on disk, however many they are, and with nothing in them that nobody may see."""
 
 import json
 from array import array
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 
+from components.dataset.checks.findings import kind_of
+from components.dataset.checks.spans import Found
+from components.dataset.row_store import numbers
 from components.dataset.rows import Kind
+from components.dataset.source_row import EXCERPT_CHARACTERS
 from components.dataset.spool import Spool
+
+SEARCHED_AT_ONCE = 20_000  # rows: every search starts a program
+SEARCHED_CHARACTERS = 16 << 20
+# Reasons of these kinds have nothing in them that a row says.
+SILENT: tuple[Kind, ...] = ("duplicate", "leaks_eval", "too_long", "empty_prompt", "empty_answer")
+Search = Callable[[Sequence[str]], Sequence[Found]]
 
 
 @dataclass(frozen=True)
@@ -24,31 +34,36 @@ class Quarantined:
 class Quarantine:
     """Rows that were set aside, in the order of the files.
 
+    Args:
+        search: Says what of a row's text nobody may see; None: nothing is looked for.
+
     Attributes:
         counts: How many of them by file and kind.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, search: Search | None) -> None:
+        self._search = search
+        self._waiting: list[Quarantined] = []
+        self._waiting_size = 0
         self._spool = Spool()
         self._files: list[str] = []
         self._file, self._line = array("H"), array("I")
         self.counts: Counter[tuple[str, Kind]] = Counter()
 
     def __len__(self) -> int:
-        return len(self._spool)
+        return self.counts.total()
 
     def add(self, row: Quarantined) -> None:
-        """Add a row.
+        """Add a row, with all that is held of its text.
 
         Raises:
-            TunegateError: The disk is full.
+            TunegateError: The disk is full, or the search failed.
         """
-        if row.file not in self._files:
-            self._files.append(row.file)
-        self._spool.append(json.dumps(asdict(row)).encode())
-        self._file.append(self._files.index(row.file))
-        self._line.append(row.line)
+        self._waiting.append(row)
+        self._waiting_size += len(row.excerpt)
         self.counts[row.file, row.kind] += 1
+        if len(self._waiting) >= SEARCHED_AT_ONCE or self._waiting_size >= SEARCHED_CHARACTERS:
+            self.finish()
 
     def __iter__(self) -> Iterator[Quarantined]:
         return self.first(len(self))
@@ -58,9 +73,8 @@ class Quarantine:
         import numpy
 
         places = sorted(range(len(self._files)), key=self._files.__getitem__)
-        rank = numpy.argsort(places) if places else numpy.empty(0, int)
-        files = rank[numpy.frombuffer(self._file, "u2")] if self._file else rank
-        order = numpy.lexsort((numpy.frombuffer(self._line, "u4"), files)) if self._file else rank
+        rank = numpy.argsort(numpy.array(places, int))
+        order = numpy.lexsort((numbers(self._line, "u4"), rank[numbers(self._file, "u2")]))
         return (Quarantined(**json.loads(self._spool[int(index)])) for index in order[:most])
 
     def by_kind(self) -> Counter[Kind]:
@@ -69,3 +83,27 @@ class Quarantine:
         for (_, kind), count in self.counts.items():
             counts[kind] += count
         return counts
+
+    def finish(self) -> None:
+        """Search and keep what was added last.
+
+        Raises:
+            TunegateError: The disk is full, or the search failed.
+        """
+        rows, self._waiting, self._waiting_size = self._waiting, [], 0
+        found = self._search([row.excerpt for row in rows]) if rows and self._search else [()] * len(rows)
+        for row, names in zip(rows, found, strict=True):
+            if row.file not in self._files:
+                self._files.append(row.file)
+            self._spool.append(json.dumps(asdict(excerpt_of(row, names))).encode())
+            self._file.append(self._files.index(row.file))
+            self._line.append(row.line)
+
+
+def excerpt_of(row: Quarantined, found: Found) -> Quarantined:
+    """Return the row with so much of its text as is shown; none of it where something was found."""
+    if not found:
+        return replace(row, excerpt=row.excerpt[:EXCERPT_CHARACTERS])
+    kinds = ", ".join(sorted({kind_of(name) for name in found}))
+    reason = row.reason if row.kind in SILENT else f"{row.kind.replace('_', ' ')}; the rest is withheld"
+    return replace(row, reason=reason, excerpt=f"[withheld: it holds {kinds}]")

@@ -42,6 +42,7 @@ def render_report(
         },
         quarantined=list(screened.quarantined.first(QUARANTINED_SHOWN)),
         samples=screened.train[:: max(1, len(screened.train) // SAMPLES_SHOWN)][:SAMPLES_SHOWN],
+        findings=screened.findings,
         format_value=format_value,
     )
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from components.conversations import Conversation, Message
+from components.dataset.checks.spans import Found
 from components.dataset.spool import Spool
 
 if TYPE_CHECKING:
@@ -19,13 +20,30 @@ Numbers: TypeAlias = "numpy.ndarray[Any, Any]"
 
 @dataclass(frozen=True)
 class Row:
-    """A usable row, where and as it stood, and its tokens under the chat template (0: not counted)."""
+    """A usable row.
+
+    Attributes:
+        file: Where it stood.
+        line: Where in it.
+        text: The beginning of it as it stood.
+        conversation: What is trained on or evaluated with.
+        tokens: Its tokens under the chat template; 0: not counted.
+        shown: What people may see of it, where that is something else.
+        found: What was found in it that people may not see: kinds alone.
+    """
 
     file: str
     line: int
     text: str
     conversation: Conversation
     tokens: int = 0
+    shown: Conversation | None = None
+    found: Found = ()
+
+    @property
+    def view(self) -> Conversation:
+        """The conversation as a report or a log may have it."""
+        return self.shown or self.conversation
 
     @property
     def prompt_key(self) -> str:
@@ -73,18 +91,28 @@ class RowStore:
         # Of ten million rows, two have one key of eight bytes by chance in one of 300,000 datasets.
         self._file, self._line, self._tokens = array("H"), array("I"), array("I")
         self._prompt, self._content, self._answer = array("Q"), array("Q"), array("I")
+        self._group, self._held_out = array("Q"), array("B")
+        self._shown: dict[int, Conversation | None] = {}
+        self._found: dict[int, Found] = {}  # few rows hold anything
 
     def __len__(self) -> int:
         return len(self._line)
 
-    def add(self, row: Row) -> None:
+    def add(self, row: Row, group: str = "", is_held_out: bool = False) -> None:
         """Add a row.
+
+        Args:
+            row: The row.
+            group: What it belongs to, with others; empty: to nothing.
+            is_held_out: Whether its own file holds it out.
 
         Raises:
             TunegateError: The disk is full.
         """
         if row.file not in self._files:
             self._files.append(row.file)
+        if row.found:
+            self._found[len(self)], self._shown[len(self)] = row.found, row.shown
         content = row.content.encode()
         self._contents.append(content)
         self._texts.append(json.dumps(row.text).encode())
@@ -94,6 +122,8 @@ class RowStore:
         self._prompt.append(_key(f"{self._seed} {row.prompt_key}".encode(), 8))
         self._content.append(_key(content, 8))
         self._answer.append(_key(row.answer_key.encode(), 4))
+        self._group.append(_key(group.encode(), 8) if group else 0)
+        self._held_out.append(is_held_out)
 
     def row(self, index: int) -> Row:
         """Return a row as it was added."""
@@ -102,6 +132,8 @@ class RowStore:
             self.text(index),
             Conversation.model_validate_json(self._contents[index]),
             self._tokens[index],
+            self._shown.get(index),
+            self._found.get(index, ()),
         )
 
     def place(self, index: int) -> tuple[str, int]:
@@ -130,6 +162,21 @@ class RowStore:
     def answers(self) -> Numbers:
         """A key of each row's answer, with case and white space folded."""
         return numbers(self._answer, "u4")
+
+    @property
+    def groups(self) -> Numbers:
+        """A key of what each row belongs to; 0: to nothing."""
+        return numbers(self._group, "u8")
+
+    @property
+    def held_out(self) -> Numbers:
+        """For each row, whether its own file holds it out."""
+        return numbers(self._held_out, "?")
+
+    @property
+    def found(self) -> dict[int, Found]:
+        """What was found that people may not see, by the row."""
+        return self._found
 
     @property
     def tokens(self) -> Numbers:

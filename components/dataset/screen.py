@@ -1,6 +1,7 @@
 """Accept or quarantine every row, and part what is accepted into a train and an eval set."""
 
 import hashlib
+import json
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -8,31 +9,23 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from components.conversations import Conversation
+from components.dataset.checks.findings import Findings
+from components.dataset.checks.near import NearDuplicates, asked_and_answered, near_duplicates
+from components.dataset.checks.nearly import Nearly, count_nearly
+from components.dataset.checks.sift import Sieve, Sifted, found_in_raw
+from components.dataset.checks.signatures import Signatures
+from components.dataset.contradictions import Contradictions, find_contradictions
 from components.dataset.quarantine import Quarantine, Quarantined
 from components.dataset.row_store import Numbers, Row, Rows, RowStore, numbers
 from components.dataset.rows import RowFlaw, to_conversation
 from components.dataset.source_row import SourceRow
+from components.dataset.split import held_out_of
 from components.errors import InvalidInput
 
 Lengths = Callable[[Sequence[Conversation]], list[int | RowFlaw]]
 FileRows = tuple[str, Iterable[SourceRow]]
-BATCH_ROWS, BATCH_CHARACTERS = 1000, 4 << 20
-CONTRADICTIONS_KEPT = 20  # groups that are shown
-
-
-@dataclass(frozen=True)
-class Contradictions:
-    """Rows in groups of one prompt whose answers differ by more than case and white space.
-
-    Attributes:
-        rows: How many there are.
-        groups: In how many groups.
-        first: The first groups, in the order of the rows.
-    """
-
-    rows: int
-    groups: int
-    first: list[Rows]
+# Large enough that starting the search for secrets costs little, small enough to hold two of them.
+BATCH_ROWS, BATCH_CHARACTERS = 20_000, 8 << 20
 
 
 @dataclass(frozen=True)
@@ -46,6 +39,9 @@ class Screened:
         quarantined: Set aside.
         contradictions: Accepted rows of one prompt and different answers.
         tokens: Tokens of every row that is sound but for its length, accepted or not.
+        findings: Secrets and personal data in accepted rows.
+        nearly: Accepted rows that are nearly the same.
+        in_groups: How many accepted rows have a group that they are kept together with.
     """
 
     rows_by_file: dict[str, int]
@@ -54,6 +50,9 @@ class Screened:
     quarantined: Quarantine
     contradictions: Contradictions
     tokens: Numbers
+    findings: Findings
+    nearly: Nearly
+    in_groups: int
 
     @property
     def rows_in(self) -> int:
@@ -73,14 +72,26 @@ class Screen:
         max_length: Longest row, tokens.
         lengths: Counts the tokens of conversations; None where there is no tokenizer to count with.
         seed: Of the split.
+        sieve: Finds secrets and personal data; None: they are not looked for.
+        signatures: What near duplicates are told by; None: they are not looked for.
+        group_by: The field of a row whose value says which rows are kept on one side of the split.
     """
 
-    def __init__(self, max_length: int, lengths: Lengths | None, seed: int) -> None:
+    def __init__(
+        self,
+        max_length: int,
+        lengths: Lengths | None,
+        seed: int,
+        sieve: Sieve | None = None,
+        signatures: Signatures | None = None,
+        group_by: str = "",
+    ) -> None:
         self._max_length, self._lengths = max_length, lengths
+        self._sieve, self._signatures, self._group_by = sieve, signatures, group_by
         self._rows_by_file: Counter[str] = Counter()
         self._tokens = array("I")
-        self._quarantine, self._store = Quarantine(), RowStore(seed)
-        self._held_out = array("B")  # for each row of the store, whether its own file holds it out
+        self._quarantine = Quarantine(found_in_raw if sieve else None)
+        self._store = RowStore(seed)
 
     def with_eval_file(self, train: FileRows, held_out: FileRows) -> Screened:
         """Screen two files, each a name and its rows; train rows that ask what is held out are set aside.
@@ -93,7 +104,7 @@ class Screen:
             f"{file} holds rows to train on and rows to hold out, each by name; leave eval_dataset empty, or "
             "name files of one kind of rows"
             for (file, _), rows in ((train, train_rows), (held_out, eval_rows))
-            if 0 < self._sides(rows).sum() < len(rows)
+            if 0 < self._store.held_out[rows].sum() < len(rows)
         ]
         if problems:
             raise InvalidInput("dataset and eval_dataset", problems)
@@ -102,20 +113,23 @@ class Screen:
     def with_split(self, train: FileRows, eval_fraction: float) -> Screened:
         """Screen one file and hold out a share of it, or what it says itself is to be held out."""
         rows = self._sound(*train)
-        own = self._sides(rows)
+        own = self._store.held_out[rows]
         if own.any():
             return self._parted(rows[~own], rows[own])
         rows = self._distinct(rows)
-        held_out = split(self._store.prompts[rows], eval_fraction)
-        return self._result(rows[~held_out], rows[held_out])
-
-    def _sides(self, rows: Numbers) -> Numbers:
-        sides: Numbers = numbers(self._held_out, "u1")[rows] == 1
-        return sides
+        near = self._near(rows)
+        groups = self._store.groups[rows] if self._group_by else None
+        labels = near.by_prompt if near else None
+        held_out = held_out_of(self._store.prompts[rows], eval_fraction, labels, groups)
+        return self._result(rows, held_out, near)
 
     def _parted(self, train: Numbers, held_out: Numbers) -> Screened:
+        import numpy
+
         eval_rows = self._distinct(held_out)
-        return self._result(self._distinct(self._unleaked(train, eval_rows)), eval_rows)
+        train_rows = self._distinct(self._unleaked(train, eval_rows))
+        rows = numpy.concatenate([train_rows, eval_rows])
+        return self._result(rows, numpy.arange(len(rows)) >= len(train_rows), self._near(rows))
 
     def _sound(self, file: str, source_rows: Iterable[SourceRow]) -> Numbers:
         """Keep the rows that can be used by themselves, whatever the others are; return which those are."""
@@ -123,16 +137,16 @@ class Screen:
 
         first = len(self._store)
         # The tokenizer is no Python: while it works on one batch, the next one is read.
-        with ThreadPoolExecutor(1) as tokenizing:
+        with ThreadPoolExecutor(1) as working:
             before = None
             for batch in _batches(source_rows):
                 read = list(self._read(file, batch))
-                counted = tokenizing.submit(self._count, [conversation for _, conversation in read])
+                work = working.submit(self._sift_and_count, [conversation for _, conversation in read])
                 if before:
-                    self._keep(file, before[0], before[1].result())
-                before = read, counted
+                    self._keep(file, before[0], *before[1].result())
+                before = [source for source, _ in read], work
             if before:
-                self._keep(file, before[0], before[1].result())
+                self._keep(file, before[0], *before[1].result())
         return numpy.arange(first, len(self._store))
 
     def _read(self, file: str, batch: Sequence[SourceRow]) -> Iterator[tuple[SourceRow, Conversation]]:
@@ -145,16 +159,21 @@ class Screen:
             except RowFlaw as flaw:
                 self._set_aside(file, source.line, source.text, flaw)
 
-    def _count(self, conversations: Sequence[Conversation]) -> list[int | RowFlaw]:
-        return self._lengths(conversations) if self._lengths else [0] * len(conversations)
+    def _sift_and_count(self, rows: Sequence[Conversation]) -> tuple[list[Sifted], list[int | RowFlaw]]:
+        """Look for what nobody may see, and count the tokens of what is left."""
+        sifted = self._sieve.conversations(rows) if self._sieve else [Sifted(row, row) for row in rows]
+        rows = [row.conversation for row in sifted]
+        return sifted, self._lengths(rows) if self._lengths else [0] * len(rows)
 
     def _keep(
         self,
         file: str,
-        read: Sequence[tuple[SourceRow, Conversation]],
+        sources: Sequence[SourceRow],
+        sifted: Sequence[Sifted],
         lengths: Sequence[int | RowFlaw],
     ) -> None:
-        for (source, conversation), tokens in zip(read, lengths, strict=True):
+        kept: list[Conversation] = []
+        for source, row, tokens in zip(sources, sifted, lengths, strict=True):
             if isinstance(tokens, RowFlaw):
                 self._set_aside(file, source.line, source.text, tokens)
                 continue
@@ -163,23 +182,40 @@ class Screen:
             if tokens > self._max_length:
                 why = f"is {tokens} tokens long under the chat template; max_length is {self._max_length}"
                 self._set_aside(file, source.line, source.text, RowFlaw("too_long", why))
-            else:
-                self._store.add(Row(file, source.line, source.text, conversation, tokens))
-                self._held_out.append(source.side == "eval")
+                continue
+            shown = row.shown if row.found else None
+            self._store.add(
+                Row(file, source.line, source.text, row.conversation, tokens, shown, row.found),
+                group_of(source.value, self._group_by),
+                is_held_out=source.side == "eval",
+            )
+            kept.append(row.conversation)
+        if self._signatures:
+            self._signatures.add([asked_and_answered(row) for row in kept])
 
     def _unleaked(self, train: Numbers, held_out: Numbers) -> Numbers:
-        """Leave out the rows that ask what is held out."""
+        """Leave out the rows that ask what is held out, or belong to what is."""
+        prompts, groups = self._store.prompts, self._store.groups
+        left = self._apart(train, held_out, prompts, "asks what {} holds out")
+        grouped = held_out[groups[held_out] != 0]
+        return self._apart(left, grouped, groups, f"has the {self._group_by} of {{}}, held out")
+
+    def _apart(self, train: Numbers, held_out: Numbers, keys: Numbers, why: str) -> Numbers:
+        """Set aside the rows that share a key with one that is held out; return the others."""
         import numpy
 
-        asked, first = numpy.unique(self._store.prompts[held_out], return_index=True)
-        prompts = self._store.prompts[train]
-        leaks = numpy.isin(prompts, asked)
-        twins = held_out[first[numpy.searchsorted(asked, prompts[leaks])]]
+        known, first = numpy.unique(keys[held_out], return_index=True)
+        leaks = numpy.isin(keys[train], known)
+        twins = held_out[first[numpy.searchsorted(known, keys[train][leaks])]]
         for index, twin in zip(train[leaks], twins, strict=True):
             file, line = self._store.place(twin)
-            why = f"asks what line {line} of {file_name(file)} holds out"
-            self._set_row_aside(index, RowFlaw("leaks_eval", why))
-        return train[~leaks]
+            flaw = RowFlaw("leaks_eval", why.format(f"line {line} of {file_name(file)}"))
+            self._set_row_aside(index, flaw)
+        kept: Numbers = train[~leaks]
+        return kept
+
+    def _near(self, rows: Numbers) -> NearDuplicates | None:
+        return near_duplicates(self._signatures.read(rows)) if self._signatures else None
 
     def _distinct(self, rows: Numbers) -> Numbers:
         """Keep the first of equal rows."""
@@ -201,24 +237,36 @@ class Screen:
     def _set_aside(self, file: str, line: int, text: str, flaw: RowFlaw) -> None:
         self._quarantine.add(Quarantined(file, line, flaw.kind, flaw.why, text))
 
-    def _result(self, train: Numbers, held_out: Numbers) -> Screened:
+    def _result(self, rows: Numbers, is_held_out: Numbers, near: NearDuplicates | None) -> Screened:
         import numpy
 
+        self._quarantine.finish()
         store = self._store
-        accepted = numpy.sort(numpy.concatenate([train, held_out]))
-        rows, groups, first = contradictions(store.prompts[accepted], store.answers[accepted])
+        findings, accepted = Findings(), set(rows.tolist()) if store.found else set()
+        for index, found in store.found.items():
+            if index in accepted:
+                findings.note(*store.place(index), found)
         return Screened(
             rows_by_file=dict(self._rows_by_file),
-            train=Rows(store, train),
-            eval=Rows(store, held_out),
+            train=Rows(store, rows[~is_held_out]),
+            eval=Rows(store, rows[is_held_out]),
             quarantined=self._quarantine,
-            contradictions=Contradictions(rows, groups, [Rows(store, accepted[group]) for group in first]),
+            contradictions=find_contradictions(store, numpy.sort(rows)),
             tokens=numbers(self._tokens, "u4"),
+            findings=findings,
+            nearly=count_nearly(store, rows, is_held_out, near) if near else Nearly(),
+            in_groups=int((store.groups[rows] != 0).sum()),
         )
 
 
+def group_of(value: object, group_by: str) -> str:
+    """Return what a row has in the field that groups go by, as text; nothing where it has none."""
+    found = value.get(group_by) if group_by and isinstance(value, dict) else None
+    return "" if found is None else json.dumps(found, sort_keys=True, default=str)
+
+
 def _batches(rows: Iterable[SourceRow]) -> Iterator[list[SourceRow]]:
-    """Yield rows by the thousand, fewer where they are long."""
+    """Yield rows by the ten thousand, fewer where they are long."""
     batch: list[SourceRow] = []
     size = 0
     for row in rows:
@@ -229,52 +277,6 @@ def _batches(rows: Iterable[SourceRow]) -> Iterator[list[SourceRow]]:
             batch, size = [], 0
     if batch:
         yield batch
-
-
-def split(prompts: Numbers, eval_fraction: float) -> Numbers:
-    """Part rows into train and eval by prompt: no prompt is in both.
-
-    Prompts are held out in the order of their seeded keys: a row that is added later moves no other one.
-
-    Args:
-        prompts: A key of each row's prompt.
-        eval_fraction: The share that is held out, or a little more.
-
-    Returns:
-        For each row, whether it is held out.
-    """
-    import numpy
-
-    keys, counts = numpy.unique(prompts, return_counts=True)
-    before = numpy.cumsum(counts) - counts
-    held_out = keys[before < round(len(prompts) * eval_fraction)]
-    return numpy.isin(prompts, held_out)
-
-
-def contradictions(prompts: Numbers, answers: Numbers) -> tuple[int, int, list[Numbers]]:
-    """Find the prompts that have several answers.
-
-    Args:
-        prompts: A key of each row's prompt.
-        answers: A key of each row's answer.
-
-    Returns:
-        How many rows have such a prompt, how many prompts those are, and the indices of the rows of the first
-        of them.
-    """
-    import numpy
-
-    if not len(prompts):
-        return 0, 0, []
-    order = numpy.argsort(prompts, kind="stable")
-    begins = numpy.flatnonzero(numpy.concatenate([[True], numpy.diff(prompts[order]) != 0]))
-    ends = numpy.append(begins[1:], len(order))
-    sorted_answers = answers[order]
-    several = numpy.minimum.reduceat(sorted_answers, begins) != numpy.maximum.reduceat(sorted_answers, begins)
-    begins, ends = begins[several], ends[several]
-    first = numpy.argsort(order[begins], kind="stable")[:CONTRADICTIONS_KEPT]
-    groups = [order[begins[group] : ends[group]] for group in first]
-    return int(numpy.sum(ends - begins)), len(begins), groups
 
 
 def fingerprint(train: Rows, held_out: Rows) -> str:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from components.dataset.rows import RowFlaw
 
 EXCERPT_CHARACTERS = 240
+# So much of a row is held: whatever begins in its excerpt and is not to be shown is told by its whole.
+HELD_CHARACTERS = 16 << 10
 
 
 @dataclass(frozen=True)
@@ -13,7 +15,7 @@ class SourceRow:
 
     Attributes:
         line: Line on which it begins, from 1; in Parquet, which has no lines, the row's number.
-        text: The beginning of the row as text, for people to recognise it by.
+        text: The beginning of the row as text, of which people are shown an excerpt.
         value: What was read, where it could be.
         flaw: Why it could not be read.
         size: How many characters it had.
@@ -29,5 +31,5 @@ class SourceRow:
 
 
 def beginning(text: str) -> str:
-    """Return as much of a row as people need to recognise it by."""
-    return text[:EXCERPT_CHARACTERS].encode("utf-8", "backslashreplace").decode()[:EXCERPT_CHARACTERS]
+    """Return as much of a row as its excerpt is made of."""
+    return text[:HELD_CHARACTERS].encode("utf-8", "backslashreplace").decode()

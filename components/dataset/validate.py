@@ -8,6 +8,9 @@ from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from components.checks import Verdict
+from components.dataset.checks.secrets import ScanFailed
+from components.dataset.checks.sift import Sieve
+from components.dataset.checks.signatures import Signatures
 from components.dataset.judge import DatasetConfig, judge
 from components.dataset.lengths import chat_tokenizer, row_lengths
 from components.dataset.lineage import log_inputs
@@ -55,6 +58,10 @@ def validate(
     if screened is None:
         raise InvalidInput(f"dataset {name}", problems)
     stage.say(f"read {screened.rows_in} rows")
+    if config.group_by and not screened.in_groups:
+        problems.append(
+            f"group_by: no accepted row has a field {config.group_by!r}; wanted one that rows have"
+        )
     stage.say(
         f"accepted {len(screened.train)} rows for training and {len(screened.eval)} for evaluation, "
         f"quarantined {len(screened.quarantined)}"
@@ -84,7 +91,6 @@ def _attempt(read: Callable[[], T], problems: list[str]) -> T | None:
 def _screen(config: DatasetConfig, tokenizer: ChatTokenizer | None, problems: list[str]) -> Screened | None:
     """Read and screen the files; None, and why with the other problems, if one can't be read."""
     train, held_out = (RowFile(named, config.max_dataset_bytes) for named in config.files)
-    screen = Screen(config.max_length, row_lengths(tokenizer) if tokenizer else None, config.seed)
     names = [shown(named) for named in config.files]
     unread: list[str] = []
 
@@ -96,11 +102,23 @@ def _screen(config: DatasetConfig, tokenizer: ChatTokenizer | None, problems: li
             unread.extend(f"{error.what}: {problem}" for problem in error.problems)
 
     def screened() -> Screened:
-        if config.eval_dataset:
-            return screen.with_eval_file((names[0], rows(train)), (names[1], rows(held_out)))
-        return screen.with_split((names[0], rows(train)), config.eval_fraction)
+        with TemporaryDirectory(prefix="tunegate-") as folder:
+            screen = Screen(
+                config.max_length,
+                row_lengths(tokenizer) if tokenizer else None,
+                config.seed,
+                Sieve(config.secrets, config.personal_data),
+                Signatures(Path(folder)),
+                config.group_by,
+            )
+            if config.eval_dataset:
+                return screen.with_eval_file((names[0], rows(train)), (names[1], rows(held_out)))
+            return screen.with_split((names[0], rows(train)), config.eval_fraction)
 
-    found = _attempt(screened, problems)
+    try:
+        found = _attempt(screened, problems)
+    except ScanFailed as error:
+        raise InvalidInput(f"dataset {names[0]}", [*problems, *unread, str(error)]) from error
     problems += unread
     if found is None or unread:
         return None
@@ -115,6 +133,10 @@ def _record(config: DatasetConfig, screened: Screened, verdict: Verdict, digest:
         "rows_accepted": accepted,
         "rows_quarantined": len(screened.quarantined),
         "rows_contradicting": screened.contradictions.rows,
+        "rows_near_duplicate": screened.nearly.duplicates,
+        "rows_near_leaked": screened.nearly.leaks,
+        "rows_with_secrets_found": screened.findings.with_secrets,
+        "rows_with_personal_data_found": screened.findings.with_personal_data,
         "train_tokens": int(screened.train.tokens.sum()),
         "eval_tokens": int(screened.eval.tokens.sum()),
     }

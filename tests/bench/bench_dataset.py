@@ -19,51 +19,36 @@ from typing import NamedTuple
 from components.checks import at_most
 
 ROUNDS = 2
-WORDS = [
+WORDS = (
     "where",
     "what",
-    "which",
-    "when",
-    "how",
-    "much",
-    "does",
-    "do",
-    "you",
-    "have",
     "the",
     "a",
     "of",
     "for",
     "my",
-    "our",
     "dog",
     "cat",
     "rabbit",
-    "parrot",
     "food",
     "bed",
     "toys",
     "brush",
+)
+WORDS += (
     "aisle",
     "shelf",
     "price",
     "stock",
     "today",
     "left",
-    "right",
     "near",
     "door",
-    "back",
-    "front",
     "cheap",
     "large",
-    "small",
     "red",
     "blue",
-    "in",
-    "on",
-    "at",
-]
+)
 PLAIN = """
 import sys
 from datasets import load_dataset

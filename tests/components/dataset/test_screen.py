@@ -2,16 +2,21 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy
 import pytest
 
 from components.conversations import Conversation
+from components.dataset.checks.signatures import Signatures
+from components.dataset.contradictions import contradicting
 from components.dataset.row_store import Row, Rows, RowStore
 from components.dataset.rows import RowFlaw, to_conversation
-from components.dataset.screen import Screen, Screened, contradictions, fingerprint, split
+from components.dataset.screen import Screen, Screened, fingerprint
 from components.dataset.source_row import SourceRow
+from components.dataset.split import held_out_of
 from components.errors import InvalidInput
 
 WORDS = ["where", "what", "is", "the", "aisle", "of", "dog", "cat", "food", "bed", "price", "stock", "today"]
@@ -69,6 +74,50 @@ def test_different_answers_to_one_prompt_are_found():
     assert (screened.contradictions.rows, screened.contradictions.groups) == (2, 1)
 
 
+def grouped_rows(*customers: object) -> list[SourceRow]:
+    rows = [{"prompt": f"Q{n}", "completion": "A", "customer": name} for n, name in enumerate(customers)]
+    return [SourceRow(line, json.dumps(row), row) for line, row in enumerate(rows, start=1)]
+
+
+def test_rows_of_a_group_are_on_one_side():
+    customers: list[Any] = [{"id": n // 2} if n < 40 else None for n in range(80)]
+    screened = Screen(50, words, 3, group_by="customer").with_split(
+        ("train.jsonl", grouped_rows(*customers)), 0.25
+    )
+    sides = [
+        {customers[row.line - 1]["id"] for row in rows if row.line <= 40}
+        for rows in (screened.train, screened.eval)
+    ]
+    assert screened.in_groups == 40
+    assert len(sides[0]) + len(sides[1]) == 20 and not sides[0] & sides[1] and sides[1]
+    assert len(screened.eval) == 20
+
+
+def test_a_train_row_of_a_group_that_is_held_out_is_left_out():
+    screen = Screen(50, words, 17, group_by="customer")
+    train, held_out = grouped_rows("ann", "bob", None), grouped_rows(*"x" * 7, "bob")[7:]
+    screened = screen.with_eval_file(("train.jsonl", train), ("eval.jsonl", held_out))
+    assert set_aside(screened) == [
+        ("train.jsonl", 2, "leaks_eval", "has the customer of line 8 of eval.jsonl, held out")
+    ]
+
+
+def test_near_duplicates_are_counted_and_shown(tmp_path: Path):
+    long = "may I bring back the large bag of dog food that I bought for my neighbour on Monday"
+    train = source_rows((f"{long}?", "Yes."), (f"Hello, {long}!", "Yes."), ("Where?", "There."))
+    screen = Screen(50, words, 17, signatures=Signatures(tmp_path))
+    screened = screen.with_eval_file(
+        ("train.jsonl", train), ("eval.jsonl", source_rows((f"{long} please", "No.")))
+    )
+    assert (screened.nearly.duplicates, screened.nearly.leaks) == (1, 2)
+    assert {(one.line, other.file) for one, other in screened.nearly.pairs} == {
+        (1, "train.jsonl"),
+        (1, "eval.jsonl"),
+        (2, "eval.jsonl"),
+    }
+    assert len(screened.train) == 3
+
+
 def make_rows(count: int, prompts: int) -> list[Row]:
     return [
         Row("f", n, "", to_conversation({"prompt": f"Q{n % prompts}", "completion": f"A{n}"}))
@@ -87,7 +136,7 @@ def stored(rows: list[Row], seed: int = 1) -> RowStore:
 @pytest.mark.parametrize("prompts", [200, 40])
 def test_a_split_parts_by_prompt(seed: int, prompts: int):
     rows = make_rows(200, prompts)
-    held_out = split(stored(rows, seed).prompts, 0.2)
+    held_out = held_out_of(stored(rows, seed).prompts, 0.2)
     keys = [
         {row.prompt_key for row, out in zip(rows, held_out, strict=True) if out == side} for side in (0, 1)
     ]
@@ -99,7 +148,7 @@ def test_a_split_follows_its_seed_and_not_the_order_of_the_rows():
     rows = make_rows(50, 50)
 
     def lines(rows: list[Row], seed: int) -> set[int]:
-        held_out = split(stored(rows, seed).prompts, 0.2)
+        held_out = held_out_of(stored(rows, seed).prompts, 0.2)
         return {row.line for row, out in zip(rows, held_out, strict=True) if out}
 
     assert lines(rows, 1) != lines(rows, 2)
@@ -128,7 +177,7 @@ def test_contradictions_are_those_that_a_plain_count_finds(seed: int):
     answers = numpy.array([random.randrange(2) for _ in range(100)], "u4")
     groups = [numpy.flatnonzero(prompts == prompt).tolist() for prompt in set(prompts.tolist())]
     wanted = sorted(group for group in groups if len(set(answers[group].tolist())) > 1)
-    rows, count, first = contradictions(prompts, answers)
+    rows, count, first = contradicting(prompts, answers)
     assert (rows, count) == (sum(map(len, wanted)), len(wanted))
     assert [group.tolist() for group in first] == wanted[:20]
 

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import kingfisher
 import numpy
 import pytest
 
@@ -134,6 +135,9 @@ def test_the_report_escapes_what_the_data_says(run: Run, tmp_path: Path):
         ),
         pytest.param(None, {"min_train_rows": 30}, ["train_rows failed: 16 rows", "at least 30"], id="few"),
         pytest.param(None, {"max_length": 20}, ["truncated_share failed: 20 of 20"], id="all-too-long"),
+        pytest.param(
+            None, {"group_by": "customer"}, ["no accepted row has a field 'customer'"], id="no-group"
+        ),
         pytest.param(None, {"eval_dataset": "no.jsonl"}, ["no.jsonl: no such file"], id="eval-missing"),
         pytest.param(None, {"base_model": "/no/model"}, ["/no/model"], id="base-model-missing"),
     ],
@@ -146,6 +150,11 @@ def test_refusals(
         path.write_bytes(content)
     text = "\n".join(run.refused(path, **values))
     assert all(reason in text for reason in reasons), text
+
+
+def test_a_search_for_secrets_that_fails_is_told(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(kingfisher, "get_binary_path", lambda: "/none")
+    assert "looking for secrets failed" in run.refused(rows_file(tmp_path / "a.jsonl"))[0]
 
 
 def test_a_broken_gzip_is_refused(run: Run, tmp_path: Path):

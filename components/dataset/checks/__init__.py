@@ -1,0 +1,1 @@
+"""What is looked for in the rows beyond their form, batch by batch."""
