@@ -190,7 +190,7 @@ class Screen:
                 is_held_out=source.side == "eval",
             )
             kept.append(row.conversation)
-        if self._signatures:
+        if self._signatures is not None:
             self._signatures.add([asked_and_answered(row) for row in kept])
 
     def _unleaked(self, train: Numbers, held_out: Numbers) -> Numbers:
@@ -215,7 +215,7 @@ class Screen:
         return kept
 
     def _near(self, rows: Numbers) -> NearDuplicates | None:
-        return near_duplicates(self._signatures.read(rows)) if self._signatures else None
+        return near_duplicates(self._signatures.read(rows)) if self._signatures is not None else None
 
     def _distinct(self, rows: Numbers) -> Numbers:
         """Keep the first of equal rows."""

@@ -8,7 +8,7 @@ OVERSHOOT = 1.25
 
 
 def held_out_of(
-    prompts: Numbers, eval_fraction: float, labels: Numbers | None = None, groups: Numbers | None = None
+    prompts: Numbers, eval_fraction: float, labels: "Numbers | None" = None, groups: "Numbers | None" = None
 ) -> Numbers:
     """Return for each row whether it is held out.
 
