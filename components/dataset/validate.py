@@ -16,6 +16,7 @@ from components.dataset.judge import DatasetConfig, judge
 from components.dataset.lengths import chat_tokenizer
 from components.dataset.lineage import log_inputs
 from components.dataset.load import Rows, SourceRow, read_rows
+from components.dataset.overview import Overview, look_over
 from components.dataset.plots import draw_lengths, draw_quarantine
 from components.dataset.report import render_report
 from components.dataset.screen import Screen, Screened, fingerprint
@@ -82,9 +83,11 @@ def validate(
     write_conversations(train_path, (row.conversation for row in screened.train))
     write_conversations(eval_path, (row.conversation for row in screened.eval))
     digest = fingerprint(screened)
-    verdict = judge(config, screened)
+    overview = look_over(screened)
+    verdict = judge(config, screened, overview.answers)
     _record(config, screened, verdict, digest, stage)
-    _report(config, screened, verdict, digest, report_path, stage)
+    _suggest(overview, stage)
+    _report(config, screened, overview, verdict, digest, report_path, stage)
     log_inputs(config, screened, digest, stage)
     if problems or not verdict.passed:
         raise InvalidInput(f"dataset {name}", problems + verdict.reasons)
@@ -133,6 +136,15 @@ def _record(config: DatasetConfig, screened: Screened, verdict: Verdict, digest:
     stage.fact("dataset_fingerprint", digest)
 
 
+def _suggest(overview: Overview, stage: Stage) -> None:
+    suggestion = overview.suggestion
+    stage.fact("suggested_metric", suggestion.quality_metric)
+    if suggestion.max_length:
+        stage.fact("suggested_max_length", str(suggestion.max_length))
+    if overview.languages.shares:
+        stage.fact("languages", str(overview.languages))
+
+
 def length_quantiles(tokens: list[int]) -> dict[str, float]:
     """Return the median, the 95th percentile and the most of rows' lengths; nothing for no rows."""
     if not tokens:
@@ -148,6 +160,7 @@ def length_quantiles(tokens: list[int]) -> dict[str, float]:
 def _report(
     config: DatasetConfig,
     screened: Screened,
+    overview: Overview,
     verdict: Verdict,
     digest: str,
     report_path: Path,
@@ -163,7 +176,7 @@ def _report(
             draw_quarantine(screened, pictures["Quarantined rows"])
         for title, png in pictures.items():
             stage.figure(title, png)
-        page = render_report(config, screened, verdict, digest, pictures)
+        page = render_report(config, screened, overview, verdict, digest, pictures)
         report_path.parent.mkdir(parents=True, exist_ok=True)
         report_path.write_text(page, encoding="utf-8")
         (folder / "dataset-report.html").write_text(page, encoding="utf-8")
