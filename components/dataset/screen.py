@@ -223,7 +223,7 @@ class Screen:
         if self._signatures is None:
             return None
         self._signatures.add([asked_and_answered(row.conversation) for row in rows])
-        return near_duplicates(self._signatures.read())
+        return near_duplicates(self._signatures)
 
     def _set_aside(self, file: str, line: int, text: str, flaw: RowFlaw) -> None:
         self._quarantined.append(Quarantined(file, line, flaw.kind, flaw.why, text))
