@@ -73,6 +73,15 @@ class ReleaseParams(BaseModel):
         description="Largest share of training rows that ask nearly what is held out in eval_dataset; they "
         "are trained on. Of one dataset, such rows are held out together.",
     )
+    max_same_answer_share: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Largest share of training rows that give the most common answer. 1: report it.",
+    )
+    min_label_rows: int = Field(
+        1, ge=1, description="Fewest training rows of a label, where answers are labels. 1: report them."
+    )
     group_by: str = Field(
         "",
         description="Field of a row, such as customer or document: rows with one value are all trained on or "

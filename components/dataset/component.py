@@ -18,6 +18,8 @@ def validate_dataset(
     max_contradicting_share: float,
     max_near_duplicate_share: float,
     max_near_leaked_share: float,
+    max_same_answer_share: float,
+    min_label_rows: int,
     group_by: str,
     secrets: str,
     personal_data: str,

@@ -5,6 +5,7 @@ from collections import Counter
 from pydantic import Field
 
 from components.checks import Check, Verdict, at_least, at_most
+from components.dataset.checks.answers import AnswerCounts
 from components.dataset.checks.sift import Policy
 from components.dataset.rows import KINDS, Kind
 from components.dataset.screen import Screened, file_name
@@ -48,6 +49,10 @@ class DatasetConfig(StageConfig):
     max_near_leaked_share: float = Field(
         0.1, ge=0, le=1, description="Largest share of training rows that ask nearly what is held out."
     )
+    max_same_answer_share: float = Field(
+        1.0, ge=0, le=1, description="Largest share of training rows that give the most common answer."
+    )
+    min_label_rows: int = Field(1, ge=1, description="Fewest training rows of a label.")
     group_by: str = Field("", description="Field whose value says which rows stay on one side of the split.")
     secrets: Policy = Field("refuse", description="What becomes of rows with keys and tokens.")
     personal_data: Policy = Field("report", description="What becomes of rows with personal data.")
@@ -65,7 +70,7 @@ class DatasetConfig(StageConfig):
         return super().recorded() | names
 
 
-def judge(config: DatasetConfig, screened: Screened) -> Verdict:
+def judge(config: DatasetConfig, screened: Screened, answers: AnswerCounts) -> Verdict:
     """Judge a dataset; its checks stand in the order in which a person should read them.
 
     A share is that of the file that is worse off: a clean eval file does not make up for a bad train file.
@@ -94,6 +99,7 @@ def judge(config: DatasetConfig, screened: Screened) -> Verdict:
             quarantined("quarantined_share", "are unusable, for any reason", *KINDS),
             _contradicting(config, screened),
             *_near(config, screened),
+            *_answers(config, answers),
             *_found(config, screened),
         ),
     )
@@ -137,6 +143,20 @@ def _near(config: DatasetConfig, screened: Screened) -> list[Check]:
         ),
         check("near_leaked_share", leaks, config.max_near_leaked_share, "ask nearly what is held out"),
     ]
+
+
+def _answers(config: DatasetConfig, answers: AnswerCounts) -> list[Check]:
+    """Check that answers are not all alike, and labels not too rare; no answer is quoted."""
+    count = answers.common[0][1] if answers.common else 0
+    why = f"{count} of {answers.rows} training rows give the most common answer"
+    checks = [
+        at_most("same_answer_share", answers.same_share, config.max_same_answer_share, "share", why),
+    ]
+    if answers.kind == "labels" and answers.rare:
+        fewest = answers.rare[0][1]
+        why = f"the rarest label has {fewest} training rows; the report names it"
+        checks.append(at_least("rarest_label_rows", fewest, config.min_label_rows, "rows", why))
+    return checks
 
 
 def _found(config: DatasetConfig, screened: Screened) -> list[Check]:

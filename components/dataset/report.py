@@ -6,6 +6,7 @@ from pathlib import Path
 
 from components.checks import Verdict
 from components.dataset.judge import DatasetConfig
+from components.dataset.overview import Overview
 from components.dataset.screen import Screened
 from components.web import shown
 
@@ -15,13 +16,19 @@ SAMPLES_SHOWN = 8
 
 
 def render_report(
-    config: DatasetConfig, screened: Screened, verdict: Verdict, digest: str, pictures: Mapping[str, Path]
+    config: DatasetConfig,
+    screened: Screened,
+    overview: Overview,
+    verdict: Verdict,
+    digest: str,
+    pictures: Mapping[str, Path],
 ) -> str:
     """Return the page; everything that comes from the data is escaped.
 
     Args:
         config: What was asked for.
         screened: What became of the rows.
+        overview: What kind of rows they are.
         verdict: The checks.
         digest: The dataset's fingerprint.
         pictures: PNG files by title; they are embedded.
@@ -35,6 +42,7 @@ def render_report(
         dataset=shown(config.dataset),
         eval_dataset=shown(config.eval_dataset),
         screened=screened,
+        overview=overview,
         verdict=verdict,
         digest=digest,
         pictures={

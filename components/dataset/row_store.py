@@ -144,6 +144,10 @@ class RowStore:
         """Return the beginning of a row as it stood in its file."""
         return str(json.loads(self._texts[index]))
 
+    def shown(self, index: int) -> Conversation | None:
+        """Return what people may see of a row, where that is something else than the row."""
+        return self._shown.get(index)
+
     def content(self, index: int) -> bytes:
         """Return a row's content as JSON on one line."""
         return self._contents[index]
@@ -202,6 +206,30 @@ class Rows(Sequence[Row]):
         if isinstance(index, slice):
             return Rows(self._store, self.indices[index])
         return self._store.row(int(self.indices[index]))
+
+    def where(self, chosen: Numbers) -> "Rows":
+        """Return those for which this is true, or whose numbers among these it holds."""
+        return Rows(self._store, self.indices[chosen])
+
+    def together_with(self, others: "Rows") -> "Rows":
+        """Return these and others of the same store."""
+        import numpy
+
+        return Rows(self._store, numpy.concatenate([self.indices, others.indices]))
+
+    def some(self, most: int) -> "Rows":
+        """Return so many of them at random, the same in each run, in their order; all if they are fewer."""
+        import numpy
+
+        if len(self) <= most:
+            return self
+        return self.where(numpy.sort(numpy.random.default_rng(17).choice(len(self), most, replace=False)))
+
+    def answers(self) -> Iterator[str]:
+        """Yield the text of each answer, as people may see it."""
+        for index, content in zip(self.indices.tolist(), self.contents(), strict=True):
+            shown = self._store.shown(index)
+            yield shown.completion if shown else json.loads(content)["messages"][-1]["content"]
 
     def contents(self) -> Iterator[bytes]:
         """Yield each row's content as JSON on one line."""

@@ -215,7 +215,7 @@ class Screen:
         return kept
 
     def _near(self, rows: Numbers) -> NearDuplicates | None:
-        return near_duplicates(self._signatures.read(rows)) if self._signatures is not None else None
+        return near_duplicates(self._signatures, rows) if self._signatures is not None else None
 
     def _distinct(self, rows: Numbers) -> Numbers:
         """Keep the first of equal rows."""

@@ -15,6 +15,7 @@ from components.dataset.judge import DatasetConfig, judge
 from components.dataset.lengths import chat_tokenizer, row_lengths
 from components.dataset.lineage import log_inputs
 from components.dataset.load import RowFile
+from components.dataset.overview import Overview, look_over
 from components.dataset.plots import draw_lengths, draw_quarantine
 from components.dataset.report import render_report
 from components.dataset.row_store import Numbers
@@ -70,9 +71,11 @@ def validate(
         with atomic_write(path) as file:
             file.writelines(content + b"\n" for content in rows.contents())
     digest = fingerprint(screened.train, screened.eval)
-    verdict = judge(config, screened)
+    overview = look_over(screened)
+    verdict = judge(config, screened, overview.answers)
     _record(config, screened, verdict, digest, stage)
-    _report(config, screened, verdict, digest, report_path, stage)
+    _suggest(overview, stage)
+    _report(config, screened, overview, verdict, digest, report_path, stage)
     log_inputs(config, screened, digest, stage)
     if problems or not verdict.passed:
         raise InvalidInput(f"dataset {name}", problems + verdict.reasons)
@@ -146,6 +149,15 @@ def _record(config: DatasetConfig, screened: Screened, verdict: Verdict, digest:
     stage.fact("dataset_fingerprint", digest)
 
 
+def _suggest(overview: Overview, stage: Stage) -> None:
+    suggestion = overview.suggestion
+    stage.fact("suggested_metric", suggestion.quality_metric)
+    if suggestion.max_length:
+        stage.fact("suggested_max_length", str(suggestion.max_length))
+    if overview.languages.shares:
+        stage.fact("languages", str(overview.languages))
+
+
 def length_quantiles(tokens: Numbers) -> dict[str, float]:
     """Return the median, the 95th percentile and the most of rows' lengths; nothing for no rows."""
     import numpy
@@ -163,6 +175,7 @@ def length_quantiles(tokens: Numbers) -> dict[str, float]:
 def _report(
     config: DatasetConfig,
     screened: Screened,
+    overview: Overview,
     verdict: Verdict,
     digest: str,
     report_path: Path,
@@ -178,7 +191,7 @@ def _report(
             draw_quarantine(screened, pictures["Quarantined rows"])
         for title, png in pictures.items():
             stage.figure(title, png)
-        page = render_report(config, screened, verdict, digest, pictures)
+        page = render_report(config, screened, overview, verdict, digest, pictures)
         report_path.parent.mkdir(parents=True, exist_ok=True)
         report_path.write_text(page, encoding="utf-8")
         (folder / "dataset-report.html").write_text(page, encoding="utf-8")

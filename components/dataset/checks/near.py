@@ -10,21 +10,14 @@ from typing import TYPE_CHECKING
 
 from components.conversations import Conversation, Message
 from components.dataset.checks.groups import joined
-from components.dataset.checks.signatures import PROMPT_HASHES
+from components.dataset.checks.signatures import BANDS, PROMPT_HASHES, Signatures
 
 if TYPE_CHECKING:
-    import numpy
-    from numpy.typing import NDArray
-
     from components.dataset.checks.groups import Labels
 
-    Matrix = NDArray[numpy.uint32]
-
-BAND_HASHES = 4
 PROMPT_SHARE, ANSWER_SHARE = 0.7, 0.75
 COMPARED_AT_ONCE = 1 << 18
 PAIRS_KEPT = 1000
-_PRIME = 0x100000001B3
 
 
 @dataclass
@@ -42,27 +35,26 @@ class NearDuplicates:
     pairs: list[tuple[int, int]]
 
 
-def near_duplicates(signatures: "Matrix") -> NearDuplicates:
-    """Find the groups, and pairs of them."""
+def near_duplicates(signatures: Signatures, rows: "Labels") -> NearDuplicates:
+    """Find the groups among some rows, and pairs of them; these are numbered as they are given here."""
     import numpy
 
-    rows = len(signatures)
-    found = NearDuplicates(numpy.arange(rows), numpy.arange(rows), [])
-    if rows < 2:
+    found = NearDuplicates(numpy.arange(len(rows)), numpy.arange(len(rows)), [])
+    if len(rows) < 2:
         return found
     kept: set[tuple[int, int]] = set()
-    for start in range(0, PROMPT_HASHES, BAND_HASHES):
-        _search_band(signatures, slice(start, start + BAND_HASHES), found, kept)
+    for number in range(BANDS):
+        _search_band(signatures, rows, number, found, kept)
     found.pairs = sorted(kept)
     return found
 
 
 def _search_band(
-    signatures: "Matrix", band: slice, found: NearDuplicates, kept: set[tuple[int, int]]
+    signatures: Signatures, rows: "Labels", band: int, found: NearDuplicates, kept: set[tuple[int, int]]
 ) -> None:
     import numpy
 
-    keys = _keys(signatures, band)
+    keys = signatures.band(band)[rows]
     order = numpy.argsort(keys, kind="stable")
     keys = keys[order]
     is_first = numpy.ones(len(keys), dtype=bool)
@@ -82,7 +74,7 @@ def _search_band(
                 found.by_row[pairs[0]] != found.by_row[pairs[1]]
             )
             pairs = pairs[:, new]
-            equal = signatures[pairs[0]] == signatures[pairs[1]]
+            equal = signatures.of(rows[pairs[0]]) == signatures.of(rows[pairs[1]])
             near = equal[:, :PROMPT_HASHES].mean(axis=1) >= PROMPT_SHARE
             answers = near & (equal[:, PROMPT_HASHES:].mean(axis=1) >= ANSWER_SHARE)
             alike.append(pairs[:, near])
@@ -91,21 +83,6 @@ def _search_band(
             kept.update((int(a), int(b)) for a, b in pairs[:, near][:, :room].T)
     found.by_prompt = joined(found.by_prompt, alike)
     found.by_row = joined(found.by_row, same)
-
-
-def _keys(signatures: "Matrix", band: slice) -> "NDArray[numpy.uint64]":
-    """Return one number for a row's part of the signature."""
-    import numpy
-
-    keys = numpy.empty(len(signatures), dtype=numpy.uint64)
-    for start in range(0, len(signatures), COMPARED_AT_ONCE):
-        part = numpy.asarray(signatures[start : start + COMPARED_AT_ONCE, band], dtype=numpy.uint64)
-        mixed = numpy.zeros(len(part), dtype=numpy.uint64)
-        for column in part.T:
-            mixed = (mixed ^ column) * numpy.uint64(_PRIME)
-            mixed ^= mixed >> numpy.uint64(31)
-        keys[start : start + COMPARED_AT_ONCE] = mixed
-    return keys
 
 
 def asked_and_answered(conversation: Conversation) -> tuple[str, str]:

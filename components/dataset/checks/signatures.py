@@ -1,9 +1,9 @@
-"""MinHash signatures of rows, 224 bytes each, in a file: what near duplicates are told by."""
+"""MinHash signatures of rows, 320 bytes each, in files: what near duplicates are told by."""
 
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from components.dataset.checks.shingles import runs_of, words_of
 
@@ -14,23 +14,24 @@ if TYPE_CHECKING:
     from components.dataset.checks.shingles import Hashes
 
 PROMPT_HASHES, ANSWER_HASHES = 48, 8
-WIDTH = PROMPT_HASHES + ANSWER_HASHES
+BANDS = 12
 # From so many rows is learned what is no row's own: a run of words that stands in more than 1 % of them, and
 # in more than 20, is a template's or an instruction's.
 SAMPLE_ROWS = 10_000
 COMMON_SHARE, COMMON_ROWS = 0.01, 20
 _SEED = 1
+_PRIME = 0x100000001B3
 
 
 class Signatures:
     """Signatures of rows in the order in which they were added.
 
     Args:
-        folder: Where their file is kept.
+        folder: Where their files are kept.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "signatures"
+        self._folder = folder
         self._waiting: list[tuple[str, str]] = []
         self._common: Hashes | None = None
         self._rows = 0
@@ -44,20 +45,23 @@ class Signatures:
         if len(self._waiting) >= SAMPLE_ROWS:
             self._flush()
 
-    def read(self, rows: "NDArray[numpy.int64]") -> "NDArray[numpy.uint32]":
-        """Return the signatures of some rows: the prompt's hashes, then the answer's; they stay on disk."""
+    def band(self, number: int) -> "NDArray[numpy.uint64]":
+        """Return a number for one part of each prompt's signature."""
         import numpy
 
         self._flush()
-        if not len(rows):
-            return numpy.empty((0, WIDTH), dtype=numpy.uint32)
-        found = numpy.memmap(self._path, dtype=numpy.uint32, mode="r", shape=(self._rows, WIDTH))
-        if len(rows) == self._rows and (rows[1:] > rows[:-1]).all():
-            return found
-        chosen = numpy.memmap(self._path.with_name("chosen"), numpy.uint32, "w+", shape=(len(rows), WIDTH))
-        for start in range(0, len(rows), SAMPLE_ROWS):
-            chosen[start : start + SAMPLE_ROWS] = found[rows[start : start + SAMPLE_ROWS]]
-        return chosen
+        if not self._rows:
+            return numpy.empty(0, dtype=numpy.uint64)
+        return numpy.fromfile(self._folder / f"band-{number}", dtype=numpy.uint64)
+
+    def of(self, rows: "NDArray[numpy.int64]") -> "NDArray[numpy.uint32]":
+        """Return the whole signatures of some rows: the prompts' hashes, then the answers'."""
+        import numpy
+
+        self._flush()
+        shape = (self._rows, PROMPT_HASHES + ANSWER_HASHES)
+        # Opened anew each time, so that what was looked at does not stay in this process's memory.
+        return numpy.asarray(numpy.memmap(self._folder / "whole", numpy.uint32, "r", shape=shape)[rows])
 
     def _flush(self) -> None:
         import numpy
@@ -70,10 +74,26 @@ class Signatures:
             self._common = _common(prompts, starts)
         prompts, starts = _without(prompts, starts, self._common)
         answers = words_of([answer for _, answer in rows])
-        with self._path.open("ab") as file:
-            sides = (_digests(prompts, starts, PROMPT_HASHES), _digests(*answers, ANSWER_HASHES))
-            numpy.hstack(sides).tofile(file)
+        hashes = _digests(prompts, starts, PROMPT_HASHES)
+        self._append("whole", numpy.hstack([hashes, _digests(*answers, ANSWER_HASHES)]))
+        for number, part in enumerate(numpy.hsplit(hashes, BANDS)):
+            self._append(f"band-{number}", _keys(part))
         self._rows += len(rows)
+
+    def _append(self, name: str, values: "NDArray[Any]") -> None:
+        with (self._folder / name).open("ab") as file:
+            values.tofile(file)
+
+
+def _keys(part: "NDArray[numpy.uint32]") -> "NDArray[numpy.uint64]":
+    """Return one number for a part of a signature."""
+    import numpy
+
+    keys = numpy.zeros(len(part), dtype=numpy.uint64)
+    for column in part.T:
+        keys = (keys ^ column) * numpy.uint64(_PRIME)
+        keys ^= keys >> numpy.uint64(31)
+    return keys
 
 
 def _digests(hashes: "Hashes", offsets: "NDArray[numpy.int64]", permutations: int) -> "NDArray[numpy.uint32]":

@@ -61,6 +61,7 @@ def test_a_sound_dataset_leaves_sets_report_and_record(run: Run, capsys: pytest.
     (verdict,) = record.verdicts
     assert (verdict.stage, verdict.status) == ("dataset", "passed")
     assert [figure.title for figure in record.figures] == ["Tokens per row"]
+    assert record.facts["suggested_metric"] == "token_f1" and record.facts["suggested_max_length"]
     assert run.artifact("dataset-report.html") == run.report.read_text(encoding="utf-8")
     assert run.artifact("quarantine.jsonl") == ""
     assert f"accepted {len(train)} rows for training" in capsys.readouterr().out

@@ -20,7 +20,7 @@ def compared(folder: Path, *rows: tuple[str, str]) -> NearDuplicates:
     signatures = Signatures(folder)
     signatures.add(rows)
     assert len(signatures) == len(rows)
-    return near_duplicates(signatures.read(numpy.arange(len(signatures))))
+    return near_duplicates(signatures, numpy.arange(len(signatures)))
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_batches_change_nothing_and_copies_are_all_found(tmp_path: Path, seed: i
     signatures = Signatures(tmp_path)
     for start in range(0, 600, 70):
         signatures.add([*rows, *copies][start : start + 70])
-    found = near_duplicates(signatures.read(numpy.arange(len(signatures))))
+    found = near_duplicates(signatures, numpy.arange(len(signatures)))
     assert found.by_row.tolist()[:500] == list(range(500))
     assert found.by_row.tolist()[500:] == list(range(100))
 

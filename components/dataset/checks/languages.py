@@ -1,0 +1,66 @@
+"""In which languages rows are, from a sample of them, and which rows are in another one than most."""
+
+from collections import Counter
+from dataclasses import dataclass
+from random import Random
+
+SAMPLE_ROWS = 1000
+TEXT_CHARACTERS = 500
+# Fewer bytes, or a less certain answer, and the language is a guess.
+LEAST_BYTES, LEAST_CERTAINTY = 40, 0.95
+RARE_SHARE = 0.05
+OUTLIERS_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class LanguageShares:
+    """Languages of the sampled rows that are long enough to tell.
+
+    Attributes:
+        rows: How many those are.
+        shares: Share of them by language (ISO 639), most first.
+        outliers: Some rows in a language that fewer than 5 % are in: file, line, language.
+    """
+
+    rows: int
+    shares: dict[str, float]
+    outliers: list[tuple[str, int, str]]
+
+    def __str__(self) -> str:
+        return ", ".join(f"{language} {share * 100:.3g} %" for language, share in self.shares.items())
+
+
+class LanguageSample:
+    """A sample of rows, each as likely in it as any other (reservoir sampling), the same in each run."""
+
+    def __init__(self) -> None:
+        self._random, self._seen = Random(17), 0
+        self._rows: list[tuple[str, int, str]] = []
+
+    def add(self, file: str, line: int, text: str) -> None:
+        """Offer one row to the sample."""
+        self._seen += 1
+        row = (file, line, text[:TEXT_CHARACTERS])
+        if len(self._rows) < SAMPLE_ROWS:
+            self._rows.append(row)
+        elif (place := self._random.randrange(self._seen)) < SAMPLE_ROWS:
+            self._rows[place] = row
+
+    def shares(self) -> LanguageShares:
+        """Tell the languages of the rows in the sample."""
+        telling = [row for row in self._rows if len(row[2].encode("utf-8", "replace")) >= LEAST_BYTES]
+        if not telling:
+            return LanguageShares(0, {}, [])
+        # A model that comes with the package: nothing is fetched.
+        from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+        identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+        told = []
+        for file, line, text in telling:
+            language, certainty = identifier.classify(text.encode("utf-8", "replace").decode())
+            if certainty >= LEAST_CERTAINTY:
+                told.append((file, line, str(language)))
+        counts = Counter(language for _, _, language in told)
+        shares = {language: count / len(told) for language, count in counts.most_common()}
+        outliers = [row for row in told if shares[row[2]] < RARE_SHARE][:OUTLIERS_SHOWN]
+        return LanguageShares(len(told), shares, outliers)
