@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from components.checks import Verdict
+from components.dataset.forms.not_used import told
 from components.dataset.judge import DatasetConfig
 from components.dataset.screen import Screened
 from components.web import shown
@@ -38,6 +39,7 @@ def render_report(
         screened=screened,
         verdict=verdict,
         digest=digest,
+        not_used=told(screened.not_used),
         pictures={
             title: base64.b64encode(png.read_bytes()).decode("ascii") for title, png in pictures.items()
         },
