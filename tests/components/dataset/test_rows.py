@@ -314,6 +314,15 @@ def messages(*roles_and_texts: tuple[Any, Any]) -> dict[str, Any]:
         pytest.param(
             {"prompt": "Q", "completion": "A", "response": "B"}, "ambiguous", "response", id="two-answers"
         ),
+        pytest.param(
+            {"passage": "C", "question": "Q", "answer": True}, "ambiguous", "context=passage", id="passage"
+        ),
+        pytest.param(
+            {"choices": ["a", "b"], "question": "Q", "answer": 1}, "ambiguous", "choices", id="choices"
+        ),
+        pytest.param(
+            {"documents": ["C"], **messages(*ASKED)}, "ambiguous", "unused=documents", id="documents"
+        ),
         pytest.param({"context": "C", **messages(*ASKED)}, "ambiguous", "context", id="context-and-messages"),
         pytest.param(
             {"history": ["Q", "A"], "prompt": "Q", "completion": "A"}, "wrong_type", "pair 1", id="history"
@@ -500,6 +509,7 @@ def test_fields_that_were_not_used_are_counted_by_row():
             {"log": [{"role": r, "content": c} for r, c in ASKED], "prompt": "x", "output": "y"},
             id="messages",
         ),
+        pytest.param("unused=story", {"question": "Where?", "answer": "Here.", "story": "C"}, id="story"),
         pytest.param("unused=label", {"question": "Where?", "answer": "Here.", "label": 0}, id="unused"),
         pytest.param(
             "label=good", {"question": "Where?", "answer": "Here.", "good": 1, "label": False}, id="label"
