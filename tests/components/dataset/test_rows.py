@@ -296,8 +296,14 @@ def messages(*roles_and_texts: tuple[Any, Any]) -> dict[str, Any]:
                 ("user", [{"type": "text", "text": "Q"}, {"type": "spell", "spell": 1}]), ("assistant", "A")
             ),
             "wrong_type",
-            "part 2: type is 'spell'",
+            "part 2: type is a text (spell)",
             id="unknown-part",
+        ),
+        pytest.param(
+            messages(("user", [{"type": 10**5000}]), ("assistant", "A")),
+            "wrong_type",
+            "type is a number of 5000 digits",
+            id="part-of-a-long-number",
         ),
         pytest.param(
             {"system": "S", **messages(("system", "T"), *ASKED)}, "ambiguous", "system", id="two-systems"
