@@ -2,6 +2,7 @@
 
 import json
 import math
+from decimal import Decimal
 from typing import Any
 
 from components.dataset.flaws import RowFlaw, described
@@ -27,6 +28,8 @@ def read_text(value: object, place: str) -> str:
             return json.dumps(value)
         except ValueError as error:  # so many digits that Python refuses to write them
             raise RowFlaw("wrong_type", f"{place}: got {described(value)}, wanted a text") from error
+    if isinstance(value, Decimal) and value.is_finite():  # Parquet has them
+        return str(value)
     if value is None:
         raise RowFlaw("missing_field", f"{place}: missing; wanted a text")
     hint = "; write the JSON that is meant as a text" if isinstance(value, dict | list) else ""

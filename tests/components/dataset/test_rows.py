@@ -1,6 +1,7 @@
 """Forms of rows: each known one becomes a conversation, every other one says what is wrong."""
 
 import re
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -53,6 +54,11 @@ ASKED = [("user", "Where?"), ("assistant", "Here.")]
         pytest.param({"prompt": "Where?", "completion": 5}, [ASKED[0], ("assistant", "5")], id="number"),
         pytest.param({"prompt": "Where?", "completion": 0}, [ASKED[0], ("assistant", "0")], id="zero"),
         pytest.param({"prompt": "Where?", "completion": 0.5}, [ASKED[0], ("assistant", "0.5")], id="half"),
+        pytest.param(
+            {"prompt": "Where?", "completion": Decimal("2.50")},
+            [ASKED[0], ("assistant", "2.50")],
+            id="decimal",
+        ),
         pytest.param({"prompt": "Where?", "completion": True}, [ASKED[0], ("assistant", "true")], id="true"),
         pytest.param(
             {"prompt": "Where?", "completion": False}, [ASKED[0], ("assistant", "false")], id="false"
@@ -238,6 +244,9 @@ def messages(*roles_and_texts: tuple[Any, Any]) -> dict[str, Any]:
         ),
         pytest.param(
             {"prompt": "Q", "completion": {"a": 1}}, "wrong_type", "write the JSON", id="answer-as-object"
+        ),
+        pytest.param(
+            {"prompt": "Q", "completion": b"A"}, "wrong_type", "got a value of type bytes", id="bytes"
         ),
         pytest.param(
             {"prompt": "Q", "completion": float("nan")}, "wrong_type", "got a number (nan)", id="nan"
