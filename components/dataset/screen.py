@@ -17,7 +17,7 @@ from components.dataset.checks.signatures import Signatures
 from components.dataset.contradictions import Contradictions, find_contradictions
 from components.dataset.quarantine import Quarantine, Quarantined
 from components.dataset.row_store import Numbers, Row, Rows, RowStore, numbers
-from components.dataset.rows import RowFlaw, to_conversation
+from components.dataset.rows import NO_COLUMNS, Columns, NotUsed, Preferences, RowFlaw, to_conversation
 from components.dataset.source_row import SourceRow
 from components.dataset.split import held_out_of
 from components.errors import InvalidInput
@@ -26,6 +26,7 @@ Lengths = Callable[[Sequence[Conversation]], list[int | RowFlaw]]
 FileRows = tuple[str, Iterable[SourceRow]]
 # Large enough that starting the search for secrets costs little, small enough to hold two of them.
 BATCH_ROWS, BATCH_CHARACTERS = 20_000, 8 << 20
+FILES_KEPT, ROWS_KEPT, SHORT_CHARACTERS = 20, 100, 64 << 10  # of which first rows are kept
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Screened:
         findings: Secrets and personal data in accepted rows.
         nearly: Accepted rows that are nearly the same.
         in_groups: How many accepted rows have a group that they are kept together with.
+        not_used: Rows with a field that has no meaning for training, by field.
+        first: Some of the first rows of each file as they were read.
     """
 
     rows_by_file: dict[str, int]
@@ -53,6 +56,8 @@ class Screened:
     findings: Findings
     nearly: Nearly
     in_groups: int
+    not_used: dict[str, int]
+    first: dict[str, list[object]]
 
     @property
     def rows_in(self) -> int:
@@ -75,6 +80,8 @@ class Screen:
         sieve: Finds secrets and personal data; None: they are not looked for.
         signatures: What near duplicates are told by; None: they are not looked for.
         group_by: The field of a row whose value says which rows are kept on one side of the split.
+        columns: Which field of a row is what.
+        preferences: Whether the chosen answers of preference rows are used.
     """
 
     def __init__(
@@ -85,10 +92,14 @@ class Screen:
         sieve: Sieve | None = None,
         signatures: Signatures | None = None,
         group_by: str = "",
+        columns: Columns = NO_COLUMNS,
+        preferences: Preferences = "refuse",
     ) -> None:
         self._max_length, self._lengths = max_length, lengths
         self._sieve, self._signatures, self._group_by = sieve, signatures, group_by
+        self._columns, self._preferences, self._not_used = columns, preferences, NotUsed()
         self._rows_by_file: Counter[str] = Counter()
+        self._first: dict[str, list[object]] = {}
         self._tokens = array("I")
         self._quarantine = Quarantine(found_in_raw if sieve else None)
         self._store = RowStore(seed)
@@ -151,11 +162,14 @@ class Screen:
 
     def _read(self, file: str, batch: Sequence[SourceRow]) -> Iterator[tuple[SourceRow, Conversation]]:
         self._rows_by_file[file] += len(batch)
+        if len(self._first) < FILES_KEPT:
+            short = [row.value for row in batch[:ROWS_KEPT] if row.size <= SHORT_CHARACTERS]
+            self._first.setdefault(file, short)
         for source in batch:
             try:
                 if source.flaw:
                     raise source.flaw
-                yield source, to_conversation(source.value)
+                yield source, to_conversation(source.value, self._columns, self._preferences, self._not_used)
             except RowFlaw as flaw:
                 self._set_aside(file, source.line, source.text, flaw)
 
@@ -256,6 +270,8 @@ class Screen:
             findings=findings,
             nearly=count_nearly(store, rows, is_held_out, near) if near else Nearly(),
             in_groups=int((store.groups[rows] != 0).sum()),
+            not_used=self._not_used.rows,
+            first=self._first,
         )
 
 

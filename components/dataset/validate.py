@@ -11,7 +11,10 @@ from components.checks import Verdict
 from components.dataset.checks.secrets import ScanFailed
 from components.dataset.checks.sift import Sieve
 from components.dataset.checks.signatures import Signatures
-from components.dataset.judge import DatasetConfig, judge
+from components.dataset.forms.columns import read_columns
+from components.dataset.forms.not_used import told
+from components.dataset.forms.suggest import suggest_columns
+from components.dataset.judge import DatasetConfig, judge, not_understood
 from components.dataset.lengths import chat_tokenizer, row_lengths
 from components.dataset.lineage import log_inputs
 from components.dataset.load import RowFile
@@ -19,7 +22,7 @@ from components.dataset.overview import Overview, look_over
 from components.dataset.plots import draw_lengths, draw_quarantine
 from components.dataset.report import render_report
 from components.dataset.row_store import Numbers
-from components.dataset.screen import Screen, Screened, fingerprint
+from components.dataset.screen import Screen, Screened, file_name, fingerprint
 from components.dataset.source_row import SourceRow
 from components.errors import InvalidInput
 from components.sources.digests import changes
@@ -77,6 +80,8 @@ def validate(
     _suggest(overview, stage)
     _report(config, screened, overview, verdict, digest, report_path, stage)
     log_inputs(config, screened, digest, stage)
+    if not verdict.passed:
+        problems += _hints(screened)
     if problems or not verdict.passed:
         raise InvalidInput(f"dataset {name}", problems + verdict.reasons)
     return digest
@@ -113,6 +118,8 @@ def _screen(config: DatasetConfig, tokenizer: ChatTokenizer | None, problems: li
                 Sieve(config.secrets, config.personal_data),
                 Signatures(Path(folder)),
                 config.group_by,
+                read_columns(config.columns),
+                config.preferences,
             )
             if config.eval_dataset:
                 return screen.with_eval_file((names[0], rows(train)), (names[1], rows(held_out)))
@@ -127,6 +134,15 @@ def _screen(config: DatasetConfig, tokenizer: ChatTokenizer | None, problems: li
         return None
     problems += changes(config.files, (train.digest, held_out.digest), config.dataset_digest)
     return found
+
+
+def _hints(screened: Screened) -> list[str]:
+    """Say what a file's fields may be, where most of its rows have no known form."""
+    hints = []
+    for file, rows in screened.first.items():
+        hint = suggest_columns(rows) if not_understood(screened, file) else ""
+        hints += [f"{file_name(file)}: {hint}"] if hint else []
+    return hints
 
 
 def _record(config: DatasetConfig, screened: Screened, verdict: Verdict, digest: str, stage: Stage) -> None:
@@ -147,6 +163,8 @@ def _record(config: DatasetConfig, screened: Screened, verdict: Verdict, digest:
     stage.verdict(verdict)
     stage.fact("dataset", shown(config.dataset))
     stage.fact("dataset_fingerprint", digest)
+    if screened.not_used:
+        stage.fact("dataset_not_used", told(screened.not_used))
 
 
 def _suggest(overview: Overview, stage: Stage) -> None:

@@ -42,6 +42,10 @@ KNOWN: dict[str, Meaning] = {
 MEDIA = frozenset(
     {"image", "images", "audio", "audios", "video", "videos", "image_url", "input_audio", "input_image"}
 )
+# What a question may not be answered without, by names that may mean something else, too.
+NEEDED = frozenset(
+    {"passage", "paragraph", "document", "documents", "article", "story", "choices", "options"}
+)
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ class Fields:
         chosen: The preferred answer.
         rejected: The other one.
         media: Images, sounds, videos.
+        needed: What the question may need, by names that may mean something else, too.
         unused: What has no meaning for training.
         plain: Whether there is just a list of turns, or a prompt, an answer and perhaps a context.
     """
@@ -79,6 +84,7 @@ class Fields:
     chosen: tuple[str, ...] = ()
     rejected: tuple[str, ...] = ()
     media: tuple[str, ...] = ()
+    needed: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
     plain: bool = False
 
@@ -103,7 +109,8 @@ def _fields_of(names: tuple[str, ...], columns: Columns) -> Fields:
         if meaning is None:
             word = name.strip().lower() if len(name) < 40 else ""
             known = KNOWN.get(word)
-            meaning = "media" if word in MEDIA else "unused" if _ruled_out(known, given) else known
+            meaning = "unused" if _ruled_out(known, given) else known
+            meaning = "media" if word in MEDIA else "needed" if word in NEEDED else meaning
         elif meaning == "label":
             meaning = "wanted"
         found.setdefault(meaning or "unused", []).append(name)
@@ -126,6 +133,7 @@ def _fields_of(names: tuple[str, ...], columns: Columns) -> Fields:
         "chosen": "chosen",
         "rejected": "rejected",
         "media": "media",
+        "needed": "needed",
         "unused": "unused",
     }
     sorted_names = {field: tuple(found.get(meaning, ())) for field, meaning in by_field.items()}

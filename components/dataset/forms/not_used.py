@@ -7,6 +7,7 @@ from components.web import quoted
 MOST_NAMES = 100
 NAME_CHARACTERS = 60
 OTHERS = "others"
+NAMES_TOLD = 10
 
 
 class NotUsed:
@@ -37,3 +38,10 @@ class NotUsed:
         # Cut before it is looked at: a name may be as long as a file.
         name = quoted(name, NAME_CHARACTERS)
         return name if name in self._rows or len(self._rows) < MOST_NAMES else OTHERS
+
+
+def told(rows: Mapping[str, int]) -> str:
+    """Return the fields that were not used on one line: `category (1,000 rows), id (20 rows)`."""
+    names = [f"{name} ({count:,} {'row' if count == 1 else 'rows'})" for name, count in rows.items()]
+    more = [f"{len(names) - NAMES_TOLD} more"] if len(names) > NAMES_TOLD else []
+    return ", ".join(names[:NAMES_TOLD] + more)

@@ -24,12 +24,21 @@ def check_wanted(row: dict[str, Any], fields: Fields, preferences: Preferences, 
     for name in fields.media:
         if row[name]:
             raise RowFlaw("has_media", f"has {excerpt(name)}; only text can be trained on here")
+    for name in fields.needed:
+        # Turns say all that is said, but documents go through chat templates beside them.
+        if fields.messages and name.strip().lower() != "documents":
+            unused.add(name)
+            continue
+        name = excerpt(name)
+        why = f"has {name}, which the question may need: say columns=context={name}, or unused={name}"
+        raise RowFlaw("ambiguous", why)
     for name in fields.labels + fields.wanted:
         wanted = _wanted(row[name], excerpt(name), said=name in fields.wanted)
         if wanted is None:
             unused.add(name)
         elif not wanted:
-            why = f"{excerpt(name)} is false: its answer is one not to learn"
+            name = excerpt(name)
+            why = f"{name} is false: its answer is one not to learn (else say columns=unused={name})"
             hint = "" if preferences == "chosen" else "; preferences=chosen leaves such rows out uncounted"
             raise RowFlaw("unwanted_answer", why + hint)
     if fields.chosen or fields.rejected:
