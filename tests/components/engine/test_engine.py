@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from components.conversations import Message, Prompt
 from components.engine.config import EngineConfig, engine_environment
 from components.engine.offline import answer
 from components.engine.server import server_command
@@ -85,7 +86,9 @@ def test_prompts_that_leave_no_room_are_refused_before_vllm_is_loaded(
 ) -> None:
     monkeypatch.setitem(sys.modules, "vllm", None)
     fits = 40 - 10 - 3  # the template's own tokens: user, end, assistant
-    prompts = [[{"role": "user", "content": "x" * length}] for length in (1, fits, fits + 1, 500)]
+    prompts = [
+        Prompt(messages=(Message(role="user", content="x" * length),)) for length in (1, fits, fits + 1, 500)
+    ]
     environment = dict(os.environ)
     with pytest.raises(InvalidInput) as refused:
         answer(config(tiny_model, max_model_len=40), prompts, max_new_tokens=10)
@@ -149,11 +152,12 @@ ANSWER_AND_COUNT = """
 import json, sys
 from pathlib import Path
 import psutil
+from components.conversations import Message, Prompt
 from components.engine.config import EngineConfig
 from components.engine.offline import answer
 
 base, adapter, champion, *questions = sys.argv[1:]
-prompts = [[{"role": "user", "content": question}] for question in questions]
+prompts = [Prompt(messages=(Message(role="user", content=question),)) for question in questions]
 config = EngineConfig(Path(base), Path(adapter), "tuned", 8, 256)
 with_champion = EngineConfig(Path(base), Path(adapter), "tuned", 8, 256, champion_path=Path(champion))
 runs = [answer(one, prompts, 10) for one in (config, with_champion)]
