@@ -13,6 +13,7 @@ from components.conversations import Message, Prompt
 from components.engine.config import EngineConfig, engine_environment
 from components.engine.offline import answer
 from components.engine.server import server_command
+from components.engine.tool_calls import PARSERS
 from components.errors import InvalidInput
 
 # What the base model and the adapter are taught to say, so surely that rounding can't change it.
@@ -49,7 +50,9 @@ def test_vllm_takes_the_server_command() -> None:
     from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
-    command = server_command(config(adapter=Path("/with space/a=b")), "127.0.0.1", 8123)
+    command = server_command(
+        config(adapter=Path("/with space/a=b"), tool_call_parser="hermes"), "127.0.0.1", 8123
+    )
     assert command[:3] == [sys.executable, "-m", "components.engine.launcher"]
     parser: Any = make_arg_parser(FlexibleArgumentParser())
     parsed = parser.parse_args(command[3:])
@@ -63,6 +66,18 @@ def test_vllm_takes_the_server_command() -> None:
     assert parsed.generation_config == "vllm"
     assert parsed.disable_uvicorn_access_log
     assert not parsed.enable_log_requests
+    assert (parsed.enable_auto_tool_choice, parsed.tool_call_parser) == (True, "hermes")
+
+
+def test_the_parsers_of_calls_are_those_that_vllm_has() -> None:
+    pytest.importorskip("vllm")
+    from vllm.tool_parsers import ToolParserManager
+
+    assert sorted(PARSERS) == sorted(ToolParserManager.list_registered())
+
+
+def test_without_a_parser_the_model_can_choose_no_tools() -> None:
+    assert not any("tool" in option for option in server_command(config(), "localhost", 1))
 
 
 def test_the_server_asks_for_keys_where_there_are_some(monkeypatch: pytest.MonkeyPatch) -> None:
