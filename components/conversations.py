@@ -1,7 +1,7 @@
 """The train and eval sets as the stages exchange them: JSON lines of `messages`."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -67,6 +67,24 @@ def _call(call: ToolCall, for_api: bool) -> dict[str, Any]:
     return {**named, "function": {"arguments": arguments, "name": call.name}, "type": "function"}
 
 
+class Prompt(BaseModel):
+    """What a model is asked.
+
+    Attributes:
+        messages: The turns, of which the last is not the assistant's.
+        tools: The tools that the assistant may call.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    messages: tuple[Message, ...] = Field(min_length=1)
+    tools: tuple[dict[str, Any], ...] = ()
+
+    def turns(self, for_api: bool = False) -> list[dict[str, Any]]:
+        """Return the turns as chat templates take them, or as the API does."""
+        return _in_turn(self.messages, for_api)
+
+
 class Conversation(BaseModel):
     """One row: the turns, of which the last is the assistant's answer, the completion.
 
@@ -83,31 +101,16 @@ class Conversation(BaseModel):
     @property
     def prompt(self) -> list[dict[str, Any]]:
         """Every turn before the answer, as the OpenAI API takes them."""
-        return self.turns(for_api=True)[:-1]
+        return self.request.turns(for_api=True)
 
-    def turns(self, for_api: bool = False) -> list[dict[str, Any]]:
-        """Return every turn as chat templates take it, or as the API does.
+    @property
+    def request(self) -> "Prompt":
+        """What is asked: every turn before the answer, and the tools."""
+        return Prompt(messages=self.messages[:-1], tools=self.tools)
 
-        Calls without a name of their own, and what answers them, get one: clients of the API have to
-        name them, so there is always one where the model is served.
-        """
-        if all(message.role != "tool" and not message.tool_calls for message in self.messages):
-            return [message.as_chat(for_api) for message in self.messages]
-        turns: list[dict[str, Any]] = []
-        number, open_ids = 0, list[str]()
-        for message in self.messages:
-            turn = message.as_chat(for_api)
-            for position, call in enumerate(turn.get("tool_calls", ())):
-                number += 1
-                turn["tool_calls"][position] = call = {"id": f"call{number:05}", **call}
-                open_ids.append(call["id"])
-            if message.role == "tool":
-                answered = message.tool_call_id or next(iter(open_ids), "")
-                if answered in open_ids:
-                    open_ids.remove(answered)
-                turn |= {"tool_call_id": answered} if answered else {}
-            turns.append(turn)
-        return turns
+    def turns(self) -> list[dict[str, Any]]:
+        """Return every turn as chat templates take it."""
+        return _in_turn(self.messages, for_api=False)
 
     @property
     def completion(self) -> str:
@@ -117,6 +120,30 @@ class Conversation(BaseModel):
     def as_json(self) -> str:
         """Return it as JSON on one line, without what it does not have."""
         return self.model_dump_json(exclude_defaults=True)
+
+
+def _in_turn(messages: Sequence[Message], for_api: bool) -> list[dict[str, Any]]:
+    """Return turns for a template or the API, in which every call has a name, and what answers it has that.
+
+    Clients of the API have to name calls, so where a model is served there always is one; a row need not.
+    """
+    if all(message.role != "tool" and not message.tool_calls for message in messages):
+        return [message.as_chat(for_api) for message in messages]
+    turns: list[dict[str, Any]] = []
+    number, unanswered = 0, list[str]()
+    for message in messages:
+        turn = message.as_chat(for_api)
+        for position, call in enumerate(turn.get("tool_calls", ())):
+            number += 1
+            turn["tool_calls"][position] = {"id": f"call{number:05}", **call}  # some templates want 9 signs
+            unanswered.append(turn["tool_calls"][position]["id"])
+        if message.role == "tool":
+            answered = message.tool_call_id or next(iter(unanswered), "")
+            if answered in unanswered:
+                unanswered.remove(answered)
+            turn |= {"tool_call_id": answered} if answered else {}
+        turns.append(turn)
+    return turns
 
 
 def write_conversations(path: Path, rows: Iterable[Conversation]) -> int:

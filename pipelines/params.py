@@ -13,6 +13,7 @@ from pydantic import (
 
 from components.dataset.forms.columns import MEANINGS, known_columns
 from components.dataset.forms.wanted import Preferences
+from components.engine.tool_calls import known_parser
 from components.evaluate.metrics import METRICS, known_metric
 from components.oci.adapter_images import LAYOUT_PREFIX
 from components.templates.example import LearnTurns
@@ -182,6 +183,11 @@ class ReleaseParams(BaseModel):
     )
     replicas: int = Field(2, ge=1, le=64, description="Copies of the engine behind the router.")
     max_model_len: int = Field(2048, ge=64, description="Longest prompt plus answer served, tokens.")
+    tool_call_parser: Annotated[str, AfterValidator(known_parser)] = Field(
+        "",
+        description="vLLM's parser of the calls of tools that this family of models writes (hermes, mistral, "
+        "llama3_json, ...), so that clients get them as calls. Empty: they come as text.",
+    )
     ready_timeout_s: int = Field(420, ge=1, description="Longest wait for a deployment to be ready.")
 
     # stress and the service gate

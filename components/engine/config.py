@@ -21,6 +21,7 @@ class EngineConfig:
         lora_r: The adapter's rank; the engine is started with room for it.
         max_model_len: Longest prompt plus answer, tokens.
         gpu_memory_utilization: Share of a GPU's memory that the engine takes; a CPU has no use for it.
+        tool_call_parser: vLLM's parser of calls of tools; empty: clients can't let the model choose tools.
         champion_path: Directory of a second adapter, of a rank up to `lora_r`; `answer` asks it too.
     """
 
@@ -30,6 +31,7 @@ class EngineConfig:
     lora_r: int
     max_model_len: int
     gpu_memory_utilization: float = DEPLOYMENT_GPU_SHARE
+    tool_call_parser: str = ""
     champion_path: Path | None = None
 
 

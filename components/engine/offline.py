@@ -1,15 +1,18 @@
 """vLLM in this process: several models answer the same prompts, and the engine is gone."""
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
+from components.conversations import Prompt
 from components.engine.config import EngineConfig, engine_environment, engine_rank
 from components.engine.scratch import scratch_folder
 from components.errors import InvalidInput
 from components.precision import precision_name
 from components.settings import load_settings
+from components.templates.rendering import as_served
 
 OFFLINE = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
@@ -21,7 +24,7 @@ Contender = Literal["base", "tuned", "champion"]
 
 
 def answer(
-    config: EngineConfig, prompts: Sequence[list[dict[str, str]]], max_new_tokens: int
+    config: EngineConfig, prompts: Sequence[Prompt], max_new_tokens: int
 ) -> dict[Contender, list[str]]:
     """Let base, fine-tuned and champion, if there is one, answer the same prompts greedily.
 
@@ -29,7 +32,7 @@ def answer(
 
     Args:
         config: The models.
-        prompts: Conversations as the OpenAI API takes them, each ending with a user's turn.
+        prompts: What they are asked.
         max_new_tokens: Longest answer, tokens.
 
     Returns:
@@ -57,7 +60,7 @@ def _environment(wanted: dict[str, str]) -> Iterator[None]:
 
 
 def _answer(
-    config: EngineConfig, prompts: Sequence[list[dict[str, str]]], max_new_tokens: int
+    config: EngineConfig, prompts: Sequence[Prompt], max_new_tokens: int
 ) -> dict[Contender, list[str]]:
     from vllm import LLM, SamplingParams
     from vllm.distributed import cleanup_dist_env_and_memory
@@ -76,12 +79,18 @@ def _answer(
         use_tqdm_on_load=False,
     )
     try:
-        conversations: Any = list(prompts)  # vLLM's type of a conversation is a union of typed dicts
         greedy = SamplingParams(temperature=0, max_tokens=max_new_tokens)
 
         def ask(adapter: LoRARequest | None) -> list[str]:
-            outputs = engine.chat(conversations, greedy, use_tqdm=False, lora_request=adapter)
-            return [output.outputs[0].text for output in outputs]
+            said = [""] * len(prompts)
+            for places in _by_tools(prompts):
+                # vLLM's type of a conversation is a union of typed dicts, and it changes what it is given.
+                turns: Any = [prompts[place].turns(for_api=True) for place in places]
+                tools = as_served(prompts[places[0]].tools)
+                outputs = engine.chat(turns, greedy, use_tqdm=False, lora_request=adapter, tools=tools)
+                for place, output in zip(places, outputs, strict=True):
+                    said[place] = output.outputs[0].text
+            return said
 
         tuned = LoRARequest(config.model_name, 1, str(config.adapter_path))
         answers: dict[Contender, list[str]] = {"base": ask(None), "tuned": ask(tuned)}
@@ -93,9 +102,15 @@ def _answer(
         cleanup_dist_env_and_memory()
 
 
-def _refuse_long_prompts(
-    config: EngineConfig, prompts: Sequence[list[dict[str, str]]], max_new_tokens: int
-) -> None:
+def _by_tools(prompts: Sequence[Prompt]) -> list[list[int]]:
+    """Return the places of prompts in groups that have the same tools: the engine takes one list for all."""
+    groups: dict[str, list[int]] = {}
+    for place, prompt in enumerate(prompts):
+        groups.setdefault(json.dumps(prompt.tools), []).append(place)
+    return list(groups.values())
+
+
+def _refuse_long_prompts(config: EngineConfig, prompts: Sequence[Prompt], max_new_tokens: int) -> None:
     """Refuse prompts that do not fit, before vLLM is imported."""
     from transformers import AutoTokenizer
 
@@ -103,7 +118,10 @@ def _refuse_long_prompts(
     room = config.max_model_len - max_new_tokens
     problems = []
     for index, prompt in enumerate(prompts):
-        tokens = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=False)
+        tools: Any = as_served(prompt.tools)
+        tokens = tokenizer.apply_chat_template(
+            prompt.turns(), tools=tools, add_generation_prompt=True, return_dict=False
+        )
         if len(tokens) > room:
             problems.append(
                 f"prompt {index}: got {len(tokens)} tokens, wanted at most {room} (max_model_len "

@@ -5,6 +5,7 @@ import sys
 
 from components.engine.api_keys import MIDDLEWARE
 from components.engine.config import EngineConfig, engine_rank
+from components.engine.tool_calls import parser_options
 from components.settings import load_settings
 
 BASE_NAME = "base"
@@ -41,5 +42,6 @@ def server_command(config: EngineConfig, host: str, port: int) -> list[str]:
         "--allowed-origins=[]",
         f"--host={host}",
         f"--port={port}",
+        *parser_options(config.tool_call_parser),
         *guard,
     ]

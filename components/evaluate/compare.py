@@ -18,6 +18,7 @@ from components.evaluate.scoring import GUARD_METRIC, score
 from components.models import prepare_base_model
 from components.oci.adapter_images import pull_adapter
 from components.oci.adapters import adapter_digest, adapter_rank
+from components.templates.chat_tokenizer import ChatTokenizer
 from components.tracking.model_registry import registered_version
 from components.tracking.shell import StageConfig
 from components.tracking.stage import Stage
@@ -74,14 +75,16 @@ def compare(
             max_model_len=config.max_model_len,
             champion_path=champion,
         )
-        answers = answer(engine, [row.prompt for row in (*rows, *guard)], config.max_new_tokens)
+        answers = answer(engine, [row.request for row in (*rows, *guard)], config.max_new_tokens)
     cut = len(rows)
     guarded = score_rows(guard, {who: said[cut:] for who, said in answers.items()}, (GUARD_METRIC,))
     scores = Scores(
         adapter_digest=digest,
         base_model=base.name,
         base_revision=base.revision,
-        examples=score_rows(rows, {who: said[:cut] for who, said in answers.items()}, METRICS),
+        examples=score_rows(
+            rows, {who: said[:cut] for who, said in answers.items()}, METRICS, references(rows, base.path)
+        ),
         guard=guarded,
         guard_base=sum(item.base[GUARD_METRIC] for item in guarded) / len(guarded),
         guard_tuned=sum(item.tuned[GUARD_METRIC] for item in guarded) / len(guarded),
@@ -115,15 +118,27 @@ def pick_rows(rows: Sequence[Conversation], most: int, seed: int) -> list[Conver
     return [rows[index] for index in sorted(random.Random(seed).sample(range(len(rows)), most))]
 
 
+def references(rows: Sequence[Conversation], base_path: Path) -> list[str]:
+    """Return what each row asks for: the last turn's text; with calls of tools what the template makes of it.
+
+    The engine's raw answer has calls in the same form. Reasoning is no part of what is asked for.
+    """
+    if not any(row.messages[-1].tool_calls for row in rows):
+        return [row.completion for row in rows]
+    tokenizer = ChatTokenizer(base_path)
+    return [tokenizer.reference(row) if row.messages[-1].tool_calls else row.completion for row in rows]
+
+
 def score_rows(
-    rows: Sequence[Conversation], answers: Mapping[Contender, Sequence[str]], metrics: Sequence[str]
+    rows: Sequence[Conversation],
+    answers: Mapping[Contender, Sequence[str]],
+    metrics: Sequence[str],
+    wanted: Sequence[str] = (),
 ) -> tuple[ScoredExample, ...]:
-    """Score every model's answers to each row by every metric."""
-    references = [row.completion for row in rows]
+    """Score every model's answers to each row by every metric, against its completion or what is wanted."""
+    wanted = wanted or [row.completion for row in rows]
     values = {
-        (model, metric): score(metric, said, references)
-        for model, said in answers.items()
-        for metric in metrics
+        (model, metric): score(metric, said, wanted) for model, said in answers.items() for metric in metrics
     }
 
     def by_metric(model: Contender, index: int) -> dict[str, float]:
@@ -132,7 +147,7 @@ def score_rows(
     return tuple(
         ScoredExample(
             prompt=row.messages[:-1],
-            reference=row.completion,
+            reference=wanted[index],
             base_answer=answers["base"][index],
             tuned_answer=answers["tuned"][index],
             base=by_metric("base", index),

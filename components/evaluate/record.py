@@ -67,7 +67,12 @@ def _shown(prompt: Sequence[Message]) -> str:
     """Show a single question bare, several turns with their roles."""
     if len(prompt) == 1:
         return prompt[0].content
-    return "\n".join(f"{message.role}: {message.content}" for message in prompt)
+    return "\n".join(f"{message.role}: {_said(message)}" for message in prompt)
+
+
+def _said(message: Message) -> str:
+    calls = [f"{call.name}({json.dumps(call.arguments, ensure_ascii=False)})" for call in message.tool_calls]
+    return "\n".join(filter(None, [message.content, *calls]))
 
 
 def _draw(scores: Scores, seed: int, folder: Path, stage: Stage) -> None:

@@ -9,11 +9,11 @@ import requests
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from urllib3.exceptions import NewConnectionError, ReadTimeoutError
 
+from components.conversations import Prompt
 from components.engine.api_keys import authorization, client_key
 from components.web import NoRedirects, parse_address, quoted
 
 UserClass = Literal["normal", "long"]
-Prompt = list[dict[str, str]]
 
 OK, REFUSED, TIMED_OUT, BROKEN_STREAM = "ok", "refused", "timed_out", "broken_stream"
 CONNECT_TIMEOUT_S = 5.0
@@ -98,15 +98,18 @@ def ask(
     The time limit holds between two bytes and for the whole answer, so that no request takes longer
     than twice `timeout_s`.
     """
-    body = {
+    body: dict[str, Any] = {
         "model": endpoint.model_name,
-        "messages": prompt,
+        "messages": prompt.turns(for_api=True),
         "max_tokens": endpoint.max_tokens,
         "temperature": 0,
         "ignore_eos": True,
         "stream": True,
         "stream_options": {"include_usage": True},
     }
+    if prompt.tools:
+        # The prompt names them all the same; an engine without a parser of calls refuses any other choice.
+        body |= {"tools": prompt.tools, "tool_choice": "none"}
     started_at, stream = time.time(), _Stream()
     try:
         with session.post(

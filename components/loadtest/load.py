@@ -9,9 +9,10 @@ from pathlib import Path
 import psutil
 from pydantic import BaseModel, ConfigDict
 
+from components.conversations import Prompt
 from components.engine.api_keys import KEY_VARIABLE, client_key
 from components.errors import TunegateError
-from components.loadtest.client import ChatEndpoint, Prompt, RequestRecord
+from components.loadtest.client import ChatEndpoint, RequestRecord
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 STRETCH, PATIENCE_S = 4, 120

@@ -16,8 +16,9 @@ from typing import Any, ClassVar, TextIO
 import gevent  # type: ignore[import-untyped]
 from locust import User, events, task
 
+from components.conversations import Prompt
 from components.errors import TunegateError
-from components.loadtest.client import OK, Prompt, RequestRecord, UserClass, ask, new_session
+from components.loadtest.client import OK, RequestRecord, UserClass, ask, new_session
 from components.loadtest.load import LoadPlan
 
 PAUSE_AFTER_FAILURE_S = 1.0  # people do not ask a dead service a thousand times a second

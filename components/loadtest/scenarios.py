@@ -8,8 +8,9 @@ import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+from components.conversations import Prompt
 from components.errors import NotReady
-from components.loadtest.client import OK, ChatEndpoint, Prompt, ask, new_session
+from components.loadtest.client import OK, ChatEndpoint, ask, new_session
 from components.loadtest.load import Load
 from components.loadtest.run import Run
 

@@ -5,13 +5,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from components.conversations import Conversation, read_conversations
+from components.conversations import Conversation, Prompt, read_conversations
 from components.errors import TunegateError
-from components.loadtest.client import OK, ChatEndpoint, Prompt, RequestRecord, ask, new_session
+from components.loadtest.client import OK, ChatEndpoint, RequestRecord, ask, new_session
 from components.loadtest.config import StressConfig
 from components.loadtest.figures import draw_figures
 from components.loadtest.load import LoadPlan
-from components.loadtest.prompts import Prompts, length, make_prompts
+from components.loadtest.prompts import Prompts, length, make_prompts, question, with_question
 from components.loadtest.results import FEWEST_REQUESTS, ScenarioResult, StressResults, summarise
 from components.loadtest.run import Run
 from components.loadtest.scenarios import Scenario, scenarios
@@ -76,8 +76,8 @@ def _fitting_prompts(
 
     The chat template adds tokens to every prompt, so it takes two counts to know what a character costs.
     """
-    sample = sorted((row.prompt for row in rows), key=length)[len(rows) // 2]
-    longer = [*sample[:-1], {**sample[-1], "content": f"{sample[-1]['content']}\n\n" * 3}]
+    sample = sorted((row.request for row in rows), key=length)[len(rows) // 2]
+    longer = with_question(sample, f"{question(sample)}\n\n" * 3)
     tokens, longer_tokens = _count(endpoint, sample), _count(endpoint, longer)
     tokens_per_char = max(1, longer_tokens - tokens) / (length(longer) - length(sample))
 

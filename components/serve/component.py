@@ -11,6 +11,7 @@ def deploy(
     serving_target: str,
     replicas: int,
     max_model_len: int,
+    tool_call_parser: str,
     ready_timeout_s: int,
     deployment: dsl.Output[dsl.Artifact],
     page: dsl.Output[dsl.Markdown],

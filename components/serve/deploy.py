@@ -21,6 +21,7 @@ class DeployConfig(StageConfig):
     serving_target: str
     replicas: int
     max_model_len: int
+    tool_call_parser: str = ""
     ready_timeout_s: int
 
 
@@ -46,6 +47,7 @@ def deploy_candidate(config: DeployConfig, image_path: Path, stage: Stage) -> Se
         lora_r=_rank_in_image(image.reference, image.adapter_digest),
         replicas=config.replicas,
         max_model_len=config.max_model_len,
+        tool_call_parser=config.tool_call_parser,
     )
     backend = serving_backend(config.serving_target)
     stage.say(f"starting {spec.replicas} replicas of {spec.name}")

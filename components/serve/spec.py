@@ -21,6 +21,7 @@ class ServingSpec(BaseModel):
         lora_r: The adapter's rank; the server is started with room for it.
         replicas: Copies behind the router.
         max_model_len: Longest prompt plus completion that is served, tokens.
+        tool_call_parser: vLLM's parser of calls of tools; empty: none.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -33,6 +34,7 @@ class ServingSpec(BaseModel):
     lora_r: int = Field(ge=1)
     replicas: int = Field(ge=1)
     max_model_len: int = Field(ge=1)
+    tool_call_parser: str = ""
 
     def write(self, path: Path) -> None:
         """Write the spec as JSON."""

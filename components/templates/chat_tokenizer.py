@@ -1,5 +1,6 @@
 """The base model's tokenizer with its chat template: rows as the model sees them, and what is learned."""
 
+import re
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from components.templates.tokens import Tokens
 
 BATCH_ROWS, BATCH_WORK = 1000, 1 << 23
 MOST_WORK = 1 << 28
+HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 Choice = Callable[[Conversation], list[int]]
 
 
@@ -134,6 +136,8 @@ class ChatTokenizer:
             why = f"has {len(row.messages)} turns and too much text to look at each of them; split it"
             return Refused("template_refused", why)
         for text in texts(row):
+            if not text.isascii() and HALF_CHARACTER.search(text):
+                return Refused("template_refused", "has half a character in its text; write it anew")
             # Inside a turn such a token would end it, or begin another one in somebody else's name.
             if control := self._control.search(text):
                 why = f"has the chat template's own token {control.group()} in its text"

@@ -214,11 +214,12 @@ def test_neither_key_nor_prompt_follows_a_redirect(
 
 
 def load(base_url: str, timeout_s: float = 5.0) -> Any:
+    from components.conversations import Message, Prompt
     from components.loadtest.client import ChatEndpoint, ask, new_session
 
     endpoint = ChatEndpoint(base_url=base_url, model_name="pet", max_tokens=3, timeout_s=timeout_s)
     with new_session() as session:
-        return ask(session, endpoint, [{"role": "user", "content": "hello"}])
+        return ask(session, endpoint, Prompt(messages=(Message(role="user", content="hello"),)))
 
 
 @pytest.mark.parametrize("ask", [chat, load])

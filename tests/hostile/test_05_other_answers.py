@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from components.conversations import Message, Prompt
 from components.errors import TunegateError
 from components.loadtest.client import ChatEndpoint, RequestRecord, ask, new_session
 from components.serve.kubernetes import cluster as cluster_module
@@ -23,7 +24,7 @@ DEEP = b"[" * 100_000
 def ask_once(url: str) -> RequestRecord:
     endpoint = ChatEndpoint(base_url=url, model_name="tuned", max_tokens=4, timeout_s=20)
     with new_session() as session:
-        return ask(session, endpoint, [{"role": "user", "content": "?"}])
+        return ask(session, endpoint, Prompt(messages=(Message(role="user", content="?"),)))
 
 
 def event(**fields: Any) -> bytes:

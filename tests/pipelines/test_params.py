@@ -56,6 +56,11 @@ from pipelines.reading import load_params, read_params
             ["quality_metric: got 'bleu', wanted one of contains, exact_match, token_f1"],
             id="a metric that is not in components/evaluate/metrics",
         ),
+        pytest.param(
+            {"dataset": "x", "tool_call_parser": "hermit", "learn_turns": "some"},
+            ["tool_call_parser: got 'hermit', wanted nothing or one of", "hermes", "learn_turns: got 'some'"],
+            id="a parser that vLLM does not have, and other turns than there are",
+        ),
     ],
 )
 def test_bad_values_are_refused_all_at_once(overrides, words):

@@ -79,6 +79,7 @@ def serve() -> None:
         model_name=spec.model_name,
         lora_r=spec.lora_r,
         max_model_len=spec.max_model_len,
+        tool_call_parser=spec.tool_call_parser,
     )
     command = server_command(engine, "0.0.0.0", ENGINE_PORT)
     os.environ[FOLDER_VARIABLE] = ENGINE_TMP  # the pod's volume stays when its container is started again

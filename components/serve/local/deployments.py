@@ -121,6 +121,7 @@ class Deployments:
             model_name=spec.model_name,
             lora_r=spec.lora_r,
             max_model_len=spec.max_model_len,
+            tool_call_parser=spec.tool_call_parser,
             gpu_memory_utilization=DEPLOYMENT_GPU_SHARE / ceil(spec.replicas / load_settings().gpus),
         )
         scratch = self._scratch(spec.name)

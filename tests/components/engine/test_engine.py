@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from components.conversations import Message, Prompt
 from components.engine.config import EngineConfig, engine_environment
 from components.engine.offline import answer
 from components.engine.server import server_command
+from components.engine.tool_calls import PARSERS
 from components.errors import InvalidInput
 
 # What the base model and the adapter are taught to say, so surely that rounding can't change it.
@@ -48,7 +50,9 @@ def test_vllm_takes_the_server_command() -> None:
     from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
-    command = server_command(config(adapter=Path("/with space/a=b")), "127.0.0.1", 8123)
+    command = server_command(
+        config(adapter=Path("/with space/a=b"), tool_call_parser="hermes"), "127.0.0.1", 8123
+    )
     assert command[:3] == [sys.executable, "-m", "components.engine.launcher"]
     parser: Any = make_arg_parser(FlexibleArgumentParser())
     parsed = parser.parse_args(command[3:])
@@ -62,6 +66,18 @@ def test_vllm_takes_the_server_command() -> None:
     assert parsed.generation_config == "vllm"
     assert parsed.disable_uvicorn_access_log
     assert not parsed.enable_log_requests
+    assert (parsed.enable_auto_tool_choice, parsed.tool_call_parser) == (True, "hermes")
+
+
+def test_the_parsers_of_calls_are_those_that_vllm_has() -> None:
+    pytest.importorskip("vllm")
+    from vllm.tool_parsers import ToolParserManager
+
+    assert sorted(PARSERS) == sorted(ToolParserManager.list_registered())
+
+
+def test_without_a_parser_the_model_can_choose_no_tools() -> None:
+    assert not any("tool" in option for option in server_command(config(), "localhost", 1))
 
 
 def test_the_server_asks_for_keys_where_there_are_some(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +101,9 @@ def test_prompts_that_leave_no_room_are_refused_before_vllm_is_loaded(
 ) -> None:
     monkeypatch.setitem(sys.modules, "vllm", None)
     fits = 40 - 10 - 3  # the template's own tokens: user, end, assistant
-    prompts = [[{"role": "user", "content": "x" * length}] for length in (1, fits, fits + 1, 500)]
+    prompts = [
+        Prompt(messages=(Message(role="user", content="x" * length),)) for length in (1, fits, fits + 1, 500)
+    ]
     environment = dict(os.environ)
     with pytest.raises(InvalidInput) as refused:
         answer(config(tiny_model, max_model_len=40), prompts, max_new_tokens=10)
@@ -149,11 +167,12 @@ ANSWER_AND_COUNT = """
 import json, sys
 from pathlib import Path
 import psutil
+from components.conversations import Message, Prompt
 from components.engine.config import EngineConfig
 from components.engine.offline import answer
 
 base, adapter, champion, *questions = sys.argv[1:]
-prompts = [[{"role": "user", "content": question}] for question in questions]
+prompts = [Prompt(messages=(Message(role="user", content=question),)) for question in questions]
 config = EngineConfig(Path(base), Path(adapter), "tuned", 8, 256)
 with_champion = EngineConfig(Path(base), Path(adapter), "tuned", 8, 256, champion_path=Path(champion))
 runs = [answer(one, prompts, 10) for one in (config, with_champion)]

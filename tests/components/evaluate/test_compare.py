@@ -4,16 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from components.conversations import Conversation, read_conversations, write_conversations
+from components.conversations import Conversation, Prompt, read_conversations, write_conversations
 from components.engine.config import EngineConfig
 from components.errors import InvalidInput
 from components.evaluate import compare as compare_module
-from components.evaluate.compare import GUARD_SET, EvaluateConfig, compare, pick_rows
-from components.evaluate.scores import Scores
+from components.evaluate.compare import GUARD_SET, EvaluateConfig, compare, pick_rows, references, score_rows
+from components.evaluate.metrics import METRICS
+from components.evaluate.record import example_answers
+from components.evaluate.scores import ScoredExample, Scores
 from components.oci.adapter_images import push_adapter
 from components.oci.adapters import adapter_digest
 from components.tracking.model_registry import register
 from components.tracking.stage import Stage
+from tests.components.templates.families import CHATML_TOOLS, with_template
 
 
 def row(question: str, answer: str) -> Conversation:
@@ -44,15 +47,13 @@ def eval_set(tmp_path: Path) -> Path:
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> list[EngineConfig]:
     """Stand in for vLLM: the tuned model is right on every held-out row, the base on the guard set."""
-    known = {json.dumps(r.prompt): r.completion for r in (*ROWS, *read_conversations(GUARD_SET))}
+    known = {r.request.model_dump_json(): r.completion for r in (*ROWS, *read_conversations(GUARD_SET))}
     started: list[EngineConfig] = []
 
-    def answer(
-        config: EngineConfig, prompts: Sequence[list[dict[str, str]]], max_new_tokens: int
-    ) -> dict[str, list[str]]:
+    def answer(config: EngineConfig, prompts: Sequence[Prompt], max_new_tokens: int) -> dict[str, list[str]]:
         started.append(config)
         held_out = len(prompts) - len(read_conversations(GUARD_SET))
-        right = [known[json.dumps(prompt)] for prompt in prompts]
+        right = [known[prompt.model_dump_json()] for prompt in prompts]
         third = {"champion": ["It costs nothing"] * len(prompts)} if config.champion_path else {}
         return third | {
             "base": ["I do not know"] * held_out + [f"It is {answer}." for answer in right[held_out:]],
@@ -175,3 +176,48 @@ def test_every_guard_item_is_a_short_question_that_does_not_give_its_answer_away
     for item, question in zip(items, questions, strict=True):
         assert len(item.completion.split()) <= 2
         assert item.completion.casefold() not in question.casefold().split()
+
+
+def test_a_call_of_a_tool_is_asked_for_as_the_template_writes_it_and_shown_to_be_read(
+    tiny_model: Path, tmp_path: Path
+):
+    call = {"name": "price", "arguments": {"item": "bed"}}
+    turns = [
+        {"role": "user", "content": "Cost of a bed?"},
+        {"role": "assistant", "content": "", "reasoning": "Look it up.", "tool_calls": [call]},
+    ]
+    asks = Conversation.model_validate({"messages": turns})
+    answers = Conversation.model_validate(
+        {
+            "messages": [
+                *turns,
+                {"role": "tool", "content": "2"},
+                {"role": "assistant", "content": "2 dollars", "reasoning": "It says 2."},
+            ]
+        }
+    )
+    model = with_template(tiny_model, CHATML_TOOLS, tmp_path)
+    wanted = references([asks, answers], model)
+    assert wanted == ['<call>{"name": "price", "arguments": {"item": "bed"}}</call>', "2 dollars"]
+
+    said = {"base": ["No"] * 2, "tuned": wanted}
+    examples = score_rows([asks, answers], said, METRICS, wanted)
+    assert [example.tuned["exact_match"] for example in examples] == [1, 1]
+    shown = example_answers(scores_of(examples))
+    prompts = {str(row["prompt"]) for row in shown}
+    assert prompts == {
+        "Cost of a bed?",
+        'user: Cost of a bed?\nassistant: price({"item": "bed"})\ntool: 2',
+    }
+
+
+def scores_of(examples: tuple[ScoredExample, ...]) -> Scores:
+    return Scores(
+        adapter_digest="sha256:1",
+        base_model="tiny",
+        base_revision="1",
+        examples=examples,
+        guard=examples,
+        guard_base=0,
+        guard_tuned=0,
+    )

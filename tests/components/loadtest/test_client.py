@@ -3,16 +3,19 @@ from statistics import median
 
 import pytest
 
+from components.conversations import Message, Prompt, ToolCall
 from components.loadtest.client import ChatEndpoint, RequestRecord, ask, new_session
 from tests.components.loadtest.stream_server import StreamServer, stream_server
 
-PROMPT = [{"role": "user", "content": "Do you have a lead for a small dog?"}]
+PROMPT = Prompt(messages=(Message(role="user", content="Do you have a lead for a small dog?"),))
 
 
-def ask_once(base_url: str, max_tokens: int = 4, timeout_s: float = 20) -> RequestRecord:
+def ask_once(
+    base_url: str, max_tokens: int = 4, timeout_s: float = 20, prompt: Prompt = PROMPT
+) -> RequestRecord:
     endpoint = ChatEndpoint(base_url=base_url, model_name="tuned", max_tokens=max_tokens, timeout_s=timeout_s)
     with new_session() as session:
-        return ask(session, endpoint, PROMPT)
+        return ask(session, endpoint, prompt)
 
 
 def test_a_complete_answer():
@@ -20,10 +23,10 @@ def test_a_complete_answer():
         record = ask_once(server.url, max_tokens=4)
     assert (record.outcome, record.detail) == ("ok", "")
     assert (record.output_tokens, len(record.gaps_ms)) == (4, 3)
-    assert record.prompt_tokens == len(str(PROMPT))
+    assert record.prompt_tokens == len(str(PROMPT.turns()))
     assert 0 < record.ttft_ms < record.e2e_ms
     body = server.served[0].body
-    assert (body["model"], body["messages"], body["max_tokens"]) == ("tuned", PROMPT, 4)
+    assert (body["model"], body["messages"], body["max_tokens"]) == ("tuned", PROMPT.turns(), 4)
     assert (body["stream"], body["ignore_eos"], body["temperature"]) == (True, True, 0)
 
 
@@ -69,6 +72,20 @@ def test_how_requests_fail(fault: tuple[int, int | str], outcome: str, detail: s
     assert record.outcome == outcome
     assert detail in record.detail
     assert record.e2e_ms > 0
+
+
+def test_tools_are_sent_so_that_no_parser_of_calls_is_needed():
+    call = ToolCall(name="price", arguments={"item": "bed"})
+    turns = (*PROMPT.messages, Message(role="assistant", content="", tool_calls=(call,)))
+    tools = ({"type": "function", "function": {"name": "price"}},)
+    asked = Prompt(messages=(*turns, Message(role="tool", content="2")), tools=tools)
+    with stream_server() as server:
+        assert ask_once(server.url, prompt=asked).outcome == "ok"
+    body = server.served[0].body
+    assert (body["tools"], body["tool_choice"]) == (list(tools), "none")
+    sent = {"id": "call00001", "function": {"arguments": '{"item": "bed"}', "name": "price"}}
+    assert body["messages"][1]["tool_calls"] == [sent | {"type": "function"}]
+    assert body["messages"][2] == {"role": "tool", "content": "2", "tool_call_id": "call00001"}
 
 
 def test_an_answer_that_trickles_past_its_time_has_timed_out():

@@ -8,10 +8,15 @@ from statistics import median
 import psutil
 import pytest
 
+from components.conversations import Message, Prompt
 from components.errors import TunegateError
 from components.loadtest.client import ChatEndpoint
 from components.loadtest.load import Load, LoadPlan
 from tests.components.loadtest.stream_server import stream_server
+
+
+def prompt(question: str) -> Prompt:
+    return Prompt(messages=(Message(role="user", content=question),))
 
 
 def plan_for(
@@ -19,8 +24,8 @@ def plan_for(
 ) -> LoadPlan:
     return LoadPlan(
         endpoint=ChatEndpoint(base_url=url, model_name="tuned", max_tokens=max_tokens, timeout_s=20),
-        normal_prompts=[[{"role": "user", "content": f"question {number}"}] for number in range(3)],
-        long_prompts=[[{"role": "user", "content": "a long question"}]],
+        normal_prompts=[prompt(f"question {number}") for number in range(3)],
+        long_prompts=[prompt("a long question")],
         users=users,
         long_users=long_users,
         seconds=seconds,

@@ -45,6 +45,7 @@ def config(base: Path) -> DeployConfig:
         serving_target="local",
         replicas=1,
         max_model_len=256,
+        tool_call_parser="hermes",
         ready_timeout_s=60,
     )
 
@@ -66,6 +67,7 @@ def test_the_candidate_of_each_release_stands_beside_the_others(
 
     assert (first.name, second.name) == ("pet-test-release", "pet-next-release")
     assert (first.image, first.adapter_digest) == (image.reference, image.adapter_digest)
+    assert first.tool_call_parser == "hermes"
     assert first.lora_r == 6  # the largest of the adapter's ranks
     assert facts == {"deployment": first.name, "endpoint": backend.endpoint(first.name)}
     assert metrics["ready_s"] > 0

@@ -197,6 +197,12 @@ REFUSED = [
         "leaves out the text of turn 1 (system)",
         id="system-left-out",
     ),
+    pytest.param(
+        families.CHATML_TOOLS,
+        row(QUESTION[0], turn("assistant", tool_calls=[CALL | {"arguments": {"a": "\ud800"}}])),
+        "half a character",
+        id="half-a-character",
+    ),
     pytest.param("{{ messages[0]['content'] + 1 }}", row(*QUESTION), "refuses it", id="a-template-in-error"),
 ]
 

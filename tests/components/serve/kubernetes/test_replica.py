@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from components.engine.scratch import FOLDER_VARIABLE
 from components.errors import InvalidInput, TunegateError
 from components.oci.adapter_images import PushedImage, push_adapter
 from components.serve.kubernetes import replica
@@ -249,3 +250,18 @@ def test_a_registry_that_is_away_is_asked_again_later(
 
     assert replica.main(["fetch"]) == TRY_AGAIN
     assert "can't be reached" in capsys.readouterr().err
+
+
+def test_the_engine_is_started_as_the_spec_says(
+    image: PushedImage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ADAPTER_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(SPEC_VARIABLE, spec_of(image, tool_call_parser="hermes"))
+    monkeypatch.setattr("components.models.prepare_base_model", lambda name: SimpleNamespace(path=tmp_path))
+    monkeypatch.setenv(FOLDER_VARIABLE, "")
+    started: list[str] = []
+    monkeypatch.setattr("os.execv", lambda program, command: started.extend(command))
+
+    replica.serve()
+
+    assert {"--max-model-len=256", "--enable-auto-tool-choice", "--tool-call-parser=hermes"} <= {*started}

@@ -11,6 +11,7 @@ from urllib.parse import urlparse
 
 import pytest
 
+from components.conversations import Message, Prompt
 from components.errors import InvalidInput
 from components.loadtest.client import ChatEndpoint, new_session
 from components.loadtest.client import ask as measure
@@ -20,6 +21,7 @@ from components.serve.spec import ServingSpec
 from pipelines.chat import converse
 from tests.components.serve.clients import ask
 
+PROMPT = Prompt(messages=(Message(role="user", content="hello"),))
 KEY = "sk-ann-1"
 
 
@@ -77,7 +79,7 @@ def test_the_replicas_are_ready(served: str, backend: LocalBackend) -> None:
 def test_the_load_and_the_chat_show_the_key(served: str, capsys: pytest.CaptureFixture[str]) -> None:
     endpoint = ChatEndpoint(base_url=served, model_name="pet", max_tokens=4, timeout_s=30)
 
-    assert measure(new_session(), endpoint, [{"role": "user", "content": "hello"}]).outcome == "ok"
+    assert measure(new_session(), endpoint, PROMPT).outcome == "ok"
     converse(served, "pet", "hello")
     assert "pet-keyed" in capsys.readouterr().out
 
@@ -87,7 +89,7 @@ def test_a_load_shows_the_key_and_writes_it_nowhere(served: str, tmp_path: Path,
     (home / "settings.env").write_text(f"TUNEGATE_API_KEY={KEY}\n")
     plan = LoadPlan(
         endpoint=ChatEndpoint(base_url=served, model_name="pet", max_tokens=4, timeout_s=20),
-        normal_prompts=[[{"role": "user", "content": "hello"}]],
+        normal_prompts=[PROMPT],
         long_prompts=[],
         users=1,
         long_users=0,
