@@ -11,8 +11,8 @@ from components.dataset.parquet import read_parquet
 from components.dataset.rows import RowFlaw
 from components.errors import InvalidInput
 from components.settings import free_memory_bytes
+from components.sources.address import Source, parse_source
 from components.sources.content import open_source
-from components.web import shown
 
 TEXT_FORMATS = {".csv": ",", ".tsv": "\t"}
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -30,12 +30,14 @@ class SourceRow:
         text: The row as text, for people to recognise it by.
         value: What was read, where it could be.
         flaw: Why it could not be read.
+        file: What it stood in; empty where the whole set is of one file.
     """
 
     line: int
     text: str
     value: object = None
     flaw: RowFlaw | None = None
+    file: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,32 +47,36 @@ class Rows:
     Attributes:
         rows: Its rows, in their order.
         digest: The `sha256:...` of the content that they were read from, unpacked; empty for no file.
+        size_bytes: How much that is.
     """
 
     rows: list[SourceRow] = field(default_factory=list)
     digest: str = ""
+    size_bytes: int = 0
 
 
-def read_rows(source: str, limit_bytes: int) -> Rows:
+def read_rows(named: str | Source, limit_bytes: int, before_bytes: int = 0) -> Rows:
     """Read every row of a JSONL, JSON, CSV, TSV or Parquet file; blank lines are no rows.
 
     Args:
-        source: A path or URL, packed or not. The ending says the format; any other is read as JSON.
+        named: A path or URL, packed or not. The ending says the format; any other is read as JSON.
         limit_bytes: The most that may arrive, and the most that it may unpack to.
+        before_bytes: What the files before it, of the same parameter, have taken of that.
 
     Raises:
         InvalidInput: It is not there, can't be read, is too large, damaged, empty or no UTF-8, or has no
             rows.
     """
-    name = shown(source)
+    source = parse_source(named) if isinstance(named, str) else named
+    name = source.shown
     # The rows are held in memory: better to be told so than to be ended by the system.
     free = free_memory_bytes()
-    with open_source(source, limit_bytes) as file:
+    with open_source(source, limit_bytes, before_bytes) as file:
         content = bytearray()
         while chunk := file.read():
             content += chunk
             _check_room(len(content), free, name)
-        suffix, digest = file.file.suffix.lower(), file.digest
+        suffix, digest, size_bytes = file.file.suffix.lower(), file.digest, file.count
     if not content.strip():
         raise InvalidInput(name, ["is empty; wanted one row a line, each a JSON object"])
     if suffix == ".parquet" or content.startswith(b"PAR1"):
@@ -88,7 +94,7 @@ def read_rows(source: str, limit_bytes: int) -> Rows:
             rows = list(_json_array(text, name))
     if not rows:
         raise InvalidInput(name, ["has no rows; wanted one row a line, each a JSON object"])
-    return Rows(rows, digest)
+    return Rows(rows, digest, size_bytes)
 
 
 def _check_room(size: int, free: int, name: str) -> None:

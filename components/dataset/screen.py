@@ -119,7 +119,8 @@ class Screen:
 
     def _sound(self, file: str, source_rows: list[SourceRow]) -> list[Row]:
         """Return the rows that can be used by themselves, whatever the others are."""
-        self._rows_by_file[file] += len(source_rows)
+        for source in source_rows:
+            self._rows_by_file[source.file or file] += 1
         read: list[tuple[SourceRow, Conversation]] = []
         for source in source_rows:
             try:
@@ -127,21 +128,21 @@ class Screen:
                     raise source.flaw
                 read.append((source, to_conversation(source.value)))
             except RowFlaw as flaw:
-                self._set_aside(file, source.line, source.text, flaw)
+                self._set_aside(source.file or file, source.line, source.text, flaw)
         conversations = [conversation for _, conversation in read]
         lengths = self._lengths(conversations) if self._lengths else [0] * len(read)
         sound = []
         for (source, conversation), tokens in zip(read, lengths, strict=True):
             if isinstance(tokens, RowFlaw):
-                self._set_aside(file, source.line, source.text, tokens)
+                self._set_aside(source.file or file, source.line, source.text, tokens)
                 continue
             if self._lengths:
                 self._tokens.append(tokens)
             if tokens > self._max_length:
                 why = f"is {tokens} tokens long under the chat template; max_length is {self._max_length}"
-                self._set_aside(file, source.line, source.text, RowFlaw("too_long", why))
+                self._set_aside(source.file or file, source.line, source.text, RowFlaw("too_long", why))
             else:
-                sound.append(Row(file, source.line, source.text, conversation, tokens))
+                sound.append(Row(source.file or file, source.line, source.text, conversation, tokens))
         return sound
 
     def _distinct(self, rows: Iterable[Row]) -> list[Row]:
@@ -150,7 +151,8 @@ class Screen:
         for row in rows:
             twin = first.setdefault(row.content, row)
             if twin is not row:
-                flaw = RowFlaw("duplicate", f"is the same as line {twin.line}")
+                where = f" of {file_name(twin.file)}" if twin.file != row.file else ""
+                flaw = RowFlaw("duplicate", f"is the same as line {twin.line}{where}")
                 self._set_aside(row.file, row.line, row.text, flaw)
         return list(first.values())
 

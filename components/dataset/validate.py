@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
@@ -12,12 +12,13 @@ from components.conversations import write_conversations
 from components.dataset.judge import DatasetConfig, judge
 from components.dataset.lengths import chat_tokenizer
 from components.dataset.lineage import log_inputs
-from components.dataset.load import Rows, SourceRow, read_rows
+from components.dataset.load import SourceRow, read_rows
 from components.dataset.plots import draw_lengths, draw_quarantine
 from components.dataset.report import render_report
 from components.dataset.screen import Screen, Screened, fingerprint
 from components.errors import InvalidInput
-from components.sources.digests import changes
+from components.sources.digests import Contents, changes
+from components.sources.expand import check_all, expanded
 from components.tracking.stage import Stage
 from components.web import shown
 
@@ -47,17 +48,18 @@ def validate(
     """
     name = shown(config.dataset)
     problems: list[str] = []
-    train, held_out = (_read(named, config.max_dataset_bytes, problems) for named in config.files)
+    train = _attempt(lambda: _read(config.dataset, config, stage), problems)
+    held_out = _attempt(lambda: _read(config.eval_dataset, config, stage), problems)
     if train is not None:
-        stage.say(f"read {len(train.rows) + len(held_out.rows if held_out else ())} rows")
+        stage.say(f"read {len(train[0]) + len(held_out[0] if held_out else ())} rows")
     if train is not None and held_out is not None:
-        problems += changes(config.files, (train.digest, held_out.digest), config.dataset_digest)
+        problems += changes((train[1], held_out[1]), config.dataset_digest)
     tokenizer = _attempt(lambda: chat_tokenizer(config.base_model), problems)
     if train is None or held_out is None:
         raise InvalidInput(f"dataset {name}", problems)
 
     screened = _screen(
-        config, train.rows, held_out.rows, Screen(config.max_length, tokenizer.lengths if tokenizer else None)
+        config, train[0], held_out[0], Screen(config.max_length, tokenizer.lengths if tokenizer else None)
     )
     stage.say(
         f"accepted {len(screened.train)} rows for training and {len(screened.eval)} for evaluation, "
@@ -75,8 +77,25 @@ def validate(
     return digest
 
 
-def _read(named: str, limit_bytes: int, problems: list[str]) -> Rows | None:
-    return _attempt(lambda: read_rows(named, limit_bytes), problems) if named else Rows()
+def _read(named: str, config: DatasetConfig, stage: Stage) -> tuple[list[SourceRow], Contents]:
+    """Read the rows of all files that a parameter names, and what each file held."""
+    rows, refused = list[SourceRow](), list[InvalidInput]()
+    names, digests, count = list[str](), list[str](), 0
+    with expanded(named, config.max_dataset_bytes) as files:
+        if files.not_read:
+            stage.say(files.not_read)
+        for source in files.sources:
+            try:
+                read = read_rows(source, config.max_dataset_bytes, count)
+            except InvalidInput as error:
+                refused.append(error)
+                continue
+            count += read.size_bytes
+            rows += (replace(row, file=source.shown) for row in read.rows)
+            names.append(source.shown)
+            digests.append(read.digest)
+    check_all(named, refused)
+    return rows, Contents(tuple(names), tuple(digests))
 
 
 def _attempt(read: Callable[[], T], problems: list[str]) -> T | None:

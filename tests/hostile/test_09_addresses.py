@@ -16,7 +16,7 @@ from components.dataset.validate import DatasetConfig
 from components.errors import InvalidInput
 from components.release.card.facts import gather_facts
 from components.sources.address import parse_source
-from components.sources.content import content_digest
+from components.sources.digests import read_contents
 from components.tracking import runs
 from components.tracking.page import write_page
 from components.tracking.stage import open_stage
@@ -31,13 +31,14 @@ from pipelines.preflight import preflight
 from tests.hostile.scripted_server import Answer, Asked, scripted_server
 
 LIMIT = 1 << 30
+pytestmark = pytest.mark.usefixtures("from_loopback")
 SECRETS = ("passw0rd", "s3cret")
 ADDRESS = "https://me:passw0rd@host.example/rows.jsonl?sig=s3cret"
 
 
 def refused(name: str) -> str:
     with pytest.raises(InvalidInput) as told:
-        content_digest(name, LIMIT)
+        read_contents(name, LIMIT)
     assert not any(secret in str(told.value) for secret in SECRETS)
     return str(told.value)
 
@@ -114,7 +115,7 @@ def test_what_is_documented_is_opened_as_it_was_named(name: str):
 def test_a_path_with_two_colons_is_a_path(tmp_path: Path):
     path = tmp_path / "simplecache::rows.jsonl"
     path.write_bytes(b"rows")
-    assert content_digest(str(path), LIMIT)
+    assert read_contents(str(path), LIMIT).digest
 
 
 HOSTS = [
@@ -180,7 +181,7 @@ def test_nobody_is_sent_on_to_another_kind_of_address(redirecting: str, to: str)
 
 
 def test_a_redirect_to_a_file_is_followed(redirecting: str):
-    assert content_digest(f"{redirecting}/a?to=/rows.jsonl", LIMIT)
+    assert read_contents(f"{redirecting}/a?to=/rows.jsonl", LIMIT).digest
 
 
 def test_a_name_that_stands_for_link_local_addresses_is_not_asked(
@@ -200,7 +201,7 @@ def test_a_name_that_stands_for_link_local_addresses_is_not_asked(
     assert words in refused("http://inside.example/rows.jsonl")
     assert words in refused(f"{redirecting}/rows.jsonl?to=http://inside.example/rows.jsonl")
     port = redirecting.rpartition(":")[2]
-    assert content_digest(f"http://outside.example:{port}/rows.jsonl", LIMIT)
+    assert read_contents(f"http://outside.example:{port}/rows.jsonl", LIMIT).digest
 
 
 def test_a_release_is_refused_without_a_secret_of_its_addresses(tmp_path: Path):

@@ -20,6 +20,7 @@ from pipelines.preflight import preflight
 from tests.hostile.scripted_server import Answer, Server, scripted_server
 
 LIMIT = 1 << 30
+pytestmark = pytest.mark.usefixtures("from_loopback")
 
 
 def rows(first: int) -> bytes:
@@ -79,7 +80,7 @@ def test_each_file_is_compared_with_its_own(tmp_path: Path, run: Callable[..., s
         run(train, eval_dataset=str(held_out), dataset_digest=digests)
     (problem,) = refused.value.problems
     assert f"{held_out}: has changed" in problem
-    with pytest.raises(InvalidInput, match=r"wanted one sha256:\.\.\. for each of 2 files"):
+    with pytest.raises(InvalidInput, match=r"wanted one sha256:\.\.\. for each of 2 parameters"):
         run(train, eval_dataset=str(held_out), dataset_digest="sha256:rows")
 
 

@@ -21,18 +21,19 @@ from pyarrow import parquet
 from components.dataset.load import read_rows
 from components.errors import InvalidInput
 from components.sources.address import parse_source
-from components.sources.content import content_digest
+from components.sources.digests import read_contents
 from components.sources.failures import explain
 from tests.hostile import odd_server as odd
 from tests.hostile.odd_server import odd_server
 from tests.hostile.scripted_server import Answer, Asked, made_certificate, scripted_server
 
 LIMIT = 1 << 30
+pytestmark = pytest.mark.usefixtures("from_loopback")
 
 
 def refused(source: str) -> str:
     with pytest.raises(InvalidInput) as told:
-        content_digest(source, LIMIT)
+        read_contents(source, LIMIT)
     (problem,) = told.value.problems
     return problem
 
@@ -290,9 +291,7 @@ def test_whatever_is_wrong_with_the_bytes_is_one_clear_error(tmp_path: Path, kin
 
 
 def test_a_traceback_shows_no_secret_of_an_address(server: str):
-    code = (
-        "import sys; from components.sources.content import content_digest; content_digest(sys.argv[1], 99)"
-    )
+    code = "import sys; from components.sources.digests import read_contents; read_contents(sys.argv[1], 99)"
     address = server.replace("://", "://me:passw0rd@") + "/403/rows.jsonl?sig=s3cret"
     done = subprocess.run([sys.executable, "-c", code, address], capture_output=True, text=True)
     assert done.returncode == 1 and "answers 403" in done.stderr
