@@ -12,7 +12,6 @@ from typing import IO, TYPE_CHECKING, Any
 
 from components.errors import InvalidInput
 from components.sources.address import Source, parse_source
-from components.sources.client import make_client
 from components.sources.failures import explain
 from components.sources.packing import (
     FREE_BYTES,
@@ -24,6 +23,7 @@ from components.sources.packing import (
     packing_of,
 )
 from components.sources.stores import OPTIONS
+from components.sources.transfer import Transfer
 from components.storage import CHUNK_BYTES
 from components.web import WEB, quoted
 
@@ -154,14 +154,11 @@ def _open_path(source: Source) -> tuple[IO[bytes], int | None]:
 
 
 def _open_url(source: Source) -> tuple[Any, int | None]:
-    from fsspec import filesystem
     from fsspec.core import url_to_fs
 
     if source.scheme in WEB:
-        client = filesystem(source.scheme, get_client=make_client)
-        # One request for the whole; with a size given, none for the size, which signed addresses refuse.
-        file = client.open(source.target, "rb", block_size=0, size=1)
-        return file, file.r.content_length
+        transfer = Transfer(source)
+        return transfer, transfer.size
     store, path = url_to_fs(source.target, **OPTIONS.get(source.scheme, {}))
     file = store.open(path, "rb")
     return file, getattr(file, "size", None)
@@ -169,7 +166,7 @@ def _open_url(source: Source) -> tuple[Any, int | None]:
 
 def _encoding(source: Source, file: Any, named: Packing | None) -> Packing | None:
     """Return how a file is packed, by its name and by what its server says of it."""
-    encoding = file.r.headers.get("Content-Encoding", "").strip().lower() if source.scheme in WEB else ""
+    encoding = file.encoding if isinstance(file, Transfer) else ""
     if encoding in ("", "identity"):
         return named
     packing = PACKINGS[".gz"]

@@ -24,6 +24,7 @@ _BROKE_OFF = {
     "ServerDisconnectedError",
     "IncompleteReadError",
     "ResponseStreamingError",
+    "FSTimeoutError",
 }
 
 
@@ -38,6 +39,18 @@ def explain(source: Source, error: BaseException) -> InvalidInput:
     if isinstance(error, InvalidInput):
         return error
     return InvalidInput(source.shown, [_problem(source, error)])
+
+
+def may_pass(error: BaseException) -> bool:
+    """Tell whether what a client raised may be over at the next try: a connection, a server in trouble."""
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLError | InvalidInput):
+            return False
+        if isinstance(cause, ConnectionError | TimeoutError) or type(cause).__name__ in _BROKE_OFF:
+            return True
+        if status := _status(cause):
+            return status in (408, 425, 429) or status >= 500
+    return False
 
 
 def _problem(source: Source, error: BaseException) -> str:
