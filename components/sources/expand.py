@@ -10,7 +10,8 @@ from components.sources.address import STORES, Source, parse_source
 from components.sources.failures import explain
 from components.sources.folders import Found, find_by_pattern, find_in_folder, has_pattern
 from components.sources.names import split_names
-from components.sources.stores import list_store, names_several, sources_of
+from components.sources.splits import find_split, split_of
+from components.sources.stores import list_store, names_several
 from components.web import shown
 
 NOT_READ_SHOWN = 5
@@ -91,9 +92,10 @@ def _expand(name: str) -> Files:
     source = parse_source(name)
     if not source.scheme:
         return _expand_path(source)
+    if source.scheme == "hf" and (split := split_of(source)):
+        return _listed(find_split(source, split))
     if source.scheme in STORES and names_several(source):
-        found = list_store(source)
-        return Files(tuple(sources_of(found)), found.passed_over)
+        return _listed(list_store(source))
     return Files((source,))
 
 
@@ -112,6 +114,10 @@ def _expand_path(source: Source) -> Files:
 def _files(found: Found) -> Files:
     paths = tuple(Source("", path, path, PurePosixPath(path)) for path in found.files)
     return Files(paths, found.passed_over)
+
+
+def _listed(found: Found) -> Files:
+    return Files(tuple(parse_source(address) for address in found.files), found.passed_over)
 
 
 def _named_twice(sources: list[Source]) -> list[InvalidInput]:

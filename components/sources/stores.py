@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from components.sources.address import Source, parse_source
+from components.sources.address import Source
 from components.sources.failures import explain
 from components.sources.folders import Found, sift
 
@@ -41,8 +41,3 @@ def _address(source: Source, name: str) -> str:
     place, _, path = name.partition("/")
     given = source.target.removeprefix(f"{source.scheme}://").partition("/")[0]
     return f"{source.scheme}://{given if '@' in given else place}/{path}"
-
-
-def sources_of(found: Found) -> list[Source]:
-    """Return what is to be opened of what a store has listed."""
-    return [parse_source(address) for address in found.files]
