@@ -43,7 +43,8 @@ class ReleaseParams(BaseModel):
         description="Training rows: path or URL (https, http, s3, gs, az, hf) of a JSONL, JSON, CSV, TSV or "
         "Parquet file, which may be packed (gz, bz2, xz, zst, zip); a folder of such files (in a store with "
         "/ at its end) or a pattern of them (data/*.jsonl, s3://bucket/x/*.parquet). Several stand with + "
-        "between them, with a space on either side; in a preset they can be a list. Credentials belong in "
+        "between them, with a space on either side; in a preset they can be a list. A split of a dataset on "
+        "the hub is hf://org/name@revision?config=NAME&split=train. Credentials belong in "
         "the environment: Kubeflow Pipelines shows a parameter as it was given.",
     )
     eval_dataset: Named = Field(

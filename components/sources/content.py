@@ -3,16 +3,16 @@
 import hashlib
 import io
 import shutil
-import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Any
+from pathlib import PurePosixPath
+from typing import IO, TYPE_CHECKING
 
 from components.errors import InvalidInput
 from components.sources.address import Source, parse_source
 from components.sources.failures import explain
+from components.sources.opening import Opened, open_file
 from components.sources.packing import (
     FREE_BYTES,
     PACKINGS,
@@ -22,10 +22,8 @@ from components.sources.packing import (
     open_member,
     packing_of,
 )
-from components.sources.stores import OPTIONS
-from components.sources.transfer import Transfer
 from components.storage import CHUNK_BYTES
-from components.web import WEB, quoted
+from components.web import quoted
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -59,6 +57,8 @@ class Content:
         """
         with _damage_told(self._source, self._packing):
             chunk = self._unpacked.read(min(size, CHUNK_BYTES))
+        if not chunk:
+            self._arriving.check_unchanged()
         self.count += len(chunk)
         self._hash.update(chunk)
         self._arriving.room.check(self.count, "unpacks to")
@@ -99,14 +99,14 @@ def open_source(name: str | Source, limit_bytes: int, before_bytes: int = 0) -> 
     named = packing_of(source)
     with ExitStack() as opened:
         try:
-            file, size = _open_url(source) if source.scheme else _open_path(source)
+            opening = open_file(source)
         except Exception as error:
             # Not from it: a traceback shows the text of each cause, and with it what an address holds.
             raise explain(source, error) from None
-        opened.callback(file.close)
-        packing = _encoding(source, file, named)
-        room.check(size or 0, "is of")
-        arriving = _Arriving(source, file, room)
+        opened.callback(opening.file.close)
+        packing = _encoding(source, opening.encoding, named)
+        room.check(opening.size or 0, "is of")
+        arriving = _Arriving(source, opening, room)
         found: IO[bytes] = io.BufferedReader(arriving, CHUNK_BYTES)
         inner = source.file.with_suffix("") if named else source.file
         if packing is not None and packing.kind == "zip":
@@ -124,8 +124,8 @@ def open_source(name: str | Source, limit_bytes: int, before_bytes: int = 0) -> 
 class _Arriving(io.RawIOBase):
     """What arrives of a source: counted, up to its limit; what its client raises is told in our words."""
 
-    def __init__(self, source: Source, file: IO[bytes], room: Room) -> None:
-        self._source, self._file = source, file
+    def __init__(self, source: Source, opened: Opened, room: Room) -> None:
+        self._source, self._opened = source, opened
         self.room, self.count = room, 0
 
     def readable(self) -> bool:
@@ -134,7 +134,7 @@ class _Arriving(io.RawIOBase):
     def readinto(self, buffer: "WriteableBuffer") -> int:
         view = memoryview(buffer).cast("B")
         try:
-            chunk = self._file.read(min(len(view), self.room.left_bytes + 1 - self.count))
+            chunk = self._opened.file.read(min(len(view), self.room.left_bytes + 1 - self.count))
         except Exception as error:
             raise explain(self._source, error) from None
         self.count += len(chunk)
@@ -142,31 +142,24 @@ class _Arriving(io.RawIOBase):
         view[: len(chunk)] = chunk
         return len(chunk)
 
-
-def _open_path(source: Source) -> tuple[IO[bytes], int | None]:
-    path = Path(source.target).expanduser()
-    found = path.stat()
-    if stat.S_ISDIR(found.st_mode):
-        raise IsADirectoryError
-    if not stat.S_ISREG(found.st_mode):
-        raise InvalidInput(source.shown, ["is a device, a pipe or a socket, which has no end; wanted a file"])
-    return path.open("rb"), found.st_size
-
-
-def _open_url(source: Source) -> tuple[Any, int | None]:
-    from fsspec.core import url_to_fs
-
-    if source.scheme in WEB:
-        transfer = Transfer(source)
-        return transfer, transfer.size
-    store, path = url_to_fs(source.target, **OPTIONS.get(source.scheme, {}))
-    file = store.open(path, "rb")
-    return file, getattr(file, "size", None)
+    def check_unchanged(self) -> None:
+        """Refuse what was written to while it was read: it may be half of one content, half of another."""
+        try:
+            has_changed = self._opened.has_changed()
+        except Exception as error:
+            raise explain(self._source, error) from None
+        if has_changed:
+            raise InvalidInput(
+                self._source.shown,
+                [
+                    "has changed while it was read; nothing of it is used: try again when nobody writes to "
+                    "it, or name a copy"
+                ],
+            )
 
 
-def _encoding(source: Source, file: Any, named: Packing | None) -> Packing | None:
+def _encoding(source: Source, encoding: str, named: Packing | None) -> Packing | None:
     """Return how a file is packed, by its name and by what its server says of it."""
-    encoding = file.encoding if isinstance(file, Transfer) else ""
     if encoding in ("", "identity"):
         return named
     packing = PACKINGS[".gz"]

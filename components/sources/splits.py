@@ -21,13 +21,13 @@ class Split:
     """A split as it was asked for.
 
     Attributes:
-        dataset: `org/name`.
+        repository: `org/name`.
         revision: A branch, tag or commit; empty: the main branch.
         config: Which of several sets in one dataset; empty: its default.
         split: Its name; empty: the only one.
     """
 
-    dataset: str
+    repository: str
     revision: str = ""
     config: str = ""
     split: str = ""
@@ -73,8 +73,8 @@ def _find(source: Source, split: Split) -> Found:
     )
     from huggingface_hub import HfApi
 
-    commit = HfApi().dataset_info(split.dataset, revision=split.revision or None).sha
-    folder = f"hf://datasets/{split.dataset}@{commit}"
+    commit = HfApi().dataset_info(split.repository, revision=split.revision or None).sha
+    folder = f"hf://datasets/{split.repository}@{commit}"
     described = _described(source, folder, split.config)
     try:
         patterns = sanitize_patterns(described) if described is not None else get_data_patterns(folder)

@@ -4,6 +4,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterator
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -20,7 +21,7 @@ from components.sources.digests import read_contents
 from components.tracking import runs
 from components.tracking.page import write_page
 from components.tracking.stage import open_stage
-from components.web import is_metadata_host
+from components.web import is_metadata_host, is_private_address
 from pipelines import trial
 from pipelines.cli import app
 from pipelines.experiment import sweep
@@ -202,6 +203,80 @@ def test_a_name_that_stands_for_link_local_addresses_is_not_asked(
     assert words in refused(f"{redirecting}/rows.jsonl?to=http://inside.example/rows.jsonl")
     port = redirecting.rpartition(":")[2]
     assert read_contents(f"http://outside.example:{port}/rows.jsonl", LIMIT).digest
+
+
+PRIVATE = [
+    "127.0.0.1",
+    "127.1",
+    "2130706433",
+    "0.0.0.0",
+    "10.1.2.3",
+    "172.16.0.1",
+    "192.168.1.1",
+    "100.64.0.1",
+    "[::1]",
+    "[fd12:3456::1]",
+    "[::ffff:10.1.2.3]",
+    "[64:ff9b::a01:203]",
+    "[2002:a01:203::]",
+]
+PRIVATE_WORDS = "is an address of this machine or of a private network"
+
+
+@pytest.mark.parametrize("host", PRIVATE)
+def test_a_private_address_is_no_file_unless_it_is_allowed(monkeypatch: pytest.MonkeyPatch, host: str):
+    monkeypatch.delenv("TUNEGATE_PRIVATE_DATASETS")
+    told = refused(f"http://{host}:9/rows.jsonl?sig=s3cret")
+    assert PRIVATE_WORDS in told and "TUNEGATE_PRIVATE_DATASETS" in told
+
+
+@pytest.mark.parametrize(
+    ("address", "allowed", "private"),
+    [
+        ("10.1.2.3", [], True),
+        ("10.1.2.3", ["10.0.0.0/8"], False),
+        ("::ffff:10.1.2.3", ["10.0.0.0/8"], False),
+        ("10.1.2.3", ["192.168.0.0/16", "fd00::/8"], True),
+        ("224.0.0.1", [], True),
+        ("1.1.1.1", [], False),
+        ("2606:4700::1111", [], False),
+        ("64:ff9b::101:101", [], False),
+        ("::ffff:1.1.1.1", [], False),
+    ],
+)
+def test_which_addresses_are_private(address: str, allowed: list[str], private: bool):
+    assert is_private_address(ip_address(address), [ip_network(one) for one in allowed]) == private
+
+
+def test_a_range_that_is_allowed_lets_no_metadata_in(monkeypatch: pytest.MonkeyPatch, redirecting: str):
+    monkeypatch.setenv("TUNEGATE_PRIVATE_DATASETS", '["0.0.0.0/0"]')
+    for address in ("http://169.254.169.254/x", f"{redirecting}/rows.jsonl?to=http://169.254.169.254/x"):
+        assert "is a cloud's metadata service or a link-local address" in refused(address)
+
+
+def test_nobody_is_sent_on_to_a_private_address(monkeypatch: pytest.MonkeyPatch, redirecting: str):
+    monkeypatch.setenv("TUNEGATE_PRIVATE_DATASETS", '["127.0.0.1/32"]')
+    for host in ("10.1.2.3", "127.0.0.2", "[::1]", "2130706434"):
+        assert PRIVATE_WORDS in refused(f"{redirecting}/rows.jsonl?to=http://{host}:9/rows.jsonl")
+
+
+def test_a_name_that_stands_for_a_private_address_is_not_asked(
+    monkeypatch: pytest.MonkeyPatch, redirecting: str
+):
+    monkeypatch.delenv("TUNEGATE_PRIVATE_DATASETS")
+    port = redirecting.rpartition(":")[2]
+    assert PRIVATE_WORDS in refused(f"http://localhost:{port}/rows.jsonl")
+
+
+def test_a_proxy_may_be_private_and_what_it_is_asked_for_may_not(
+    monkeypatch: pytest.MonkeyPatch, redirecting: str
+):
+    monkeypatch.delenv("TUNEGATE_PRIVATE_DATASETS")
+    for name in ("NO_PROXY", "no_proxy", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTP_PROXY", redirecting)
+    assert read_contents("http://outside.example/rows.jsonl", LIMIT).digest
+    assert PRIVATE_WORDS in refused("http://10.1.2.3/rows.jsonl")
 
 
 def test_a_release_is_refused_without_a_secret_of_its_addresses(tmp_path: Path):
