@@ -44,7 +44,8 @@ class ReleaseParams(BaseModel):
         "Parquet file, which may be packed (gz, bz2, xz, zst, zip); a folder of such files (in a store with "
         "/ at its end) or a pattern of them (data/*.jsonl, s3://bucket/x/*.parquet). Several stand with + "
         "between them, with a space on either side; in a preset they can be a list. A split of a dataset on "
-        "the hub is hf://org/name@revision?config=NAME&split=train. Credentials belong in "
+        "the hub is hf://org/name@revision?config=NAME&split=train; an image with files in /data is "
+        "oci://host/name:tag. Credentials belong in "
         "the environment: Kubeflow Pipelines shows a parameter as it was given.",
     )
     eval_dataset: Named = Field(

@@ -4,11 +4,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 
-from components.errors import InvalidInput
+from components.errors import InvalidInput, TunegateError
+from components.oci.adapter_images import LAYOUT_PREFIX
+from components.oci.data_images import REGISTRY_PREFIX, pull_data
 from components.sources.address import STORES, Source, parse_source
 from components.sources.failures import explain
-from components.sources.folders import Found, find_by_pattern, find_in_folder, has_pattern
+from components.sources.folders import Found, find_by_pattern, find_in_folder, has_pattern, sift
 from components.sources.names import split_names
 from components.sources.splits import find_split, split_of
 from components.sources.stores import list_store, names_several
@@ -54,11 +57,11 @@ def expanded(named: str, limit_bytes: int) -> Iterator[Files]:
         InvalidInput: One of them is not there, is named twice, or can't be looked into; all that is wrong
             is told.
     """
-    with ExitStack():
+    with ExitStack() as kept:
         sources, passed_over, refused = list[Source](), list[str](), list[InvalidInput]()
         for name in split_names(named) if named else []:
             try:
-                found = _expand(name)
+                found = _expand(name, limit_bytes, kept)
             except InvalidInput as error:
                 refused.append(error)
                 continue
@@ -88,8 +91,12 @@ def check_all(named: str, refused: list[InvalidInput]) -> None:
         raise InvalidInput(shown(named), told)
 
 
-def _expand(name: str) -> Files:
+def _expand(name: str, limit_bytes: int, kept: ExitStack) -> Files:
+    if name.startswith(LAYOUT_PREFIX) and not name.startswith(REGISTRY_PREFIX):
+        return _expand_image(Source("oci", name, name, PurePosixPath(name)), limit_bytes, kept)
     source = parse_source(name)
+    if source.scheme == "oci":
+        return _expand_image(source, limit_bytes, kept)
     if not source.scheme:
         return _expand_path(source)
     if source.scheme == "hf" and (split := split_of(source)):
@@ -114,6 +121,30 @@ def _expand_path(source: Source) -> Files:
 def _files(found: Found) -> Files:
     paths = tuple(Source("", path, path, PurePosixPath(path)) for path in found.files)
     return Files(paths, found.passed_over)
+
+
+def _expand_image(source: Source, limit_bytes: int, kept: ExitStack) -> Files:
+    """Fetch an image, and find the files of rows under its /data."""
+    folder = Path(kept.enter_context(TemporaryDirectory(prefix="tunegate-image-"))) / "data"
+    folder.mkdir()
+    try:
+        pull_data(source.target, folder, limit_bytes)
+    except InvalidInput:
+        raise
+    except TunegateError as error:
+        raise InvalidInput(source.shown, [str(error)]) from None
+    except OSError as error:
+        raise explain(source, error) from None
+    place = f"{source.shown}/data"
+    names = [f"{place}/{path.relative_to(folder)}" for path in folder.rglob("*") if path.is_file()]
+    found = sift(place, names, place)
+    return Files(
+        tuple(
+            Source("", f"{folder}{name.removeprefix(place)}", shown(name), PurePosixPath(name))
+            for name in found.files
+        ),
+        found.passed_over,
+    )
 
 
 def _listed(found: Found) -> Files:
