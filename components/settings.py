@@ -118,6 +118,11 @@ class Settings(BaseSettings):
         "",
         description="Registries besides this machine's to speak plain http with: host[:port], with commas.",
     )
+    private_datasets: list[IPvAnyNetwork] = Field(
+        [],
+        description="Private address ranges (CIDR, as JSON) that datasets may be fetched from by http and "
+        'https: ["127.0.0.0/8"] for this machine. Empty: public addresses alone.',
+    )
     max_adapter_bytes: int = Field(
         16 << 30,
         ge=1 << 20,

@@ -4,7 +4,7 @@ import re
 import socket
 from collections.abc import Collection
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -23,6 +23,7 @@ _SECRETS = re.compile(
     r"(?P<rest>[^\s?#'\"<>]*)(?:[?#][^\s'\"<>]*)?"
 )
 
+PRIVATE_REFUSED = "is an address of this machine or of a private network"
 METADATA_REFUSED = "is a cloud's metadata service or a link-local address, which nothing is fetched from"
 _METADATA_NAMES = {"metadata.google.internal", "metadata.goog"}
 # Those that are not link-local: Alibaba's, Azure's, AWS's and Google's over IPv6.
@@ -122,23 +123,38 @@ def is_metadata_host(host: str) -> bool:
     name = host.strip("[]").rstrip(".").lower()
     if name in _METADATA_NAMES:
         return True
-    address = _as_address(name)
+    address = as_address(name)
     return address is not None and is_metadata_address(address)
 
 
 def is_metadata_address(address: IPv4Address | IPv6Address) -> bool:
     """Tell by an address, one of version 4 within one of version 6 included."""
-    if isinstance(address, IPv6Address):
-        within = address.ipv4_mapped or address.sixtofour
-        if address in _NAT64 or address.packed[:12] == bytes(12):
-            within = IPv4Address(address.packed[12:])
-        if within is not None and is_metadata_address(within):
-            return True
-        address = IPv6Address(address.packed)  # without its zone
-    return address.is_link_local or address in _METADATA_ADDRESSES
+    return any(one.is_link_local or one in _METADATA_ADDRESSES for one in _meant(address))
 
 
-def _as_address(name: str) -> IPv4Address | IPv6Address | None:
+def is_private_address(
+    address: IPv4Address | IPv6Address, allowed: Collection[IPv4Network | IPv6Network] = ()
+) -> bool:
+    """Tell whether an address is of this machine or of a private network, and of none that is allowed."""
+    meant = _meant(address)
+    if any(one in network for one in meant for network in allowed):
+        return False
+    return any(not one.is_global or one.is_multicast for one in meant)
+
+
+def _meant(address: IPv4Address | IPv6Address) -> list[IPv4Address | IPv6Address]:
+    """Return an address, and one of version 4 that is within it."""
+    if isinstance(address, IPv4Address):
+        return [address]
+    within = address.ipv4_mapped or address.sixtofour
+    if address in _NAT64 or address.packed[:12] == bytes(12):
+        within = IPv4Address(address.packed[12:])
+    itself = IPv6Address(address.packed)  # without its zone
+    return [itself, within] if within is not None else [itself]
+
+
+def as_address(name: str) -> IPv4Address | IPv6Address | None:
+    """Return the address that a host's name is written as, in whatever way; None for a name."""
     try:
         return ip_address(name)
     except ValueError:

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     model_validator,
@@ -16,12 +17,23 @@ from components.dataset.forms.wanted import Preferences
 from components.engine.tool_calls import known_parser
 from components.evaluate.metrics import METRICS, known_metric
 from components.oci.adapter_images import LAYOUT_PREFIX
+from components.sources.names import join_names
 from components.templates.example import LearnTurns
 
 LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 FILES = ("dataset", "eval_dataset")  # the parameters that name files of rows
 ServingTarget = Literal["local", "kubernetes"]
 FindingPolicy = Literal["report", "redact", "refuse"]
+
+
+def _as_one_text(value: object) -> object:
+    """Join the list that a preset may have; as a parameter of Kubeflow Pipelines it has to be a text."""
+    if isinstance(value, list) and all(isinstance(name, str) for name in value):
+        return join_names(value)
+    return value
+
+
+Named = Annotated[str, BeforeValidator(_as_one_text)]
 
 
 class ReleaseParams(BaseModel):
@@ -31,13 +43,17 @@ class ReleaseParams(BaseModel):
     listed_by: ClassVar[str] = "tunegate params"
 
     # dataset
-    dataset: str = Field(
+    dataset: Named = Field(
         min_length=1,
         description="Training rows: path or URL (https, http, s3, gs, az, hf) of a JSONL, JSON, CSV, TSV or "
-        "Parquet file, which may be packed (gz, bz2, xz, zst, zip). Credentials belong in the environment: "
-        "Kubeflow Pipelines shows a parameter as it was given.",
+        "Parquet file, which may be packed (gz, bz2, xz, zst, zip); a folder of such files (in a store with "
+        "/ at its end) or a pattern of them (data/*.jsonl, s3://bucket/x/*.parquet). Several stand with + "
+        "between them, with a space on either side; in a preset they can be a list. A split of a dataset on "
+        "the hub is hf://org/name@revision?config=NAME&split=train; an image with files in /data is "
+        "oci://host/name:tag. Credentials belong in "
+        "the environment: Kubeflow Pipelines shows a parameter as it was given.",
     )
-    eval_dataset: str = Field(
+    eval_dataset: Named = Field(
         "", description="Held-out rows, same forms. Empty: eval_fraction of the dataset is held out."
     )
     columns: Annotated[str, AfterValidator(known_columns)] = Field(
@@ -53,13 +69,14 @@ class ReleaseParams(BaseModel):
     )
     dataset_digest: str = Field(
         "",
-        description="sha256 of the content of each file, unpacked; filled in when the run is started, which "
-        "then refuses another content. Empty: whatever the file holds when it is read.",
+        description="sha256 of the content of dataset and of eval_dataset, unpacked, with + between them; of "
+        "several files one over all. Filled in when the run is started, which then refuses another content. "
+        "Empty: whatever the files hold when they are read.",
     )
     max_dataset_bytes: int = Field(
         64 << 30,
         ge=1,
-        description="Largest file of rows, bytes: what arrives, and what it unpacks to.",
+        description="Most bytes of all files of dataset, and of eval_dataset: what arrives, and unpacked.",
     )
     eval_fraction: float = Field(0.2, gt=0, lt=1, description="Share held out when there is no eval_dataset.")
     min_train_rows: int = Field(50, ge=1, description="Fewest accepted training rows.")

@@ -7,9 +7,8 @@ from typing import Any
 from components.errors import InvalidInput, noted
 from components.models import check_base_model
 from components.release.targets import registry_problems, serving_problems
-from components.sources.content import content_digest
-from components.sources.digests import changes, joined
-from components.web import shown
+from components.sources.digests import changes, joined, read_parameters
+from components.sources.names import absolute
 from pipelines.params import FILES, ReleaseParams
 from pipelines.reading import read_values, sift
 
@@ -60,15 +59,9 @@ def _look_around(params: ReleaseParams, wrong: Set[str] = frozenset()) -> tuple[
     """
     problems: list[str] = []
     files = {key: getattr(params, key) for key in FILES if key not in wrong}
-    paths = {key: _absolute(name) for key, name in files.items()}
-    digests = {}
-    for key, path in paths.items():
-        try:
-            digests[key] = content_digest(path, params.max_dataset_bytes)
-        except InvalidInput as error:
-            problems += [f"{key} {shown(files[key])}: {problem}" for problem in error.problems]
-    if len(digests) == len(FILES):
-        problems += changes(list(files.values()), list(digests.values()), params.dataset_digest)
+    contents = read_parameters(files, params.max_dataset_bytes, problems)
+    if len(contents) == len(FILES):
+        problems += changes(list(contents.values()), params.dataset_digest)
     if "base_model" not in wrong:
         with noted(problems):
             check_base_model(params.base_model)
@@ -76,8 +69,5 @@ def _look_around(params: ReleaseParams, wrong: Set[str] = frozenset()) -> tuple[
         problems += registry_problems(params.image_repository)
     if wrong.isdisjoint({"serving_target", "model_name", "base_model"}):
         problems += serving_problems(params.serving_target, params.model_name, params.base_model)
-    return {**paths, "dataset_digest": joined([digest for digest in digests.values() if digest])}, problems
-
-
-def _absolute(name: str) -> str:
-    return name if not name or "://" in name else str(Path(name).expanduser().resolve())
+    paths = {key: absolute(named) for key, named in files.items()}
+    return {**paths, "dataset_digest": joined(list(contents.values()))}, problems

@@ -8,6 +8,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from components.errors import InvalidInput
+from components.sources.names import absolute
 from pipelines.params import FILES, ReleaseParams
 
 OPTIONS = ("dataset",)  # parameters without a default that have an option of their own
@@ -88,8 +89,10 @@ def _read_preset(preset: Path) -> dict[str, Any]:
         raise InvalidInput(f"preset {preset}", ["must be a mapping of parameter names to values"])
     for name in FILES:
         value = values.get(name)
-        if isinstance(value, str) and value and "://" not in value:
-            values[name] = str((preset.parent / value).resolve())
+        if isinstance(value, str):
+            values[name] = absolute(value, preset.parent)
+        elif isinstance(value, list) and all(isinstance(one, str) for one in value):
+            values[name] = [absolute(one, preset.parent) for one in value]
     return values
 
 

@@ -126,6 +126,12 @@ def state(tmp_path: Path, tracking_database: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.fixture
+def from_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let datasets be fetched from servers on this machine, as tests have them."""
+    monkeypatch.setenv("TUNEGATE_PRIVATE_DATASETS", '["127.0.0.0/8"]')
+
+
+@pytest.fixture
 def stage(state: Path) -> Iterator[Stage]:
     """A stage that is running, with a real MLflow run behind it."""
     with open_stage("test-stage", {}) as running:

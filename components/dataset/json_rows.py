@@ -43,7 +43,7 @@ def json_rows(pieces: Iterator[str], suffix: str, name: str) -> Iterator[SourceR
     document.skip_comments()
     if _is_one_document(document, suffix):
         return _of_document(document)
-    return _of_lines(lines(document.rest()), document.line - 1)
+    return _of_lines(lines(document.rest()), document.line - 1, name)
 
 
 def _is_one_document(document: "_Document", suffix: str) -> bool:
@@ -66,19 +66,19 @@ def _wraps(document: "_Document") -> bool:
     return bool(_WRAPPED.match(document.text, document.position))
 
 
-def _of_lines(found: Iterator[Line], skipped: int) -> Iterator[SourceRow]:
+def _of_lines(found: Iterator[Line], skipped: int, name: str) -> Iterator[SourceRow]:
     for number, text, is_whole in found:
         line = text.strip()
         if not line:
             continue
         if not is_whole:
-            yield SourceRow(number + skipped, beginning(line), flaw=too_long())
+            yield SourceRow(number + skipped, beginning(line), flaw=too_long(), file=name)
             continue
         try:
-            yield SourceRow(number + skipped, beginning(line), json.loads(line), size=len(line))
+            yield SourceRow(number + skipped, beginning(line), json.loads(line), size=len(line), file=name)
         except NOT_JSON as error:
             flaw = RowFlaw("not_json", f"is no JSON: {_problem(error)}")
-            yield SourceRow(number + skipped, beginning(line), flaw=flaw)
+            yield SourceRow(number + skipped, beginning(line), flaw=flaw, file=name)
 
 
 def too_long() -> RowFlaw:
@@ -210,7 +210,7 @@ class _Document:
         line = self.line
         value, end = self._value()
         text = beginning(self.text[self.position : end])
-        row = SourceRow(line, text, value, size=end - self.position, side=side)
+        row = SourceRow(line, text, value, size=end - self.position, file=self.name, side=side)
         self._go_to(end)
         return row
 

@@ -36,14 +36,20 @@ UNREADABLE: tuple[Kind, ...] = (
 class DatasetConfig(StageConfig):
     """What a dataset is and what it has to satisfy."""
 
-    dataset: str = Field(min_length=1, description="Training rows: path or URL.")
+    dataset: str = Field(
+        min_length=1, description="Training rows: paths, patterns, folders or URLs, with + between."
+    )
     eval_dataset: str = Field("", description="Held-out rows; empty: eval_fraction of the dataset.")
     columns: Annotated[str, AfterValidator(known_columns)] = Field(
         "", description="Which field of a row is what; empty: their names say so."
     )
     preferences: Preferences = Field("refuse", description="What becomes of chosen and rejected answers.")
-    dataset_digest: str = Field("", description="Digest of each file when the run was started; empty: any.")
-    max_dataset_bytes: int = Field(64 << 30, ge=1, description="Largest file, as it arrives and unpacked.")
+    dataset_digest: str = Field(
+        "", description="What the files held when the run was started; empty: anything."
+    )
+    max_dataset_bytes: int = Field(
+        64 << 30, ge=1, description="Most of all files, as they arrive and unpacked."
+    )
     base_model: str = Field(min_length=1, description="Model whose chat template counts the tokens.")
     eval_fraction: float = Field(0.2, gt=0, lt=1, description="Share held out.")
     min_train_rows: int = Field(50, ge=1, description="Fewest accepted training rows.")

@@ -6,6 +6,7 @@ from typing import Any
 from components.dataset.judge import DatasetConfig
 from components.dataset.row_store import Rows
 from components.dataset.screen import Screened, file_name
+from components.sources.names import split_names
 from components.tracking.stage import Stage
 from components.web import shown
 
@@ -28,11 +29,12 @@ def _input(source: str, rows: Rows, digest: str, context: str) -> Any:
     from mlflow.entities import Dataset, DatasetInput, InputTag
     from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
-    name = shown(source)
+    name, first, *others = shown(source), *map(shown, split_names(source))
+    more = f" and {len(others)} more" if others else ""
     dataset = Dataset(
-        name=f"{file_name(name)} ({context})",
+        name=f"{file_name(first.rstrip('/'))}{more} ({context})",
         digest=digest.removeprefix("sha256:")[:DIGEST_CHARACTERS],
-        source_type="http" if name.startswith(("http:", "https:")) else "local",
+        source_type="http" if first.startswith(("http:", "https:")) and not others else "local",
         source=json.dumps({"url" if "://" in name else "uri": name}),
         schema=json.dumps({"mlflow_colspec": [{"name": "messages", "type": "string", "required": True}]}),
         profile=json.dumps({"num_rows": len(rows), "num_tokens": int(rows.tokens.sum())}),

@@ -1,7 +1,7 @@
 """Read a file of training rows, whatever its format, into rows that know where they stood."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -12,8 +12,10 @@ from components.dataset.source_row import SourceRow
 from components.dataset.table_rows import DELIMITERS, table_rows
 from components.dataset.text import decode
 from components.errors import InvalidInput
+from components.sources.address import Source, parse_source
 from components.sources.content import Content, open_source
-from components.web import shown
+from components.sources.digests import Contents
+from components.sources.expand import check_all, expanded
 
 PARQUET, PARQUET_BEGINS = ".parquet", b"PAR1"
 WANTED = "wanted one row a line, each a JSON object"
@@ -25,14 +27,17 @@ class RowFile:
     Args:
         source: A path or URL, packed or not. The ending says the format; any other is read as JSON.
         limit_bytes: The most that may arrive, and the most that it may unpack to.
+        before_bytes: What the files before it, of the same parameter, have taken of that.
 
     Attributes:
         digest: The `sha256:...` of the content that the rows were read from, unpacked; known at their end.
+        size_bytes: How much that is.
     """
 
-    def __init__(self, source: str, limit_bytes: int) -> None:
-        self._source, self._limit_bytes = source, limit_bytes
-        self.digest = ""
+    def __init__(self, source: str | Source, limit_bytes: int, before_bytes: int = 0) -> None:
+        self._source = parse_source(source) if isinstance(source, str) else source
+        self._limit_bytes, self._before_bytes = limit_bytes, before_bytes
+        self.digest, self.size_bytes = "", 0
 
     def __iter__(self) -> Iterator[SourceRow]:
         """Yield every row; blank lines are no rows.
@@ -41,8 +46,8 @@ class RowFile:
             InvalidInput: It is not there, can't be read, is too large, damaged, empty or no UTF-8, or has no
                 rows. That may be told after some of its rows.
         """
-        name, count = shown(self._source), 0
-        with open_source(self._source, self._limit_bytes) as content:
+        name, count = self._source.shown, 0
+        with open_source(self._source, self._limit_bytes, self._before_bytes) as content:
             chunks = _chunks(content)
             head = next(chunks, b"")
             while head and not head.strip():  # blank so far
@@ -50,7 +55,7 @@ class RowFile:
             for row in self._rows(content, head, chunks, name):
                 count += 1
                 yield row
-            self.digest = content.digest
+            self.digest, self.size_bytes = content.digest, content.count
         if not head:
             raise InvalidInput(name, [f"is empty; {WANTED}"])
         if not count:
@@ -66,6 +71,46 @@ class RowFile:
             yield from table_rows(decode(read, name), suffix, name)
         else:
             yield from json_rows(decode(read, name), suffix, name)
+
+
+class RowFiles:
+    """The rows of all files that a parameter names.
+
+    Args:
+        named: As `components.sources.expand.expanded` takes it; empty: there are none.
+        limit_bytes: The most that all of them may take.
+        say: Told which files beside them are not read.
+
+    Attributes:
+        contents: What the files hold; known at their end.
+    """
+
+    def __init__(self, named: str, limit_bytes: int, say: Callable[[str], None]) -> None:
+        self._named, self._limit_bytes, self._say = named, limit_bytes, say
+        self.contents = Contents((), ())
+
+    def __iter__(self) -> Iterator[SourceRow]:
+        """Yield every row, file by file.
+
+        Raises:
+            InvalidInput: What is wrong with any of the files; the rows of the others came before.
+        """
+        names, digests, refused, count = list[str](), list[str](), list[InvalidInput](), 0
+        with expanded(self._named, self._limit_bytes) as files:
+            if files.not_read:
+                self._say(files.not_read)
+            for source in files.sources:
+                file = RowFile(source, self._limit_bytes, count)
+                try:
+                    yield from file
+                except InvalidInput as error:
+                    refused.append(error)
+                    continue
+                count += file.size_bytes
+                names.append(source.shown)
+                digests.append(file.digest)
+        check_all(self._named, refused)
+        self.contents = Contents(tuple(names), tuple(digests))
 
 
 def _chunks(content: Content) -> Iterator[bytes]:

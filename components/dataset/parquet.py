@@ -46,7 +46,7 @@ def parquet_rows(path: Path, name: str, limit_bytes: int) -> Iterator[SourceRow]
                 check_size(name, size, limit_bytes, "unpacks to")
                 for number, value in enumerate(batch.to_pylist(), start=read + 1):
                     text = json.dumps(value, ensure_ascii=False, default=str)
-                    yield SourceRow(number, beginning(text), value, size=len(text))
+                    yield SourceRow(number, beginning(text), value, size=len(text), file=name)
                 read += batch.num_rows
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
         why = quoted(str(error).partition("\n")[0])

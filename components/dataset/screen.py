@@ -161,17 +161,21 @@ class Screen:
         return numpy.arange(first, len(self._store))
 
     def _read(self, file: str, batch: Sequence[SourceRow]) -> Iterator[tuple[SourceRow, Conversation]]:
-        self._rows_by_file[file] += len(batch)
-        if len(self._first) < FILES_KEPT:
-            short = [row.value for row in batch[:ROWS_KEPT] if row.size <= SHORT_CHARACTERS]
-            self._first.setdefault(file, short)
         for source in batch:
+            name = source.file or file
+            self._rows_by_file[name] += 1
+            if self._rows_by_file[name] <= ROWS_KEPT and source.size <= SHORT_CHARACTERS:
+                self._keep_first(name, source.value)
             try:
                 if source.flaw:
                     raise source.flaw
                 yield source, to_conversation(source.value, self._columns, self._preferences, self._not_used)
             except RowFlaw as flaw:
-                self._set_aside(file, source.line, source.text, flaw)
+                self._set_aside(name, source.line, source.text, flaw)
+
+    def _keep_first(self, file: str, value: object) -> None:
+        if file in self._first or len(self._first) < FILES_KEPT:
+            self._first.setdefault(file, []).append(value)
 
     def _sift_and_count(self, rows: Sequence[Conversation]) -> tuple[list[Sifted], list[int | RowFlaw]]:
         """Look for what nobody may see, and count the tokens of what is left."""
@@ -188,18 +192,19 @@ class Screen:
     ) -> None:
         kept: list[Conversation] = []
         for source, row, tokens in zip(sources, sifted, lengths, strict=True):
+            name = source.file or file
             if isinstance(tokens, RowFlaw):
-                self._set_aside(file, source.line, source.text, tokens)
+                self._set_aside(name, source.line, source.text, tokens)
                 continue
             if self._lengths:
                 self._tokens.append(tokens)
             if tokens > self._max_length:
                 why = f"is {tokens} tokens long under the chat template; max_length is {self._max_length}"
-                self._set_aside(file, source.line, source.text, RowFlaw("too_long", why))
+                self._set_aside(name, source.line, source.text, RowFlaw("too_long", why))
                 continue
             shown = row.shown if row.found else None
             self._store.add(
-                Row(file, source.line, source.text, row.conversation, tokens, shown, row.found),
+                Row(name, source.line, source.text, row.conversation, tokens, shown, row.found),
                 group_of(source.value, self._group_by),
                 is_held_out=source.side == "eval",
             )

@@ -19,6 +19,7 @@ class SourceRow:
         value: What was read, where it could be.
         flaw: Why it could not be read.
         size: How many characters it had.
+        file: What it stood in; empty where the whole set is of one file.
         side: `train` or `eval` where the file itself says so.
     """
 
@@ -27,6 +28,7 @@ class SourceRow:
     value: object = None
     flaw: RowFlaw | None = None
     size: int = 0
+    file: str = ""
     side: str = ""
 
 

@@ -45,9 +45,9 @@ def table_rows(pieces: Iterator[str], suffix: str, name: str) -> Iterator[Source
     line = skipped + reader.line_num + 1
     for fields in _lines(reader):
         if isinstance(fields, csv.Error):
-            yield SourceRow(line, "", flaw=RowFlaw("not_csv", f"is no CSV: {fields}"))
+            yield SourceRow(line, "", flaw=RowFlaw("not_csv", f"is no CSV: {fields}"), file=name)
         elif fields:
-            yield _row(line, columns, fields, delimiter)
+            yield _row(line, columns, fields, delimiter, name)
         line = skipped + reader.line_num + 1
 
 
@@ -61,13 +61,13 @@ def _lines(reader: Iterator[list[str]]) -> Iterator[list[str] | csv.Error]:
             yield error
 
 
-def _row(line: int, columns: Sequence[str], fields: Sequence[str], delimiter: str) -> SourceRow:
+def _row(line: int, columns: Sequence[str], fields: Sequence[str], delimiter: str, name: str) -> SourceRow:
     value = dict(zip(columns, fields, strict=False))
     text = beginning(json.dumps(value, ensure_ascii=False))
     if len(fields) <= len(columns):
-        return SourceRow(line, text, value, size=sum(map(len, fields)))
+        return SourceRow(line, text, value, size=sum(map(len, fields)), file=name)
     why = f"has {len(fields)} fields, the header {len(columns)}; quote text that has a {delimiter!r}"
-    return SourceRow(line, text, flaw=RowFlaw("not_csv", why))
+    return SourceRow(line, text, flaw=RowFlaw("not_csv", why), file=name)
 
 
 def _check_columns(columns: Sequence[str], name: str) -> None:

@@ -17,7 +17,7 @@ from components.dataset.forms.suggest import suggest_columns
 from components.dataset.judge import DatasetConfig, judge, not_understood
 from components.dataset.lengths import chat_tokenizer, row_lengths
 from components.dataset.lineage import log_inputs
-from components.dataset.load import RowFile
+from components.dataset.load import RowFiles
 from components.dataset.overview import Overview, look_over
 from components.dataset.plots import draw_lengths, draw_quarantine
 from components.dataset.report import render_report
@@ -58,7 +58,7 @@ def validate(
     name = shown(config.dataset)
     problems: list[str] = []
     tokenizer = _attempt(lambda: chat_tokenizer(config.base_model), problems)
-    screened = _screen(config, tokenizer, problems)
+    screened = _screen(config, tokenizer, problems, stage.say)
     if screened is None:
         raise InvalidInput(f"dataset {name}", problems)
     stage.say(f"read {screened.rows_in} rows")
@@ -96,16 +96,18 @@ def _attempt(read: Callable[[], T], problems: list[str]) -> T | None:
         return None
 
 
-def _screen(config: DatasetConfig, tokenizer: ChatTokenizer | None, problems: list[str]) -> Screened | None:
+def _screen(
+    config: DatasetConfig, tokenizer: ChatTokenizer | None, problems: list[str], say: Callable[[str], None]
+) -> Screened | None:
     """Read and screen the files; None, and why with the other problems, if one can't be read."""
-    train, held_out = (RowFile(named, config.max_dataset_bytes) for named in config.files)
+    train, held_out = (RowFiles(named, config.max_dataset_bytes, say) for named in config.files)
     names = [shown(named) for named in config.files]
     unread: list[str] = []
 
-    def rows(file: RowFile) -> Iterator[SourceRow]:
+    def rows(files: RowFiles) -> Iterator[SourceRow]:
         """Yield what can be read: what is wrong with one file hides nothing about the other."""
         try:
-            yield from file
+            yield from files
         except InvalidInput as error:
             unread.extend(f"{error.what}: {problem}" for problem in error.problems)
 
@@ -132,7 +134,7 @@ def _screen(config: DatasetConfig, tokenizer: ChatTokenizer | None, problems: li
     problems += unread
     if found is None or unread:
         return None
-    problems += changes(config.files, (train.digest, held_out.digest), config.dataset_digest)
+    problems += changes((train.contents, held_out.contents), config.dataset_digest)
     return found
 
 

@@ -60,7 +60,7 @@ def unpack_layer(layer: Path, diff_id: str, into: Path, what: str, max_bytes: in
     """
     limit_bytes = min(max_bytes, max(ALWAYS_ALLOWED_BYTES, MAX_RATIO * layer.stat().st_size))
     with layer.open("rb") as file:
-        reader = HashingReader(_plain(file, what), limit_bytes, what)
+        reader = HashingReader(plain_tar(file, what), limit_bytes, what)
         _take_adapter_files(reader, into, what)
         reader.drain()
     if reader.digest != diff_id:
@@ -68,7 +68,12 @@ def unpack_layer(layer: Path, diff_id: str, into: Path, what: str, max_bytes: in
     return reader.size_bytes
 
 
-def _plain(file: IO[bytes], what: str) -> Readable:
+def plain_tar(file: IO[bytes], what: str) -> Readable:
+    """Return a layer's tar, unpacked as it is read.
+
+    Raises:
+        InvalidInput: It is packed in a way that is not read.
+    """
     start = file.read(len(ZSTD_MAGIC))
     file.seek(0)
     if start == ZSTD_MAGIC:

@@ -8,8 +8,9 @@ from components.errors import InvalidInput
 from components.web import METADATA_REFUSED, WEB, is_metadata_host, parse_address, shown
 
 STORES = ("s3", "gs", "az", "hf")
-WANTED = "wanted a path, or a URL of https, http, s3, gs, az or hf"
+WANTED = "wanted a path, or a URL of https, http, s3, gs, az, hf or oci"
 _OTHER_NAMES = {
+    "docker": "oci",
     "gcs": "gs",
     "s3a": "s3",
     "s3n": "s3",
@@ -64,6 +65,10 @@ def parse_source(name: str) -> Source:
     if scheme in ("file", "local"):
         path = rest if rest.startswith("/") else f"/{rest.partition('/')[2]}"
         raise InvalidInput(what, [f"is a file by URL; name the path itself: {path}"])
+    if scheme == "oci":
+        if is_metadata_host(parse_address(f"https://{rest.partition('/')[0]}").host):
+            raise InvalidInput(what, [METADATA_REFUSED])
+        return Source(scheme, f"oci://{rest}", what, PurePosixPath(rest))
     if scheme not in STORES:
         instead = _OTHER_NAMES.get(scheme)
         hint = f"; write {instead}://" if instead else ""

@@ -2,11 +2,21 @@
 
 import errno
 import socket
-from ipaddress import ip_address
+from contextvars import ContextVar
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, Any
 
 from components.errors import InvalidInput
-from components.web import METADATA_REFUSED, is_metadata_address, is_metadata_host, shown
+from components.settings import load_settings
+from components.web import (
+    METADATA_REFUSED,
+    PRIVATE_REFUSED,
+    as_address,
+    is_metadata_address,
+    is_metadata_host,
+    is_private_address,
+    shown,
+)
 
 if TYPE_CHECKING:
     import aiohttp
@@ -15,7 +25,11 @@ CONNECT_TIMEOUT_S = 30
 SILENCE_TIMEOUT_S = 120  # of a server in the middle of a file; the whole may take as long as it takes
 
 
-class MetadataAddressRefused(PermissionError):
+# Whether what is connected to is a proxy, which whoever runs this machine has named.
+_TO_PROXY: ContextVar[bool] = ContextVar("to_proxy", default=False)
+
+
+class AddressRefused(PermissionError):
     """A host stands for an address that no file is fetched from."""
 
 
@@ -25,9 +39,17 @@ async def make_client(**kwargs: Any) -> "aiohttp.ClientSession":
 
     tracing = aiohttp.TraceConfig()
     tracing.on_request_redirect.append(_check_redirect)
+
+    async def check_request(request: Any, send: Any) -> Any:
+        # A host by its address, which a proxy would ask for us.
+        _check_private(as_address((request.url.host or "").strip("[]")))
+        _TO_PROXY.set(request.proxy is not None)
+        return await send(request)
+
     return aiohttp.ClientSession(
         # By the address that is connected to, so that neither a redirect nor a second look-up gets round it.
         connector=aiohttp.TCPConnector(socket_factory=_make_socket),
+        middlewares=(check_request,),
         trace_configs=[tracing],
         timeout=aiohttp.ClientTimeout(
             total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=SILENCE_TIMEOUT_S
@@ -41,10 +63,22 @@ async def make_client(**kwargs: Any) -> "aiohttp.ClientSession":
 
 
 def _make_socket(found: tuple[Any, Any, int, str, tuple[Any, ...]]) -> socket.socket:
-    family, kind, protocol, _, address = found
-    if is_metadata_address(ip_address(address[0])):
-        raise MetadataAddressRefused(errno.EACCES, METADATA_REFUSED)
+    family, kind, protocol, _, place = found
+    address = ip_address(place[0])
+    if is_metadata_address(address):
+        raise AddressRefused(errno.EACCES, METADATA_REFUSED)
+    if not _TO_PROXY.get():
+        _check_private(address)
     return socket.socket(family=family, type=kind, proto=protocol)
+
+
+def _check_private(address: IPv4Address | IPv6Address | None) -> None:
+    if address is not None and is_private_address(address, load_settings().private_datasets):
+        raise AddressRefused(
+            errno.EACCES,
+            f"{PRIVATE_REFUSED} ({address}); if files of rows are to come from there, set "
+            f"TUNEGATE_PRIVATE_DATASETS to a range that has it, as in '[\"{address}\"]'",
+        )
 
 
 async def _check_redirect(session: Any, context: Any, params: Any) -> None:

@@ -3,34 +3,30 @@
 import hashlib
 import io
 import shutil
-import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Any
+from pathlib import PurePosixPath
+from typing import IO, TYPE_CHECKING
 
 from components.errors import InvalidInput
 from components.sources.address import Source, parse_source
-from components.sources.client import make_client
 from components.sources.failures import explain
+from components.sources.opening import Opened, open_file
 from components.sources.packing import (
     FREE_BYTES,
     PACKINGS,
     Packing,
-    check_size,
+    Room,
     damage,
     open_member,
     packing_of,
 )
 from components.storage import CHUNK_BYTES
-from components.web import WEB, quoted
+from components.web import quoted
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
-
-# What a store's client is told; this one asks the environment for a proxy only if told to.
-_OPTIONS = {"gs": {"session_kwargs": {"trust_env": True}}}
 
 
 class Content:
@@ -38,6 +34,7 @@ class Content:
 
     Attributes:
         file: The path of what is read, whose ending says its format: without that of its packing.
+        count: How many bytes were read of it so far.
     """
 
     def __init__(
@@ -50,7 +47,7 @@ class Content:
     ) -> None:
         self.file = name
         self._source, self._unpacked, self._arriving, self._packing = source, file, arriving, packing
-        self._count, self._hash = 0, hashlib.sha256()
+        self.count, self._hash = 0, hashlib.sha256()
 
     def read(self, size: int = CHUNK_BYTES) -> bytes:
         """Return at most so many bytes and never more than a chunk; none at the end.
@@ -60,11 +57,13 @@ class Content:
         """
         with _damage_told(self._source, self._packing):
             chunk = self._unpacked.read(min(size, CHUNK_BYTES))
-        self._count += len(chunk)
+        if not chunk:
+            self._arriving.check_unchanged()
+        self.count += len(chunk)
         self._hash.update(chunk)
-        check_size(self._source.shown, self._count, self._arriving.limit_bytes, "unpacks to")
+        self._arriving.room.check(self.count, "unpacks to")
         packing = self._packing
-        if packing and self._count > self._arriving.count * packing.ratio + FREE_BYTES:
+        if packing and self.count > self._arriving.count * packing.ratio + FREE_BYTES:
             raise InvalidInput(
                 self._source.shown,
                 [
@@ -82,36 +81,38 @@ class Content:
 
 
 @contextmanager
-def open_source(name: str, limit_bytes: int) -> Iterator[Content]:
+def open_source(name: str | Source, limit_bytes: int, before_bytes: int = 0) -> Iterator[Content]:
     """Open a path or URL (https, http, s3, gs, az, hf) for reading; gz, bz2, xz, zst and zip are unpacked.
 
     Proxy, credentials and a store's own address are taken from the environment.
 
     Args:
-        name: What is opened.
-        limit_bytes: The most that may arrive, and the most that it may unpack to.
+        name: What is opened: one file; `components.sources.expand` finds those of a folder and so on.
+        limit_bytes: The most that may arrive of all files of one parameter, and that they may unpack to.
+        before_bytes: What those before this one unpacked to: the sum of their `count`.
 
     Raises:
         InvalidInput: It is not there, can't be reached, is damaged or too large, or may not be opened.
     """
-    source = parse_source(name)
+    source = parse_source(name) if isinstance(name, str) else name
+    room = Room(source.shown, limit_bytes, before_bytes)
     named = packing_of(source)
     with ExitStack() as opened:
         try:
-            file, size = _open_url(source) if source.scheme else _open_path(source)
+            opening = open_file(source)
         except Exception as error:
             # Not from it: a traceback shows the text of each cause, and with it what an address holds.
             raise explain(source, error) from None
-        opened.callback(file.close)
-        packing = _encoding(source, file, named)
-        check_size(source.shown, size or 0, limit_bytes, "is of")
-        arriving = _Arriving(source, file, limit_bytes)
+        opened.callback(opening.file.close)
+        packing = _encoding(source, opening.encoding, named)
+        room.check(opening.size or 0, "is of")
+        arriving = _Arriving(source, opening, room)
         found: IO[bytes] = io.BufferedReader(arriving, CHUNK_BYTES)
         inner = source.file.with_suffix("") if named else source.file
         if packing is not None and packing.kind == "zip":
             found = opened.enter_context(_kept(source, found))
             with _damage_told(source, packing):
-                found, member = open_member(found, source, limit_bytes)
+                found, member = open_member(found, source, room)
             inner = inner if inner.suffix else PurePosixPath(member)
         if packing is not None:
             with _damage_told(source, packing):
@@ -120,30 +121,12 @@ def open_source(name: str, limit_bytes: int) -> Iterator[Content]:
         yield Content(source, found, inner, arriving, packing)
 
 
-def content_digest(name: str, limit_bytes: int) -> str:
-    """Return `sha256:...` over what a file holds, unpacked; empty for no name.
-
-    Args:
-        name: A path or URL.
-        limit_bytes: As `open_source` takes it.
-
-    Raises:
-        InvalidInput: As `open_source` raises it.
-    """
-    if not name:
-        return ""
-    with open_source(name, limit_bytes) as content:
-        while content.read():
-            pass
-        return content.digest
-
-
 class _Arriving(io.RawIOBase):
     """What arrives of a source: counted, up to its limit; what its client raises is told in our words."""
 
-    def __init__(self, source: Source, file: IO[bytes], limit_bytes: int) -> None:
-        self._source, self._file = source, file
-        self.limit_bytes, self.count = limit_bytes, 0
+    def __init__(self, source: Source, opened: Opened, room: Room) -> None:
+        self._source, self._opened = source, opened
+        self.room, self.count = room, 0
 
     def readable(self) -> bool:
         return True
@@ -151,42 +134,32 @@ class _Arriving(io.RawIOBase):
     def readinto(self, buffer: "WriteableBuffer") -> int:
         view = memoryview(buffer).cast("B")
         try:
-            chunk = self._file.read(min(len(view), self.limit_bytes + 1 - self.count))
+            chunk = self._opened.file.read(min(len(view), self.room.left_bytes + 1 - self.count))
         except Exception as error:
             raise explain(self._source, error) from None
         self.count += len(chunk)
-        check_size(self._source.shown, self.count, self.limit_bytes, "is of")
+        self.room.check(self.count, "is of")
         view[: len(chunk)] = chunk
         return len(chunk)
 
-
-def _open_path(source: Source) -> tuple[IO[bytes], int | None]:
-    path = Path(source.target).expanduser()
-    found = path.stat()
-    if stat.S_ISDIR(found.st_mode):
-        raise IsADirectoryError
-    if not stat.S_ISREG(found.st_mode):
-        raise InvalidInput(source.shown, ["is a device, a pipe or a socket, which has no end; wanted a file"])
-    return path.open("rb"), found.st_size
-
-
-def _open_url(source: Source) -> tuple[Any, int | None]:
-    from fsspec import filesystem
-    from fsspec.core import url_to_fs
-
-    if source.scheme in WEB:
-        client = filesystem(source.scheme, get_client=make_client)
-        # One request for the whole; with a size given, none for the size, which signed addresses refuse.
-        file = client.open(source.target, "rb", block_size=0, size=1)
-        return file, file.r.content_length
-    store, path = url_to_fs(source.target, **_OPTIONS.get(source.scheme, {}))
-    file = store.open(path, "rb")
-    return file, getattr(file, "size", None)
+    def check_unchanged(self) -> None:
+        """Refuse what was written to while it was read: it may be half of one content, half of another."""
+        try:
+            has_changed = self._opened.has_changed()
+        except Exception as error:
+            raise explain(self._source, error) from None
+        if has_changed:
+            raise InvalidInput(
+                self._source.shown,
+                [
+                    "has changed while it was read; nothing of it is used: try again when nobody writes to "
+                    "it, or name a copy"
+                ],
+            )
 
 
-def _encoding(source: Source, file: Any, named: Packing | None) -> Packing | None:
+def _encoding(source: Source, encoding: str, named: Packing | None) -> Packing | None:
     """Return how a file is packed, by its name and by what its server says of it."""
-    encoding = file.r.headers.get("Content-Encoding", "").strip().lower() if source.scheme in WEB else ""
     if encoding in ("", "identity"):
         return named
     packing = PACKINGS[".gz"]

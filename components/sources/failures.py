@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 
 from components.errors import InvalidInput
 from components.sources.address import Source
-from components.sources.client import MetadataAddressRefused
-from components.web import METADATA_REFUSED, WEB, quoted, shown
+from components.sources.client import AddressRefused
+from components.web import WEB, quoted, shown
 
 CREDENTIALS = {
     "https": "give it as https://USER:PASSWORD@HOST/..., as a signed address, or in ~/.netrc",
@@ -24,6 +24,7 @@ _BROKE_OFF = {
     "ServerDisconnectedError",
     "IncompleteReadError",
     "ResponseStreamingError",
+    "FSTimeoutError",
 }
 
 
@@ -38,6 +39,18 @@ def explain(source: Source, error: BaseException) -> InvalidInput:
     if isinstance(error, InvalidInput):
         return error
     return InvalidInput(source.shown, [_problem(source, error)])
+
+
+def may_pass(error: BaseException) -> bool:
+    """Tell whether what a client raised may be over at the next try: a connection, a server in trouble."""
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLError | InvalidInput):
+            return False
+        if isinstance(cause, ConnectionError | TimeoutError) or type(cause).__name__ in _BROKE_OFF:
+            return True
+        if status := _status(cause):
+            return status in (408, 425, 429) or status >= 500
+    return False
 
 
 def _problem(source: Source, error: BaseException) -> str:
@@ -56,9 +69,11 @@ def _problem(source: Source, error: BaseException) -> str:
             else "check the address"
             if source.scheme
             else "check the path (relative to where you started)"
+            + "; several stand with + between them, as in 'a.jsonl + b.jsonl'"
+            * bool(re.search("[, ]", source.target))
         )
     if isinstance(error, IsADirectoryError):
-        return "is a directory; name one file in it"
+        return "is a directory; name it with / at its end, and all files of rows in it are read"
     if isinstance(error, ImportError):
         return f"this kind of address needs one more package: {quoted(detail)}"
     if source.scheme and (isinstance(error, PermissionError) or detail.startswith("Forbidden")):
@@ -95,8 +110,8 @@ def _answered(source: Source, status: int, code: str) -> str:
 def _network(source: Source, error: BaseException) -> str:
     """Say what an error of the network means; nothing for another."""
     name, detail = type(error).__name__, _detail(error)
-    if isinstance(error, MetadataAddressRefused):
-        return METADATA_REFUSED
+    if isinstance(error, AddressRefused):
+        return str(error.strerror)
     no_http = (kind.__name__ == "HttpProcessingError" for kind in type(error.__cause__).__mro__)
     if name == "ClientResponseError" and any(no_http):  # which aiohttp calls a 400
         return "what answers there does not speak HTTP; check host and port"

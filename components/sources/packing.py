@@ -64,7 +64,7 @@ def damage() -> tuple[type[Exception], ...]:
     )
 
 
-def open_member(file: IO[bytes], source: Source, limit_bytes: int) -> tuple[IO[bytes], str]:
+def open_member(file: IO[bytes], source: Source, room: "Room") -> tuple[IO[bytes], str]:
     """Open the one file in a zip; return it and its name.
 
     Raises:
@@ -88,28 +88,54 @@ def open_member(file: IO[bytes], source: Source, limit_bytes: int) -> tuple[IO[b
         raise InvalidInput(
             source.shown, [f"is a zip of method {member.compress_type}; wanted deflate (8) or stored (0)"]
         )
-    check_size(source.shown, member.file_size, limit_bytes, "unpacks to")
+    room.check(member.file_size, "unpacks to")
     return archive.open(member), member.filename
 
 
-def check_size(what: str, size: int, limit_bytes: int, does: str) -> None:
+@dataclass(frozen=True)
+class Room:
+    """How large a file may be.
+
+    Attributes:
+        what: The file, as an error names it.
+        limit_bytes: The most for all files of one parameter, as they arrive and unpacked.
+        before_bytes: What the files before it have taken of that.
+    """
+
+    what: str
+    limit_bytes: int
+    before_bytes: int = 0
+
+    @property
+    def left_bytes(self) -> int:
+        """The most for this file."""
+        return max(0, self.limit_bytes - self.before_bytes)
+
+    def check(self, size: int, does: str) -> None:
+        """Refuse the file if it is larger; see `check_size`."""
+        check_size(self.what, size, self.limit_bytes, does, self.before_bytes)
+
+
+def check_size(what: str, size: int, limit_bytes: int, does: str, before_bytes: int = 0) -> None:
     """Refuse a file that is larger than it may be.
 
     Args:
         what: The file, as an error names it.
         size: What was counted, or what it says of itself.
-        limit_bytes: The most.
+        limit_bytes: The most, with the files before it.
         does: What it does with so many bytes.
+        before_bytes: What those have taken.
 
     Raises:
         InvalidInput: It is larger.
     """
-    if size > limit_bytes:
+    if before_bytes + size > limit_bytes:
+        before = f"with the {before_bytes:,} of the files before it " if before_bytes else ""
         raise InvalidInput(
             what,
             [
-                f"{does} {size:,} bytes or more, over max_dataset_bytes ({limit_bytes:,}); raise that if the "
-                "file is sound and the machine has room, or split it"
+                f"{does} {size:,} bytes or more, {before}over max_dataset_bytes ({limit_bytes:,}); raise "
+                "that if the file is sound and the machine has room, or split it"
             ],
         )
 

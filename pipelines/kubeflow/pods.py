@@ -32,6 +32,7 @@ SETTINGS = (
     "TUNEGATE_INSECURE_REGISTRIES",
     "TUNEGATE_MAX_ADAPTER_BYTES",
     "TUNEGATE_MLFLOW_URL",
+    "TUNEGATE_PRIVATE_DATASETS",
     *(f"TUNEGATE_CLUSTER_{name.upper()}" for name in ClusterSettings.model_fields),
 )
 CREDENTIALS = (

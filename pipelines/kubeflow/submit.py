@@ -8,10 +8,11 @@ from typing import Any
 
 from components.errors import InvalidInput
 from components.models import IMAGE_PACKAGES, is_hub_id, is_in_images
+from components.oci.adapter_images import LAYOUT_PREFIX
 from components.settings import read_settings
 from components.sources.address import parse_source
-from components.sources.content import content_digest
-from components.sources.digests import changes, joined
+from components.sources.digests import changes, joined, read_parameters
+from components.sources.names import split_names
 from components.web import shown
 from pipelines.kubeflow.client import Client
 from pipelines.kubeflow.compile import package_text
@@ -124,15 +125,18 @@ def _look_around(
 
     problems = list[str]()
     files = {key: getattr(params, key) for key in FILES if key not in wrong and getattr(params, key)}
-    digests = dict.fromkeys(files, "")
-    for key, name in files.items():
-        try:
-            digests[key] = _look_at(name, check_data, params.max_dataset_bytes)
-        except InvalidInput as error:
-            problems += [f"{key} {shown(name)}: {problem}" for problem in error.problems]
-    digest = joined(list(digests.values()))
+    unfit = {key: _out_of_reach(key, named) for key, named in files.items()}
+    problems += [problem for found in unfit.values() for problem in found]
+    fetched = {
+        key: named
+        for key, named in files.items()
+        if check_data and not unfit[key] and not any(map(_is_path, split_names(named)))
+    }
+    contents = read_parameters(fetched, params.max_dataset_bytes, refused := list[str]())
+    problems += [f"{problem}; with --no-check the pods alone have to reach it" for problem in refused]
+    digest = joined(list(contents.values())) if len(contents) == len(files) else ""
     if digest and wrong.isdisjoint(FILES):
-        problems += changes(list(files.values()), list(digests.values()), params.dataset_digest)
+        problems += changes(list(contents.values()), params.dataset_digest)
     if "base_model" not in wrong and not _pods_have(params.base_model):
         problems.append(
             f"base_model: got {params.base_model!r}, which the pods don't have; wanted a hub id "
@@ -149,30 +153,26 @@ def _look_around(
     return params.dataset_digest or digest, problems
 
 
-def _look_at(name: str, check_data: bool, limit_bytes: int) -> str:
-    """Return the digest of a file that can be read from here, if it is to be.
+def _out_of_reach(key: str, named: str) -> list[str]:
+    """Say which sources of a parameter the pods can't read, and why."""
+    problems = list[str]()
+    for name in split_names(named):
+        path = PurePosixPath(name.removeprefix(LAYOUT_PREFIX))
+        if _is_path(name) and not path.is_relative_to(CACHE_MOUNT):
+            problems.append(
+                f"{key} {name}: is a path that the pods don't have; wanted a URL (https, s3, gs, az, hf, "
+                f"oci) or a path on the volume of cache_claim ({CACHE_MOUNT}/...)"
+            )
+        elif not _is_path(name):
+            try:
+                parse_source(name)
+            except InvalidInput as error:
+                problems += [f"{key} {shown(name)}: {problem}" for problem in error.problems]
+    return problems
 
-    Raises:
-        InvalidInput: The pods can't read it or, if it is read from here, this machine can't.
-    """
-    source = parse_source(name)
-    if not source.scheme and not source.file.is_relative_to(CACHE_MOUNT):
-        raise InvalidInput(
-            name,
-            [
-                "is a path that the pods don't have; wanted a URL (https, s3, gs, az, hf) or a path on the "
-                f"volume of cache_claim ({CACHE_MOUNT}/...)"
-            ],
-        )
-    if not source.scheme or not check_data:
-        return ""
-    try:
-        return content_digest(name, limit_bytes)
-    except InvalidInput as error:
-        reasons = "; ".join(error.problems)
-        raise InvalidInput(
-            error.what, [f"{reasons}; with --no-check the pods alone have to reach it"]
-        ) from None
+
+def _is_path(name: str) -> bool:
+    return "://" not in name
 
 
 def _pods_have(base_model: str) -> bool:

@@ -16,12 +16,14 @@ from pyarrow import parquet
 
 from components.dataset.load import RowFile
 from components.errors import InvalidInput
-from components.sources.content import content_digest, open_source
+from components.sources.content import open_source
+from components.sources.digests import read_contents
 from pipelines.params import ReleaseParams
 from pipelines.preflight import preflight
 from tests.hostile.scripted_server import Answer, Asked, endless, scripted_server
 
 MIB = 1 << 20
+pytestmark = pytest.mark.usefixtures("from_loopback")
 LINE = json.dumps({"prompt": "Where is the cat?", "completion": "In aisle 4."}).encode() + b"\n"
 
 
@@ -52,7 +54,7 @@ def write(path: Path, content: bytes) -> str:
 
 def refused(source: str, limit_bytes: int = 1 << 36) -> str:
     with pytest.raises(InvalidInput) as told:
-        content_digest(source, limit_bytes)
+        read_contents(source, limit_bytes)
     assert len(told.value.problems) == 1
     return str(told.value)
 
@@ -107,7 +109,7 @@ def test_honest_rows_that_share_a_long_prompt_are_read(tmp_path: Path, ending: s
     ).encode()
     pack = {**PACK, "zst": lambda content: pyarrow.compress(content, "zstd", asbytes=True)}
     name = write(tmp_path / f"rows.jsonl.{ending}", pack[ending](rows))
-    assert content_digest(name, 1 << 36).startswith("sha256:")
+    assert read_contents(name, 1 << 36).digest.startswith("sha256:")
 
 
 def test_what_arrives_is_limited(tmp_path: Path):

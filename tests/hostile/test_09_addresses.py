@@ -4,6 +4,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterator
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -16,11 +17,11 @@ from components.dataset.validate import DatasetConfig
 from components.errors import InvalidInput
 from components.release.card.facts import gather_facts
 from components.sources.address import parse_source
-from components.sources.content import content_digest
+from components.sources.digests import read_contents
 from components.tracking import runs
 from components.tracking.page import write_page
 from components.tracking.stage import open_stage
-from components.web import is_metadata_host
+from components.web import is_metadata_host, is_private_address
 from pipelines import trial
 from pipelines.cli import app
 from pipelines.experiment import sweep
@@ -31,13 +32,14 @@ from pipelines.preflight import preflight
 from tests.hostile.scripted_server import Answer, Asked, scripted_server
 
 LIMIT = 1 << 30
+pytestmark = pytest.mark.usefixtures("from_loopback")
 SECRETS = ("passw0rd", "s3cret")
 ADDRESS = "https://me:passw0rd@host.example/rows.jsonl?sig=s3cret"
 
 
 def refused(name: str) -> str:
     with pytest.raises(InvalidInput) as told:
-        content_digest(name, LIMIT)
+        read_contents(name, LIMIT)
     assert not any(secret in str(told.value) for secret in SECRETS)
     return str(told.value)
 
@@ -68,13 +70,15 @@ def nothing_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
         ("FILE:///etc/passwd", "name the path itself: /etc/passwd"),
         ("local:///etc/passwd", "name the path itself: /etc/passwd"),
         ("ftp://me:passw0rd@host.example/rows.jsonl", "ftp://"),
-        ("sftp://host.example/rows.jsonl", "wanted a path, or a URL of https, http, s3, gs, az or hf"),
+        ("sftp://host.example/rows.jsonl", "wanted a path, or a URL of https, http, s3, gs, az, hf or oci"),
         ("git://org:repo@main/rows.jsonl", "is of a kind that is not opened (git://)"),
         ("github://org:repo@main/rows.jsonl", "is of a kind that is not opened (github://)"),
         ("reference://rows.jsonl", "is of a kind that is not opened"),
         ("data://text/plain,rows", "is of a kind that is not opened"),
         ("memory://rows.jsonl", "is of a kind that is not opened"),
         ("python://os", "is of a kind that is not opened"),
+        ("docker://host.example/rows:1", "write oci://"),
+        ("oci://169.254.169.254/rows:1", "is a cloud's metadata service"),
         ("gcs://bucket/rows.jsonl", "write gs://"),
         ("s3a://bucket/rows.jsonl", "write s3://"),
         ("abfs://container/rows.jsonl", "write az://"),
@@ -114,7 +118,7 @@ def test_what_is_documented_is_opened_as_it_was_named(name: str):
 def test_a_path_with_two_colons_is_a_path(tmp_path: Path):
     path = tmp_path / "simplecache::rows.jsonl"
     path.write_bytes(b"rows")
-    assert content_digest(str(path), LIMIT)
+    assert read_contents(str(path), LIMIT).digest
 
 
 HOSTS = [
@@ -180,7 +184,7 @@ def test_nobody_is_sent_on_to_another_kind_of_address(redirecting: str, to: str)
 
 
 def test_a_redirect_to_a_file_is_followed(redirecting: str):
-    assert content_digest(f"{redirecting}/a?to=/rows.jsonl", LIMIT)
+    assert read_contents(f"{redirecting}/a?to=/rows.jsonl", LIMIT).digest
 
 
 def test_a_name_that_stands_for_link_local_addresses_is_not_asked(
@@ -200,7 +204,81 @@ def test_a_name_that_stands_for_link_local_addresses_is_not_asked(
     assert words in refused("http://inside.example/rows.jsonl")
     assert words in refused(f"{redirecting}/rows.jsonl?to=http://inside.example/rows.jsonl")
     port = redirecting.rpartition(":")[2]
-    assert content_digest(f"http://outside.example:{port}/rows.jsonl", LIMIT)
+    assert read_contents(f"http://outside.example:{port}/rows.jsonl", LIMIT).digest
+
+
+PRIVATE = [
+    "127.0.0.1",
+    "127.1",
+    "2130706433",
+    "0.0.0.0",
+    "10.1.2.3",
+    "172.16.0.1",
+    "192.168.1.1",
+    "100.64.0.1",
+    "[::1]",
+    "[fd12:3456::1]",
+    "[::ffff:10.1.2.3]",
+    "[64:ff9b::a01:203]",
+    "[2002:a01:203::]",
+]
+PRIVATE_WORDS = "is an address of this machine or of a private network"
+
+
+@pytest.mark.parametrize("host", PRIVATE)
+def test_a_private_address_is_no_file_unless_it_is_allowed(monkeypatch: pytest.MonkeyPatch, host: str):
+    monkeypatch.delenv("TUNEGATE_PRIVATE_DATASETS")
+    told = refused(f"http://{host}:9/rows.jsonl?sig=s3cret")
+    assert PRIVATE_WORDS in told and "TUNEGATE_PRIVATE_DATASETS" in told
+
+
+@pytest.mark.parametrize(
+    ("address", "allowed", "private"),
+    [
+        ("10.1.2.3", [], True),
+        ("10.1.2.3", ["10.0.0.0/8"], False),
+        ("::ffff:10.1.2.3", ["10.0.0.0/8"], False),
+        ("10.1.2.3", ["192.168.0.0/16", "fd00::/8"], True),
+        ("224.0.0.1", [], True),
+        ("1.1.1.1", [], False),
+        ("2606:4700::1111", [], False),
+        ("64:ff9b::101:101", [], False),
+        ("::ffff:1.1.1.1", [], False),
+    ],
+)
+def test_which_addresses_are_private(address: str, allowed: list[str], private: bool):
+    assert is_private_address(ip_address(address), [ip_network(one) for one in allowed]) == private
+
+
+def test_a_range_that_is_allowed_lets_no_metadata_in(monkeypatch: pytest.MonkeyPatch, redirecting: str):
+    monkeypatch.setenv("TUNEGATE_PRIVATE_DATASETS", '["0.0.0.0/0"]')
+    for address in ("http://169.254.169.254/x", f"{redirecting}/rows.jsonl?to=http://169.254.169.254/x"):
+        assert "is a cloud's metadata service or a link-local address" in refused(address)
+
+
+def test_nobody_is_sent_on_to_a_private_address(monkeypatch: pytest.MonkeyPatch, redirecting: str):
+    monkeypatch.setenv("TUNEGATE_PRIVATE_DATASETS", '["127.0.0.1/32"]')
+    for host in ("10.1.2.3", "127.0.0.2", "[::1]", "2130706434"):
+        assert PRIVATE_WORDS in refused(f"{redirecting}/rows.jsonl?to=http://{host}:9/rows.jsonl")
+
+
+def test_a_name_that_stands_for_a_private_address_is_not_asked(
+    monkeypatch: pytest.MonkeyPatch, redirecting: str
+):
+    monkeypatch.delenv("TUNEGATE_PRIVATE_DATASETS")
+    port = redirecting.rpartition(":")[2]
+    assert PRIVATE_WORDS in refused(f"http://localhost:{port}/rows.jsonl")
+
+
+def test_a_proxy_may_be_private_and_what_it_is_asked_for_may_not(
+    monkeypatch: pytest.MonkeyPatch, redirecting: str
+):
+    monkeypatch.delenv("TUNEGATE_PRIVATE_DATASETS")
+    for name in ("NO_PROXY", "no_proxy", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTP_PROXY", redirecting)
+    assert read_contents("http://outside.example/rows.jsonl", LIMIT).digest
+    assert PRIVATE_WORDS in refused("http://10.1.2.3/rows.jsonl")
 
 
 def test_a_release_is_refused_without_a_secret_of_its_addresses(tmp_path: Path):

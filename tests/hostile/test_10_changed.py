@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +13,8 @@ import pytest
 from components.dataset.component import validate_dataset
 from components.dataset.validate import DatasetConfig, validate
 from components.errors import InvalidInput
+from components.sources.content import open_source
+from components.sources.digests import read_contents
 from components.tracking.stage import Stage
 from pipelines.kubeflow.params import KubeflowParams
 from pipelines.kubeflow.submit import preflight as preflight_of_pods
@@ -20,6 +23,7 @@ from pipelines.preflight import preflight
 from tests.hostile.scripted_server import Answer, Server, scripted_server
 
 LIMIT = 1 << 30
+pytestmark = pytest.mark.usefixtures("from_loopback")
 
 
 def rows(first: int) -> bytes:
@@ -79,8 +83,84 @@ def test_each_file_is_compared_with_its_own(tmp_path: Path, run: Callable[..., s
         run(train, eval_dataset=str(held_out), dataset_digest=digests)
     (problem,) = refused.value.problems
     assert f"{held_out}: has changed" in problem
-    with pytest.raises(InvalidInput, match=r"wanted one sha256:\.\.\. for each of 2 files"):
+    with pytest.raises(InvalidInput, match=r"wanted one sha256:\.\.\. for each of 2 parameters"):
         run(train, eval_dataset=str(held_out), dataset_digest="sha256:rows")
+
+
+def test_of_several_files_the_one_that_changed_is_named(tmp_path: Path, run: Callable[..., str]):
+    for first, name in enumerate(("a.jsonl", "b.jsonl")):
+        (tmp_path / name).write_bytes(rows(100 * first))
+    named = f"{tmp_path}/a.jsonl + {tmp_path}/b*.jsonl"
+    digest = read_contents(named, LIMIT).digest
+    assert run(named, dataset_digest=digest)
+    (tmp_path / "b.jsonl").write_bytes(rows(500))
+    with pytest.raises(InvalidInput) as refused:
+        run(named, dataset_digest=digest)
+    (problem,) = refused.value.problems
+    assert f"{tmp_path}/b.jsonl: has changed since this run was started" in problem
+    (tmp_path / "b1.jsonl").write_bytes(rows(900))
+    with pytest.raises(InvalidInput, match="3 files now, and 2 files when this run was started"):
+        run(named, dataset_digest=digest)
+
+
+def test_a_file_that_is_written_to_while_it_is_read(tmp_path: Path):
+    file = tmp_path / "rows.jsonl"
+    file.write_bytes(rows(0))
+    with open_source(str(file), LIMIT) as content:
+        assert content.read(10)
+        with file.open("ab") as more:
+            more.write(rows(1))
+        with pytest.raises(InvalidInput, match="has changed while it was read; nothing of it is used"):
+            while content.read():
+                pass
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_read_as_it_was(tmp_path: Path):
+    file, new = tmp_path / "rows.jsonl", tmp_path / "new"
+    file.write_bytes(rows(0))
+    new.write_bytes(rows(1))
+    with open_source(str(file), LIMIT) as content:
+        new.replace(file)
+        while content.read():
+            pass
+        assert content.digest == sha256(rows(0))
+
+
+class Store:
+    """A store's client, whose one file has another version each time that somebody looks."""
+
+    def __init__(self, *versions: dict[str, str]) -> None:
+        self.versions = list(versions)
+
+    def open(self, path: str, mode: str) -> BytesIO:
+        file = BytesIO(rows(0))
+        file.details = self.versions.pop(0)  # type: ignore[attr-defined]
+        return file
+
+    def invalidate_cache(self) -> None:
+        pass
+
+    def info(self, path: str) -> dict[str, str]:
+        return self.versions.pop(0)
+
+
+@pytest.mark.parametrize(
+    ("versions", "changed"),
+    [
+        pytest.param([{"etag": "1"}, {"etag": "2"}], True, id="another version"),
+        pytest.param([{"etag": "1"}, {"etag": "1", "size": "9"}], False, id="the same, and more told of it"),
+        pytest.param([{"generation": "7"}, {"generation": "8"}], True, id="another generation"),
+    ],
+)
+def test_a_file_of_a_store_that_changes_while_it_is_read(
+    monkeypatch: pytest.MonkeyPatch, versions: list[dict[str, str]], changed: bool
+):
+    store = Store(*versions)
+    monkeypatch.setattr("fsspec.core.url_to_fs", lambda url, **options: (store, "b/rows.jsonl"))
+    try:
+        assert read_contents("gs://b/rows.jsonl", LIMIT).digest == sha256(rows(0)) and not changed
+    except InvalidInput as error:
+        assert changed and "has changed while it was read" in str(error)
 
 
 def test_without_a_digest_whatever_the_file_holds_is_taken(tmp_path: Path, run: Callable[..., str]):

@@ -4,11 +4,13 @@ import bz2
 import gzip
 import io
 import lzma
+import resource
 import socket
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
@@ -21,18 +23,19 @@ from pyarrow import parquet
 from components.dataset.load import RowFile
 from components.errors import InvalidInput
 from components.sources.address import parse_source
-from components.sources.content import content_digest
+from components.sources.digests import read_contents
 from components.sources.failures import explain
 from tests.hostile import odd_server as odd
 from tests.hostile.odd_server import odd_server
 from tests.hostile.scripted_server import Answer, Asked, made_certificate, scripted_server
 
 LIMIT = 1 << 30
+pytestmark = pytest.mark.usefixtures("from_loopback")
 
 
 def refused(source: str) -> str:
     with pytest.raises(InvalidInput) as told:
-        content_digest(source, LIMIT)
+        read_contents(source, LIMIT)
     (problem,) = told.value.problems
     return problem
 
@@ -289,10 +292,40 @@ def test_whatever_is_wrong_with_the_bytes_is_one_clear_error(tmp_path: Path, kin
         assert str(path) in str(error)
 
 
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """Let no file grow over a few bytes, which the system says in nearly the words of a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_disk_that_fills_while_a_file_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with (
+        scripted_server(lambda asked: Answer(200, {}, [zipped(CONTENT)])) as serving,
+        pytest.raises(InvalidInput) as told,
+        full_disk(),
+    ):
+        read_contents(f"{serving.url}/rows.zip", LIMIT)
+    (problem,) = told.value.problems
+    assert f"could not be kept in {tmp_path}: File too large" in problem and "TMPDIR" in problem
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_source_that_breaks_off_in_the_middle_leaves_nothing(tmp_path: Path, server: str):
+    """One of two files breaks off: the other is not used alone."""
+    (tmp_path / "rows.jsonl").write_bytes(b'{"prompt": "a", "completion": "b"}\n')
+    with pytest.raises(InvalidInput) as told:
+        read_contents(f"{tmp_path}/rows.jsonl + {server}/short/rows.jsonl", LIMIT)
+    assert "short/rows.jsonl: 1 problem" in str(told.value) and "broke off" in str(told.value)
+
+
 def test_a_traceback_shows_no_secret_of_an_address(server: str):
-    code = (
-        "import sys; from components.sources.content import content_digest; content_digest(sys.argv[1], 99)"
-    )
+    code = "import sys; from components.sources.digests import read_contents; read_contents(sys.argv[1], 99)"
     address = server.replace("://", "://me:passw0rd@") + "/403/rows.jsonl?sig=s3cret"
     done = subprocess.run([sys.executable, "-c", code, address], capture_output=True, text=True)
     assert done.returncode == 1 and "answers 403" in done.stderr

@@ -77,6 +77,27 @@ def test_the_sets_are_inputs_of_the_run(run: Run):
     assert json.loads(found["eval"].profile)["num_rows"] == len(read_conversations(run.eval))
 
 
+def test_several_files_are_one_set(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    lines = (PETSTORE / "train.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "LICENSE").touch()
+    (folder / "a.jsonl").write_text("".join(lines[:40]), encoding="utf-8")
+    (folder / "b.jsonl").write_text("".join(lines[40:80]) + "no row\n" + lines[0], encoding="utf-8")
+    (tmp_path / "c.jsonl").write_text("".join(lines[80:]), encoding="utf-8")
+    whole = run(PETSTORE / "train.jsonl", eval_dataset=str(PETSTORE / "eval.jsonl"))
+    parts = run(f"{folder} + {tmp_path / 'c.jsonl'}", eval_dataset=str(PETSTORE / "eval.jsonl"))
+    assert parts == whole
+    assert "not read, as no files of rows" in capsys.readouterr().out
+    set_aside = [json.loads(line) for line in run.artifact("quarantine.jsonl").splitlines()]
+    assert [(row["file"], row["line"], row["reason"]) for row in set_aside][:2] == [
+        (str(folder / "b.jsonl"), 41, "is no JSON: expecting value at column 1"),
+        (str(folder / "b.jsonl"), 42, "is the same as line 1 of a.jsonl"),
+    ]
+    inputs = run.stage.client.get_run(run.stage.run_id).inputs.dataset_inputs
+    assert "data and 1 more (training)" in {entry.dataset.name for entry in inputs}
+
+
 def test_the_same_dataset_gives_the_same_fingerprint_from_any_form(run: Run, tmp_path: Path):
     lines = rows_file(tmp_path / "a.jsonl")
     rows = [json.loads(line) for line in lines.read_text().splitlines()]

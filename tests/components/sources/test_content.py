@@ -9,9 +9,11 @@ import fsspec
 import pytest
 
 from components.errors import InvalidInput
-from components.sources.content import content_digest, open_source
+from components.sources.content import open_source
+from components.sources.digests import read_contents
 
 LIMIT = 1 << 20
+pytestmark = pytest.mark.usefixtures("from_loopback")
 
 
 def damaged_gzip(content: bytes) -> bytes:
@@ -24,7 +26,7 @@ def damaged_gzip(content: bytes) -> bytes:
     ("name", "content", "words"),
     [
         pytest.param("rows.jsonl", None, "no such file", id="missing"),
-        pytest.param("folder", "folder", "is a directory", id="a directory"),
+        pytest.param("folder", "folder", "is a folder without files", id="an empty folder"),
         pytest.param("rows.jsonl.gz", b"not gzip", "no sound gzip", id="no gzip"),
         pytest.param("rows.jsonl.gz", gzip.compress(b"x" * 9999)[:-9], "cut short", id="a gzip cut short"),
         pytest.param(
@@ -42,7 +44,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, name: str, content, words:
     elif content is not None:
         path.write_bytes(content)
     with pytest.raises(InvalidInput, match=words) as refused:
-        content_digest(str(path), LIMIT)
+        read_contents(str(path), LIMIT)
     assert str(path) in str(refused.value)
 
 
@@ -103,7 +105,7 @@ def test_a_bucket_is_read_with_the_keys_and_the_address_of_the_environment(
 ):
     monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
     with pytest.raises(InvalidInput, match="could not be read: Unable to locate credentials"):
-        content_digest("s3://team/without-keys.jsonl", LIMIT)
+        read_contents("s3://team/without-keys.jsonl", LIMIT)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     fsspec.get_filesystem_class("s3").clear_instance_cache()
@@ -126,7 +128,7 @@ def test_a_digest_sees_content_and_not_the_packing(tmp_path: Path):
     plain.write_bytes(b"1")
     packed.write_bytes(gzip.compress(b"1"))
     digest = hashlib.sha256(b"1").hexdigest()
-    assert content_digest(str(plain), LIMIT) == content_digest(str(packed), LIMIT) == f"sha256:{digest}"
-    assert content_digest("", LIMIT) == ""
+    assert {read_contents(str(path), LIMIT).digest for path in (plain, packed)} == {f"sha256:{digest}"}
+    assert read_contents("", LIMIT).digest == ""
     with open_source(str(packed), LIMIT) as file:
         assert file.read() == b"1" and file.digest == f"sha256:{digest}"

@@ -31,6 +31,7 @@ def back_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packages: dict[boo
         )
     monkeypatch.setattr(address, "BACKOFF_S", 0)
     monkeypatch.setenv("TUNEGATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("TUNEGATE_PRIVATE_DATASETS", '["127.0.0.0/8"]')  # the back end's rows
     with running_back_end() as running:
         monkeypatch.setenv("TUNEGATE_KUBEFLOW_HOST", running.host)
         yield running

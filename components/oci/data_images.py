@@ -1,0 +1,139 @@
+"""Data in images: the files under /data, as KAITO has them, taken out as if an enemy had written them."""
+
+import hashlib
+import re
+import tempfile
+from pathlib import Path, PurePosixPath
+
+from components.errors import InvalidInput
+from components.oci.adapter_images import LAYOUT_PREFIX
+from components.oci.hashing import HashingReader
+from components.oci.image import (
+    MAX_DOCUMENT_BYTES,
+    ImageStore,
+    Manifest,
+    assert_room,
+    damaged,
+    parse_config,
+    parse_manifest,
+    verify_blob,
+)
+from components.oci.layers import ALWAYS_ALLOWED_BYTES, OPAQUE, REMOVED, plain_tar
+from components.oci.layout import ImageLayout
+from components.oci.tar import FOLDER, REGULAR, Entry, TarReader
+from components.storage import atomic_write
+
+DATA_FOLDER, REGISTRY_PREFIX = "data", "oci://"
+MAX_RATIO = 200  # which no gzip of rows reaches; see components/sources/packing.py
+_REFERENCE = re.compile(
+    r"(?P<repository>[^@]+?)(?::(?P<tag>\w[\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?", re.ASCII
+)
+
+
+def pull_data(name: str, into: Path, limit_bytes: int) -> None:
+    """Unpack what an image has under /data; where its layers name one file, the highest one's is taken.
+
+    Args:
+        name: `oci://host[:port]/name:tag`, with `@sha256:...` in place of the tag or after it, or
+            `oci:<layout directory>@sha256:...`.
+        into: An existing, empty directory; it may hold some of the files if this fails.
+        limit_bytes: The most that the layers may have, packed and unpacked.
+
+    Raises:
+        DigestMismatch: Something in it is not what its digest says.
+        InvalidInput: There is no such image, or it is malformed, hostile or too large.
+        TunegateError: The disk is full, or the registry refuses or can't be reached.
+    """
+    store, reference = _store(name)
+    content = store.manifest(reference)
+    if len(content) > MAX_DOCUMENT_BYTES:
+        raise InvalidInput(name, [f"its manifest has more than {MAX_DOCUMENT_BYTES:,} bytes; refused"])
+    found = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    if reference.startswith("sha256:") and found != reference:
+        raise damaged(f"{name}: its manifest", found, reference)
+    with tempfile.TemporaryDirectory(dir=into.parent, prefix=".layers-") as scratch:
+        _unpack(store, parse_manifest(content, name), name, into, Path(scratch), limit_bytes)
+
+
+def _store(name: str) -> tuple[ImageStore, str]:
+    """Return where an image is, and its digest or else its tag."""
+    prefix = REGISTRY_PREFIX if name.startswith(REGISTRY_PREFIX) else LAYOUT_PREFIX
+    found = _REFERENCE.fullmatch(name.removeprefix(prefix))
+    reference = (found["digest"] or found["tag"] or "") if found else ""
+    if found is None or not reference or (prefix == LAYOUT_PREFIX and not found["digest"]):
+        raise _no_image(name)
+    if prefix == LAYOUT_PREFIX:
+        return ImageLayout(Path(found["repository"])), reference
+    from components.oci.registry import RegistryRepository, repository_name  # oras takes a while to import
+
+    if repository_name(found["repository"]) is None:
+        raise _no_image(name)
+    return RegistryRepository(found["repository"]), reference
+
+
+def _no_image(name: str) -> InvalidInput:
+    return InvalidInput(
+        name, [f"names no image; wanted oci://HOST/NAME:TAG or {LAYOUT_PREFIX}DIRECTORY@sha256:..."]
+    )
+
+
+def _unpack(
+    store: ImageStore, manifest: Manifest, name: str, into: Path, scratch: Path, limit_bytes: int
+) -> None:
+    announced = sum(layer.size for layer in manifest.layers)
+    if announced > limit_bytes or manifest.config.size > MAX_DOCUMENT_BYTES:
+        raise InvalidInput(
+            name, [f"its layers have {announced:,} bytes, over max_dataset_bytes ({limit_bytes:,})"]
+        )
+    config_file = store.blob(manifest.config, scratch)
+    verify_blob(config_file, manifest.config, f"{name}: its config")
+    config = parse_config(config_file.read_bytes(), len(manifest.layers), name)
+    for number, (layer, diff_id) in enumerate(
+        zip(manifest.layers, config.rootfs.diff_ids, strict=True), start=1
+    ):
+        what = f"{name}: layer {number}"
+        packed = store.blob(layer, scratch)
+        verify_blob(packed, layer, what)
+        with packed.open("rb") as file:
+            most = min(limit_bytes, max(ALWAYS_ALLOWED_BYTES, MAX_RATIO * layer.size))
+            reader = HashingReader(plain_tar(file, what), most, what)
+            _take_files(reader, into, what)
+            reader.drain()
+        if reader.digest != diff_id:
+            raise damaged(f"{what} unpacked", reader.digest, diff_id)
+        limit_bytes -= reader.size_bytes
+
+
+def _take_files(reader: HashingReader, into: Path, what: str) -> None:
+    archive = TarReader(reader, what)
+    for entry in archive:
+        reader.expect(entry.size)
+        path = PurePosixPath(entry.name)
+        if problem := _problem(entry, path):
+            raise InvalidInput(what, [f"{entry.shown}: {problem}; refused"])
+        if path.parts[:1] != (DATA_FOLDER,) or entry.kind == FOLDER:
+            continue
+        assert_room(into, entry.size, f"{what}: {entry.shown}")
+        target = into.joinpath(*path.parts[1:])
+        try:
+            with atomic_write(target) as out:
+                for chunk in archive.content():
+                    out.write(chunk)
+        except OSError as error:  # a name that is too long, or a file's where a folder is
+            raise InvalidInput(what, [f"{entry.shown}: {error.strerror}; refused"]) from None
+
+
+def _problem(entry: Entry, path: PurePosixPath) -> str | None:
+    """Say what is wrong with an entry; what is not under /data is passed over whatever it is."""
+    if path.is_absolute() or ".." in path.parts:
+        return "leaves the image's root"
+    if path.parent == PurePosixPath() and path.name in (OPAQUE, REMOVED + DATA_FOLDER):
+        return "removes files of a layer below (a whiteout)"
+    if path.parts[:1] != (DATA_FOLDER,):
+        return None
+    if path.name.startswith(REMOVED):
+        return "removes files of a layer below (a whiteout)"
+    is_root = path == PurePosixPath(DATA_FOLDER)
+    if entry.kind != FOLDER and (is_root or entry.kind != REGULAR):
+        return "is a link, a device or otherwise no plain file"
+    return None
