@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from components.dataset.checks.groups import Labels
 
 PROMPT_SHARE, ANSWER_SHARE = 0.7, 0.75
-COMPARED_AT_ONCE = 1 << 18
+COMPARED_AT_ONCE = 1 << 16
 PAIRS_KEPT = 1000
 
 

@@ -1,5 +1,6 @@
 """MinHash signatures of rows, 320 bytes each, in files: what near duplicates are told by."""
 
+import os
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
@@ -59,9 +60,12 @@ class Signatures:
         import numpy
 
         self._flush()
-        shape = (self._rows, PROMPT_HASHES + ANSWER_HASHES)
-        # Opened anew each time, so that what was looked at does not stay in this process's memory.
-        return numpy.asarray(numpy.memmap(self._folder / "whole", numpy.uint32, "r", shape=shape)[rows])
+        width = PROMPT_HASHES + ANSWER_HASHES
+        size = width * numpy.dtype(numpy.uint32).itemsize
+        # Read, not mapped: what is mapped counts as this process's memory, and rows lie all over the file.
+        with (self._folder / "whole").open("rb") as file:
+            content = b"".join(os.pread(file.fileno(), size, row * size) for row in rows.tolist())
+        return numpy.frombuffer(content, dtype=numpy.uint32).reshape(-1, width)
 
     def _flush(self) -> None:
         import numpy
