@@ -20,7 +20,10 @@ _SECRETS = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,30}://)"
     # A password that should have been written as %2F and so on has slashes; what is no port is no host's.
     r"(?:[^\s/]*@|[^\s/:@\[]*:(?!\d+(?:[/?#'\"]|$))[^\s'\"<>]*@)?"
-    r"(?P<rest>[^\s?#'\"<>]*)(?:[?#][^\s'\"<>]*)?"
+    r"(?P<rest>[^\s?#'\"<>]*)"
+    # Which part of a dataset on the hub is meant is no secret.
+    r"(?P<split>(?:\?(?:split|config)=[\w.-]{1,100}(?:&(?:split|config)=[\w.-]{1,100})?(?=[\s'\"<>]|$))?)"
+    r"(?:[?#][^\s'\"<>]*)?"
 )
 
 PRIVATE_REFUSED = "is an address of this machine or of a private network"
@@ -167,8 +170,15 @@ def as_address(name: str) -> IPv4Address | IPv6Address | None:
 
 
 def shown(text: str) -> str:
-    """Return a text with every URL in it as anybody may read it: without credentials, query and fragment."""
-    return _SECRETS.sub(lambda found: found["scheme"] + found["rest"], text)
+    """Return a text with every URL in it as anybody may read it: without credentials, query and fragment.
+
+    Of a dataset on the hub, split and config stay.
+    """
+
+    def without_secrets(found: re.Match[str]) -> str:
+        return found["scheme"] + found["rest"] + found["split"] * (found["scheme"].lower() == "hf://")
+
+    return _SECRETS.sub(without_secrets, text)
 
 
 class NoRedirects:

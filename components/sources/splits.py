@@ -12,7 +12,7 @@ from components.sources.failures import explain
 from components.sources.folders import Found, has_pattern, is_rows
 from components.web import quoted
 
-WANTED = "wanted hf://ORG/NAME[@REVISION]?split=SPLIT, with &config=NAME where it has several"
+WANTED = "hf://ORG/NAME[@REVISION]?split=SPLIT, with &config=NAME where it has several"
 MAX_DESCRIPTION_BYTES = 4 << 20
 
 
@@ -46,7 +46,10 @@ def split_of(source: Source) -> Split | None:
     asked = parse_qsl(query, keep_blank_values=True)
     unknown = [name for name, _ in asked if name not in ("split", "config")]
     if unknown or len(dict(asked)) < len(asked):
-        raise InvalidInput(source.shown, [f"has ?{quoted(query)}; {WANTED}"])
+        names = quoted(", ".join(sorted({name for name, _ in asked})))
+        raise InvalidInput(
+            source.shown, [f"asks for {names}, wanted each of split and config once: {WANTED}"]
+        )
     name, _, revision = parts[1].partition("@")
     given = dict(asked)
     return Split(f"{parts[0]}/{name}", revision, given.get("config", ""), given.get("split", ""))

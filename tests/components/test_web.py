@@ -56,6 +56,9 @@ def test_no_secret_of_an_address_is_shown_wherever_it_stands_in_a_text() -> None
         "GET 'https://a.example/x' failed; s3://bucket/y, twice: postgresql+psycopg2://d/b"
     )
     assert shown("https://me:to?p@a.example/x") == "https://a.example/x"
+    assert shown("hf://o/n?split=a&config=b + x") == "hf://o/n?split=a&config=b + x"
+    assert shown("hf://o/n?split=a&token=b + x") == "hf://o/n + x"
+    assert shown("https://a.example/x?split=a") == "https://a.example/x"
     assert shown("plain a@b.example text") == "plain a@b.example text"
     assert shown("postgresql://me:p/w?x#y@db.example:5432/runs") == "postgresql://db.example:5432/runs"
     kept = "https://a.example:5000/name@1.0 https://a.example/x:y@z http://[::1]:80/x@y"

@@ -85,6 +85,19 @@ def test_what_is_missing_or_unknown_on_kubeflow_is_told_for_kubeflow():
     ]
 
 
+def test_several_sources_of_a_preset_are_a_list_or_a_text(tmp_path: Path):
+    preset = tmp_path / "preset.yaml"
+    preset.write_text("dataset: [a.jsonl, 's3://b/c', data/*.csv]\neval_dataset: e.jsonl + f.jsonl\n")
+    params = load_params(preset, {})
+    assert params.dataset == f"{tmp_path}/a.jsonl + s3://b/c + {tmp_path}/data/*.csv"
+    assert params.eval_dataset == f"{tmp_path}/e.jsonl + {tmp_path}/f.jsonl"
+    assert load_params(None, {"dataset": ["a", "b"]}).dataset == "a + b"
+    preset.write_text("dataset: [a.jsonl, 7]\nlora_r: 0\n")
+    with pytest.raises(InvalidInput) as told:
+        load_params(preset, {})
+    assert [problem.partition(":")[0] for problem in told.value.problems] == ["dataset", "lora_r"]
+
+
 def test_a_preset_names_its_data_relative_to_itself(tmp_path: Path):
     (tmp_path / "p.yaml").write_text(
         "dataset: data/train.jsonl\neval_dataset: https://host/eval.jsonl\nlora_r: 4\n"

@@ -127,6 +127,19 @@ def test_a_base_model_that_pods_will_not_have(base_model: str, told: bool):
         assert "hub id" in problem and "/cache/..." in problem and "TUNEGATE_CLUSTER_CACHE_CLAIM" in problem
 
 
+def test_of_several_sources_each_has_to_be_in_reach_of_the_pods(back_end: BackEnd):
+    volume, here, other = "/cache/a.jsonl", "b.jsonl", "ftp://h.example/c"
+    params = KubeflowParams(dataset=f"{volume} + {here} + {other}", image_repository=IMAGES)
+    with pytest.raises(InvalidInput) as refused:
+        preflight(params, check_data=False)
+    told = refused.value.problems
+    assert len(told) == 2 and "dataset b.jsonl: is a path that the pods don't have" in told[0]
+    assert "dataset ftp://h.example/c: is of a kind that is not opened" in told[1]
+    # What the pods alone can read has no digest, and neither has what is named with it.
+    params = KubeflowParams(dataset=f"{volume} + s3://bucket/d.jsonl", image_repository=IMAGES)
+    assert preflight(params).dataset_digest == ""
+
+
 @pytest.mark.parametrize(
     ("dataset", "check", "digest"),
     [
