@@ -6,7 +6,7 @@ from pathlib import Path
 from components.conversations import Conversation
 from components.dataset.rows import RowFlaw
 from components.errors import InvalidInput
-from components.models import prepare_base_model
+from components.models import prepare_tokenizer
 
 BATCH_ROWS = 1000
 
@@ -59,9 +59,9 @@ class ChatTokenizer:
 
 
 def chat_tokenizer(base_model: str) -> ChatTokenizer:
-    """Return the tokenizer of a base model, which is made ready on this machine first.
+    """Return the tokenizer of a base model, made ready on this machine first, without the weights.
 
     Raises:
         InvalidInput: There is no such model, or it has no chat template.
     """
-    return ChatTokenizer(prepare_base_model(base_model).path)
+    return ChatTokenizer(prepare_tokenizer(base_model))

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
@@ -11,25 +11,42 @@ from components.checks import Verdict
 from components.conversations import write_conversations
 from components.dataset.judge import DatasetConfig, judge
 from components.dataset.lengths import chat_tokenizer
-from components.dataset.lineage import log_inputs
+from components.dataset.lineage import inputs
 from components.dataset.load import Rows, SourceRow, read_rows
 from components.dataset.plots import draw_lengths, draw_quarantine
 from components.dataset.report import render_report
 from components.dataset.screen import Screen, Screened, fingerprint
 from components.errors import InvalidInput
 from components.sources.digests import changes
-from components.tracking.stage import Stage
+from components.tracking.log import StageLog
 from components.web import shown
 
-__all__ = ["DatasetConfig", "validate"]
+__all__ = ["DatasetConfig", "examine", "validate"]
 
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class Examined:
+    """What was found of a dataset whose files could be read.
+
+    Attributes:
+        screened: What became of every row.
+        verdict: The checks.
+        digest: The fingerprint of the accepted rows, `sha256:...`.
+        problems: What else stands in the way: a base model that is not there, a file that has changed.
+    """
+
+    screened: Screened
+    verdict: Verdict
+    digest: str
+    problems: list[str]
+
+
 def validate(
-    config: DatasetConfig, train_path: Path, eval_path: Path, report_path: Path, stage: Stage
+    config: DatasetConfig, train_path: Path, eval_path: Path, report_path: Path, stage: StageLog
 ) -> str:
-    """Accept or quarantine every row, write both sets and the report, and judge the whole.
+    """Examine a dataset and refuse one that is not fit to train on.
 
     Args:
         config: The files and their limits.
@@ -45,7 +62,30 @@ def validate(
         InvalidInput: The dataset or its base model is unfit; every problem is listed. If the files could
             be read at all, report and record are written first.
     """
-    name = shown(config.dataset)
+    found = examine(config, train_path, eval_path, report_path, stage)
+    if found.problems or not found.verdict.passed:
+        raise InvalidInput(f"dataset {shown(config.dataset)}", found.problems + found.verdict.reasons)
+    return found.digest
+
+
+def examine(
+    config: DatasetConfig, train_path: Path, eval_path: Path, report_path: Path, stage: StageLog
+) -> Examined:
+    """Accept or quarantine every row, write both sets and the report, and judge the whole.
+
+    Args:
+        config: The files and their limits.
+        train_path: Where the accepted training rows go, as conversations.
+        eval_path: Where the held-out rows go.
+        report_path: Where the HTML report goes.
+        stage: Where the verdict, the figures and the files are kept.
+
+    Returns:
+        What was found, fit to train on or not.
+
+    Raises:
+        InvalidInput: A file can't be read; every problem is listed.
+    """
     problems: list[str] = []
     train, held_out = (_read(named, config.max_dataset_bytes, problems) for named in config.files)
     if train is not None:
@@ -54,7 +94,7 @@ def validate(
         problems += changes(config.files, (train.digest, held_out.digest), config.dataset_digest)
     tokenizer = _attempt(lambda: chat_tokenizer(config.base_model), problems)
     if train is None or held_out is None:
-        raise InvalidInput(f"dataset {name}", problems)
+        raise InvalidInput(f"dataset {shown(config.dataset)}", problems)
 
     screened = _screen(
         config, train.rows, held_out.rows, Screen(config.max_length, tokenizer.lengths if tokenizer else None)
@@ -69,10 +109,8 @@ def validate(
     verdict = judge(config, screened)
     _record(config, screened, verdict, digest, stage)
     _report(config, screened, verdict, digest, report_path, stage)
-    log_inputs(config, screened, digest, stage)
-    if problems or not verdict.passed:
-        raise InvalidInput(f"dataset {name}", problems + verdict.reasons)
-    return digest
+    stage.inputs(inputs(config, screened, digest))
+    return Examined(screened, verdict, digest, problems)
 
 
 def _read(named: str, limit_bytes: int, problems: list[str]) -> Rows | None:
@@ -97,7 +135,9 @@ def _screen(
     return screen.with_split(train_file, config.eval_fraction, config.seed)
 
 
-def _record(config: DatasetConfig, screened: Screened, verdict: Verdict, digest: str, stage: Stage) -> None:
+def _record(
+    config: DatasetConfig, screened: Screened, verdict: Verdict, digest: str, stage: StageLog
+) -> None:
     accepted = len(screened.train) + len(screened.eval)
     counts = {
         "rows_in": screened.rows_in,
@@ -131,7 +171,7 @@ def _report(
     verdict: Verdict,
     digest: str,
     report_path: Path,
-    stage: Stage,
+    stage: StageLog,
 ) -> None:
     """Write the report and keep it, its pictures and the quarantined rows with the run."""
     with TemporaryDirectory() as name:
