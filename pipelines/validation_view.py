@@ -52,7 +52,7 @@ def _checks(validation: Validation) -> Table:
 def _reasons(validation: Validation) -> Table:
     table = Table("quarantined", box=None, padding=(0, 2, 0, 0))
     table.add_column("rows", justify="right")
-    table.add_column("lines and, of the first, why", overflow="fold")
+    table.add_column("where, and what is wrong with the first", overflow="fold")
     for reason in validation.reasons:
         why = quoted(reason.first[0].reason, WHY_CHARACTERS)
         told = Text.assemble(quoted(reason.places), "\n", (why, "dim"))

@@ -25,11 +25,13 @@ class Reason:
 
     @property
     def places(self) -> str:
-        """Where the first of them stand, by file and line: `rows.jsonl 5, 9, 12 and 4 more`."""
+        """Where the first of them stand: `rows.jsonl, lines 5, 9, 12 and 4 more`."""
         lines: dict[str, list[str]] = {}
         for row in self.first:
             lines.setdefault(file_name(row.file), []).append(str(row.line))
-        told = "; ".join(f"{file} {', '.join(numbers)}" for file, numbers in lines.items())
+        told = "; ".join(
+            f"{file}, line{'s'[: len(numbers) > 1]} {', '.join(numbers)}" for file, numbers in lines.items()
+        )
         more = self.count - len(self.first)
         return f"{told} and {more:,} more" if more else told
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from components.checks import Verdict
 from components.dataset.judge import DatasetConfig
+from components.dataset.reasons import reasons
 from components.dataset.screen import Screened
 from components.web import shown
 
 TEMPLATE = Path(__file__).with_name("report.html")
-QUARANTINED_SHOWN = 100
 CONTRADICTIONS_SHOWN = 20
-SAMPLES_SHOWN = 8
+SAMPLES_SHOWN = 3
 
 
 def render_report(
@@ -41,7 +41,7 @@ def render_report(
         pictures={
             title: base64.b64encode(png.read_bytes()).decode("ascii") for title, png in pictures.items()
         },
-        quarantined=screened.quarantined[:QUARANTINED_SHOWN],
+        reasons=reasons(screened.quarantined),
         contradictions=screened.contradictions[:CONTRADICTIONS_SHOWN],
         samples=screened.train[:: max(1, len(screened.train) // SAMPLES_SHOWN)][:SAMPLES_SHOWN],
         format_value=format_value,

@@ -178,11 +178,10 @@ def _report(
         folder = Path(name)
         pictures = {"Tokens per row": folder / "token_lengths.png"}
         draw_lengths(screened, config.max_length, pictures["Tokens per row"])
-        if screened.quarantined:
-            pictures["Quarantined rows"] = folder / "quarantined.png"
-            draw_quarantine(screened, pictures["Quarantined rows"])
-        for title, png in pictures.items():
-            stage.figure(title, png)
+        stage.figure("Tokens per row", pictures["Tokens per row"])
+        if screened.quarantined:  # the page has them as a table
+            draw_quarantine(screened, folder / "quarantined.png")
+            stage.figure("Quarantined rows", folder / "quarantined.png")
         page = render_report(config, screened, verdict, digest, pictures)
         report_path.parent.mkdir(parents=True, exist_ok=True)
         report_path.write_text(page, encoding="utf-8")

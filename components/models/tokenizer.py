@@ -40,9 +40,12 @@ def tokenizer_of_package(gguf: Path, folder: Path) -> Path:
             shutil.rmtree(unfinished, ignore_errors=True)
             # In a process of its own: what reads the file needs torch, and this one may do without.
             command = [sys.executable, "-c", _SAVE, str(gguf), str(unfinished)]
-            ended = subprocess.run(command, capture_output=True, text=True, errors="replace")
-            if ended.returncode:
-                why = quoted(ended.stderr.strip().rpartition("\n")[2])
+            with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace") as running:
+                import transformers.models.auto.tokenization_auto  # noqa: F401  # whoever asks needs it next
+
+                said = running.communicate()[1]
+            if running.returncode:
+                why = quoted(said.strip().rpartition("\n")[2])
                 raise InvalidInput(f"base_model file {gguf.name}", [f"its tokenizer can't be read: {why}"])
             unfinished.rename(target)
     return target
