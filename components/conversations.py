@@ -42,12 +42,14 @@ class Message(BaseModel):
     learned: bool = True
 
     def as_chat(self, for_api: bool = False) -> dict[str, Any]:
-        """Return the turn as chat templates take it, or, where a call's arguments are a text, as the API does.
+        """Return the turn as chat templates take it, or as the API does: there a call's arguments are a text.
 
         What it does not have is left out.
         """
         optional: dict[str, Any] = {
-            "reasoning_content": self.reasoning,
+            # vLLM reads the first and gives templates both.
+            "reasoning": self.reasoning,
+            "reasoning_content": "" if for_api else self.reasoning,
             "tool_calls": [_call(call, for_api) for call in self.tool_calls],
             "name": self.name,
             "tool_call_id": self.tool_call_id,
@@ -60,7 +62,8 @@ class Message(BaseModel):
 def _call(call: ToolCall, for_api: bool) -> dict[str, Any]:
     arguments = json.dumps(call.arguments, ensure_ascii=False) if for_api else call.arguments
     named = {"id": call.id} if call.id else {}
-    return {**named, "type": "function", "function": {"name": call.name, "arguments": arguments}}
+    # In the order that vLLM hands them on: there are templates that write a call as it stands.
+    return {**named, "function": {"arguments": arguments, "name": call.name}, "type": "function"}
 
 
 class Conversation(BaseModel):
@@ -79,7 +82,31 @@ class Conversation(BaseModel):
     @property
     def prompt(self) -> list[dict[str, Any]]:
         """Every turn before the answer, as the OpenAI API takes them."""
-        return [message.as_chat(for_api=True) for message in self.messages[:-1]]
+        return self.turns(for_api=True)[:-1]
+
+    def turns(self, for_api: bool = False) -> list[dict[str, Any]]:
+        """Return every turn as chat templates take it, or as the API does.
+
+        Calls without a name of their own, and what answers them, get one: clients of the API have to
+        name them, so there is always one where the model is served.
+        """
+        if all(message.role != "tool" and not message.tool_calls for message in self.messages):
+            return [message.as_chat(for_api) for message in self.messages]
+        turns: list[dict[str, Any]] = []
+        number, open_ids = 0, list[str]()
+        for message in self.messages:
+            turn = message.as_chat(for_api)
+            for position, call in enumerate(turn.get("tool_calls", ())):
+                number += 1
+                turn["tool_calls"][position] = call = {"id": f"call{number:05}", **call}
+                open_ids.append(call["id"])
+            if message.role == "tool":
+                answered = message.tool_call_id or next(iter(open_ids), "")
+                if answered in open_ids:
+                    open_ids.remove(answered)
+                turn |= {"tool_call_id": answered} if answered else {}
+            turns.append(turn)
+        return turns
 
     @property
     def completion(self) -> str:

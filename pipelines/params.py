@@ -13,6 +13,7 @@ from pydantic import (
 
 from components.evaluate.metrics import METRICS, known_metric
 from components.oci.adapter_images import LAYOUT_PREFIX
+from components.templates.example import LearnTurns
 
 LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 FILES = ("dataset", "eval_dataset")  # the parameters that name files of rows
@@ -74,6 +75,11 @@ class ReleaseParams(BaseModel):
     )
     seed: int = Field(17, ge=0, description="Seed of everything random.")
     max_length: int = Field(512, ge=16, description="Longest training row, tokens; longer rows are left out.")
+    learn_turns: LearnTurns = Field(
+        "all",
+        description="Turns of the assistant that are learned: all, or the last of each conversation. A turn "
+        "that its row marks as not to be learned never is.",
+    )
     learning_rate: float = Field(2e-3, gt=0, le=1, description="Peak learning rate of AdamW.")
     num_train_epochs: float = Field(2, gt=0, description="Passes over the training rows.")
     per_device_train_batch_size: int = Field(16, ge=1, description="Rows a step; more needs more memory.")

@@ -10,7 +10,7 @@ from typing import TypeVar
 from components.checks import Verdict
 from components.conversations import write_conversations
 from components.dataset.judge import DatasetConfig, judge
-from components.dataset.lengths import chat_tokenizer
+from components.dataset.lengths import chat_tokenizer, row_lengths
 from components.dataset.lineage import inputs
 from components.dataset.load import Rows, SourceRow, read_rows
 from components.dataset.plots import draw_lengths, draw_quarantine
@@ -96,9 +96,8 @@ def examine(
     if train is None or held_out is None:
         raise InvalidInput(f"dataset {shown(config.dataset)}", problems)
 
-    screened = _screen(
-        config, train.rows, held_out.rows, Screen(config.max_length, tokenizer.lengths if tokenizer else None)
-    )
+    lengths = row_lengths(tokenizer) if tokenizer else None
+    screened = _screen(config, train.rows, held_out.rows, Screen(config.max_length, lengths))
     stage.say(
         f"accepted {len(screened.train)} rows for training and {len(screened.eval)} for evaluation, "
         f"quarantined {len(screened.quarantined)}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from components.finetune.config import FinetuneConfig
-from components.finetune.data import Example
+from components.templates.example import Example
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,7 +63,7 @@ class Batch:
         row: [n] the row of each token that is learned.
         column: [n] its place in the row.
         shared: How many first tokens all rows have in common (the system prompt, the instruction);
-            fewer than the shortest prompt, so that nothing that is learned follows from them alone.
+            fewer than stand before any answer, so that nothing that is learned follows from them alone.
     """
 
     token_ids: "Tensor"
@@ -92,10 +92,9 @@ def collate(examples: Sequence[Example]) -> Batch:
     column: list[int] = []
     for index, example in enumerate(examples):
         token_ids[index, : len(example.tokens)] = torch.tensor(example.tokens)
-        places = range(example.prompt_length, len(example.tokens))
-        row += [index] * len(places)
-        column += places
-    limit = min(example.prompt_length for example in examples) - 1
+        row += [index] * example.learned_count
+        column += example.learned_places()
+    limit = min(example.first_learned for example in examples) - 1
     same = (token_ids[:, :limit] == token_ids[:1, :limit]).all(dim=0)
     shared = int(same.int().cumprod(dim=0).sum())
     return Batch(token_ids, torch.tensor(row), torch.tensor(column), shared)

@@ -9,6 +9,7 @@ def finetune(
     base_model: str,
     seed: int,
     max_length: int,
+    learn_turns: str,
     learning_rate: float,
     num_train_epochs: float,
     per_device_train_batch_size: int,

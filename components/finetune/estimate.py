@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 from components.errors import InvalidInput
 from components.finetune.batches import collate
 from components.finetune.config import FinetuneConfig
-from components.finetune.data import Example
 from components.finetune.loss import CHUNK_LOGITS, CompletionLoss
 from components.finetune.model import Attention, add_adapter
 from components.settings import free_memory_bytes
+from components.templates.example import Example
 
 if TYPE_CHECKING:
     import torch

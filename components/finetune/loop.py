@@ -10,9 +10,9 @@ from components.errors import TunegateError
 from components.finetune.batches import Step, collate
 from components.finetune.checkpoint import load_checkpoint, save_checkpoint
 from components.finetune.config import FinetuneConfig
-from components.finetune.data import Example
 from components.finetune.loss import CompletionLoss
 from components.finetune.optimizer import MasterAdamW, learning_rate_at
+from components.templates.example import Example
 from components.tracking.stage import Stage
 
 REPORT_S = 2.0
@@ -24,7 +24,7 @@ class History:
     """What a run has done so far, over all the processes that worked on it.
 
     Attributes:
-        losses: Mean loss a completion token, one a step.
+        losses: Mean loss a learned token, one a step.
         tokens: Tokens of the rows seen, padding not counted.
         seconds: Time spent in steps.
     """
@@ -102,11 +102,11 @@ def _train_step(
     step: Step,
     learning_rate: float,
 ) -> tuple[float, float]:
-    """Do one step and return its mean loss a completion token and the norm of its gradient.
+    """Do one step and return its mean loss a learned token and the norm of its gradient.
 
-    Every completion token of the step weighs the same, in whichever batch it is.
+    Every learned token of the step weighs the same, in whichever batch it is.
     """
-    learned = sum(examples[row].completion_length for batch in step for row in batch)
+    learned = sum(examples[row].learned_count for batch in step for row in batch)
     total = 0.0
     for rows in step:
         loss = loss_of(collate([examples[row] for row in rows]).to(loss_of.model.device)) / learned

@@ -11,7 +11,7 @@ from components.errors import InvalidInput
 from components.finetune.batches import Step, plan_steps
 from components.finetune.checkpoint import checkpoint_folder, remove_checkpoint
 from components.finetune.config import FinetuneConfig
-from components.finetune.data import Example, encode
+from components.finetune.data import encode
 from components.finetune.estimate import (
     GIB,
     estimate,
@@ -26,6 +26,7 @@ from components.models import BaseModelFiles, prepare_base_model
 from components.oci.adapters import adapter_digest
 from components.precision import precision_for
 from components.settings import load_settings
+from components.templates.example import Example
 from components.tracking.stage import Stage
 
 __all__ = ["FinetuneConfig", "train"]
@@ -55,9 +56,10 @@ def train(config: FinetuneConfig, train_path: Path, adapter_path: Path, stage: S
     base = prepare_base_model(config.base_model)
     stage.fact("base_model_revision", base.revision)
     stage.fact("seed", str(config.seed))
-    examples, left_out = encode(read_conversations(train_path), base.path, config.max_length)
+    rows = read_conversations(train_path)
+    examples, left_out = encode(rows, base.path, config.max_length, config.learn_turns)
     steps = plan_steps([len(example.tokens) for example in examples], config)
-    _announce(examples, left_out, steps, stage)
+    _announce(len(rows) - left_out, left_out, examples, steps, stage)
     attention = attention_for(device, max(len(example.tokens) for example in examples))
     _check_fit(base, attention, config, examples, steps, device, stage)
 
@@ -83,15 +85,21 @@ def _let_waiting_threads_sleep() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
-def _announce(examples: Sequence[Example], left_out: int, steps: Sequence[Step], stage: Stage) -> None:
+def _announce(
+    rows: int, left_out: int, examples: Sequence[Example], steps: Sequence[Step], stage: Stage
+) -> None:
     tokens = sum(len(example.tokens) for example in examples)
-    learned = sum(example.completion_length for example in examples)
+    learned = sum(example.learned_count for example in examples)
     stage.say(
-        f"{len(examples)} rows, {tokens} tokens, {learned} of them learned "
-        f"(completions with their end of turn); {len(steps)} steps"
+        f"{rows} rows, {tokens} tokens, {learned} of them learned "
+        f"(answers with their end of turn); {len(steps)} steps"
     )
+    if len(examples) > rows:
+        stage.say(f"the chat template changes earlier turns: {len(examples)} examples, one for each answer")
     if left_out:
-        stage.say(f"{left_out} rows are longer than max_length and left out")
+        stage.say(
+            f"{left_out} rows are left out: longer than max_length, or nothing in them is to be learned"
+        )
     stage.metrics({"rows_left_out": left_out})
 
 

@@ -17,10 +17,11 @@ from components.checks import at_least
 from components.conversations import Conversation, Message
 from components.finetune.batches import Batch, collate
 from components.finetune.config import FinetuneConfig
-from components.finetune.data import Example, encode
+from components.finetune.data import encode
 from components.finetune.loss import CompletionLoss
 from components.finetune.model import add_adapter, load_base
 from components.models import prepare_base_model
+from components.templates.example import Example
 
 ROWS_A_BATCH, BATCHES, ROUNDS = 16, 2, 1
 ANIMALS = ["dog", "cat", "rabbit", "hamster", "parrot", "turtle", "goldfish", "ferret"]

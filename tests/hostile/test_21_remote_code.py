@@ -209,8 +209,8 @@ def test_a_config_that_is_none_is_one_clear_error(model: Path, content: str) -> 
 
 
 def test_code_beside_a_model_that_is_known_is_left_alone(model: Path) -> None:
-    from components.finetune.data import _load_tokenizer
     from components.finetune.model import load_base
+    from components.templates.loading import load_tokenizer
 
     known = json.loads((model / "config.json").read_text())
     (model / "config.json").write_text(json.dumps(known | {"auto_map": OWN_CODE}))
@@ -222,7 +222,7 @@ def test_code_beside_a_model_that_is_known_is_left_alone(model: Path) -> None:
     (model / "code.py").write_text("raise SystemExit('code of the model was run')")
     base = prepare_base_model(str(model))
     assert type(load_base(base, "eager", "cpu")).__module__.startswith("transformers.")
-    _load_tokenizer(model)
+    load_tokenizer(model)
 
 
 def test_pickled_weights_are_never_read(model: Path) -> None:
@@ -240,9 +240,9 @@ def test_pickled_weights_are_never_read(model: Path) -> None:
 
 def test_a_chat_template_is_rendered_in_a_sandbox(model: Path) -> None:
     from components.conversations import Conversation
-    from components.dataset.lengths import ChatTokenizer
-    from components.dataset.rows import RowFlaw
     from components.finetune.data import encode
+    from components.templates.chat_tokenizer import ChatTokenizer
+    from components.templates.example import Refused
 
     escape = "{{ ''.__class__.__mro__[1].__subclasses__() }}"
     (model / "chat_template.jinja").write_text(escape + "{{ messages[0]['content'] }}")
@@ -250,7 +250,7 @@ def test_a_chat_template_is_rendered_in_a_sandbox(model: Path) -> None:
         {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
     )
     (flaw,) = ChatTokenizer(model).lengths([row])
-    assert isinstance(flaw, RowFlaw) and "unsafe" in str(flaw)
+    assert isinstance(flaw, Refused) and "unsafe" in flaw.why
     with pytest.raises(InvalidInput, match=r"chat template[^$]*unsafe"):
         encode([row], model, 100)
 

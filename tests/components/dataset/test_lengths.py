@@ -1,13 +1,15 @@
-"""Tokens are counted under the base model's own chat template."""
+"""Tokens are counted under the base model's own chat template, as fine-tuning counts them."""
 
 from pathlib import Path
 
 import pytest
 
 from components.conversations import Conversation, Message
-from components.dataset.lengths import ChatTokenizer, chat_tokenizer
+from components.dataset.lengths import chat_tokenizer, row_lengths
 from components.dataset.rows import RowFlaw
 from components.errors import InvalidInput
+from components.finetune.data import encode
+from components.templates.chat_tokenizer import ChatTokenizer
 
 
 def conversation(question: str, answer: str = "Yes.", system: str = "") -> Conversation:
@@ -30,43 +32,19 @@ def tokenizer(tiny_model: Path) -> ChatTokenizer:
     ],
 )
 def test_counts_the_whole_conversation(tokenizer: ChatTokenizer, row: Conversation, tokens: int):
-    assert tokenizer.lengths([row, row]) == [tokens, tokens]
+    assert row_lengths(tokenizer)([row, row]) == [tokens, tokens]
 
 
 def test_a_control_token_in_the_text_is_a_flaw_of_that_row_alone(tokenizer: ChatTokenizer):
-    flaw, fine = tokenizer.lengths([conversation("Bye<|end|>"), conversation("Bye")])
+    flaw, fine = row_lengths(tokenizer)([conversation("Bye<|end|>"), conversation("Bye")])
     assert isinstance(flaw, RowFlaw) and flaw.kind == "control_token" and "<|end|>" in flaw.why
     assert fine == 3 + 4 + 2 * 2
 
 
-def with_template(tiny_model: Path, path: Path, template: str) -> Path:
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(str(tiny_model))
-    tokenizer.chat_template = template
-    tokenizer.save_pretrained(path)
-    return path
-
-
-def test_a_row_that_the_template_refuses_is_a_flaw(tiny_model: Path, tmp_path: Path):
-    template = (
-        "{% for m in messages %}{% if m['role'] == 'system' %}{{ raise_exception('no system turns') }}"
-        "{% endif %}{{ m['content'] }}{% endfor %}"
-    )
-    tokenizer = ChatTokenizer(with_template(tiny_model, tmp_path, template))
-    flaw, fine = tokenizer.lengths([conversation("Q", system="S"), conversation("Q")])
-    assert isinstance(flaw, RowFlaw) and flaw.kind == "template_refused" and "no system turns" in flaw.why
-    assert fine == 1 + 4
-
-
-def test_a_base_model_without_a_chat_template_is_refused(tiny_model: Path, tmp_path: Path):
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(str(tiny_model))
-    tokenizer.chat_template = None
-    tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(InvalidInput, match="no chat template; take the model's instruct"):
-        ChatTokenizer(tmp_path)
+def test_counts_what_fine_tuning_sees(tokenizer: ChatTokenizer, tiny_model: Path):
+    row = conversation("Where?", system="Brief.")
+    (example,), _ = encode([row], tiny_model, 100)
+    assert row_lengths(tokenizer)([row]) == [len(example.tokens)]
 
 
 def test_a_base_model_that_is_not_there_is_refused(state: Path, tmp_path: Path):

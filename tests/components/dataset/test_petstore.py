@@ -9,10 +9,11 @@ import pytest
 
 from components.checks import Verdict
 from components.dataset.judge import DatasetConfig, judge
-from components.dataset.lengths import ChatTokenizer
+from components.dataset.lengths import row_lengths
 from components.dataset.load import read_rows
 from components.dataset.petstore import generate
 from components.dataset.screen import Screen, Screened, folded
+from components.templates.chat_tokenizer import ChatTokenizer
 
 FOLDER = Path(generate.__file__).parent
 # These need another format than JSON lines, or a template that refuses something.
@@ -26,11 +27,11 @@ def shipped(name: str) -> Any:
 
 @pytest.fixture(scope="module")
 def screen_file(tiny_model: Path):
-    tokenizer = ChatTokenizer(tiny_model)
+    lengths = row_lengths(ChatTokenizer(tiny_model))
 
     def screen(name: str) -> tuple[Screened, Verdict]:
         train, held_out = str(FOLDER / name), str(FOLDER / "eval.jsonl")
-        screened = Screen(512, tokenizer.lengths).with_eval_file(
+        screened = Screen(512, lengths).with_eval_file(
             (train, read_rows(train, 1 << 30).rows), (held_out, read_rows(held_out, 1 << 30).rows)
         )
         return screened, judge(DatasetConfig(dataset=train, eval_dataset=held_out, base_model="m"), screened)

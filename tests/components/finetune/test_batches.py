@@ -6,7 +6,7 @@ import pytest
 
 from components.finetune.batches import collate, plan_steps
 from components.finetune.config import FinetuneConfig
-from components.finetune.data import Example
+from components.templates.example import Example
 
 LENGTHS = [5 + (index * 37) % 90 for index in range(70)]
 
@@ -72,7 +72,7 @@ def test_rows_of_like_length_are_computed_together() -> None:
 
 
 def test_a_batch_marks_completions_and_what_all_prompts_share() -> None:
-    batch = collate([Example((7, 8, 9, 1, 2), 3), Example((7, 8, 5, 6, 3), 4)])
+    batch = collate([Example((7, 8, 9, 1, 2), ((3, 5),)), Example((7, 8, 5, 6, 3), ((4, 5),))])
 
     assert batch.token_ids.tolist() == [[7, 8, 9, 1, 2], [7, 8, 5, 6, 3]]
     assert list(zip(batch.row.tolist(), batch.column.tolist(), strict=True)) == [(0, 3), (0, 4), (1, 4)]
@@ -81,4 +81,13 @@ def test_a_batch_marks_completions_and_what_all_prompts_share() -> None:
 
 
 def test_equal_prompts_do_not_share_the_token_the_answer_follows_from() -> None:
-    assert collate([Example((7, 8, 9, 1), 3), Example((7, 8, 9, 2), 3)]).shared == 2
+    assert collate([Example((7, 8, 9, 1), ((3, 4),)), Example((7, 8, 9, 2), ((3, 4),))]).shared == 2
+
+
+def test_a_batch_marks_every_answer_of_a_row_and_shares_what_stands_before_the_first() -> None:
+    batch = collate(
+        [Example((7, 8, 9, 1, 5, 6, 2, 3), ((3, 4), (6, 8))), Example((7, 8, 9, 1, 4), ((4, 5),))]
+    )
+
+    assert batch.targets.tolist() == [1, 2, 3, 4]
+    assert batch.shared == 2

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from components.conversations import Conversation, Message
 from components.errors import InvalidInput
 from components.finetune.data import encode
+from components.templates.example import LearnTurns
 
 
 def _row(question: str, answer: str) -> Conversation:
@@ -17,7 +19,7 @@ def _row(question: str, answer: str) -> Conversation:
     )
 
 
-def _decode(model: Path, tokens: tuple[int, ...]) -> str:
+def _decode(model: Path, tokens: Sequence[int]) -> str:
     from transformers import AutoTokenizer
 
     return str(AutoTokenizer.from_pretrained(str(model)).decode(list(tokens)))
@@ -38,19 +40,40 @@ def test_only_the_answer_and_its_end_of_turn_are_learned(tiny_model: Path) -> No
     examples, left_out = encode([_row("Fish food?", "Aisle 3.")], tiny_model, 100)
 
     example = examples[0]
-    assert _decode(tiny_model, example.tokens[: example.prompt_length]) == (
+    assert _decode(tiny_model, example.tokens[: example.first_learned]) == (
         "<|user|>Fish food?<|end|><|assistant|>"
     )
-    assert _decode(tiny_model, example.tokens[example.prompt_length :]) == "Aisle 3.<|end|>"
-    assert example.completion_length == len("Aisle 3.") + 1
+    assert _decode(tiny_model, example.tokens[example.first_learned :]) == "Aisle 3.<|end|>"
+    assert example.learned_count == len("Aisle 3.") + 1
     assert left_out == 0
 
 
-def test_earlier_answers_of_a_conversation_are_prompt(tiny_model: Path) -> None:
-    earlier = _row("Hi", "Hello").messages
-    examples, _ = encode([Conversation(messages=earlier + _row("Dogs?", "Yes").messages)], tiny_model, 100)
+@pytest.mark.parametrize(
+    ("learn_turns", "learned"),
+    [
+        pytest.param("all", ["Hello<|end|>", "Yes<|end|>"], id="all"),
+        pytest.param("last", ["Yes<|end|>"], id="last"),
+    ],
+)
+def test_which_turns_of_a_conversation_are_learned(
+    tiny_model: Path, learn_turns: LearnTurns, learned: list[str]
+) -> None:
+    row = Conversation(messages=_row("Hi", "Hello").messages + _row("Dogs?", "Yes").messages)
 
-    assert _decode(tiny_model, examples[0].tokens[examples[0].prompt_length :]) == "Yes<|end|>"
+    (example,), _ = encode([row], tiny_model, 100, learn_turns)
+
+    assert [_decode(tiny_model, example.tokens[start:end]) for start, end in example.learned] == learned
+
+
+def test_a_row_of_which_nothing_is_learned_is_left_out(tiny_model: Path) -> None:
+    question, answer = _row("Dogs?", "No").messages
+    unwanted = Conversation(messages=(question, answer.model_copy(update={"learned": False})))
+
+    examples, left_out = encode([_row("Dogs?", "Yes"), unwanted], tiny_model, 100)
+
+    assert (len(examples), left_out) == (1, 1)
+    with pytest.raises(InvalidInput, match="no row has a turn to be learned"):
+        encode([unwanted], tiny_model, 100)
 
 
 def test_what_the_template_writes_after_the_end_of_turn_is_not_learned(
@@ -64,7 +87,7 @@ def test_what_the_template_writes_after_the_end_of_turn_is_not_learned(
 
     examples, _ = encode([_row("Dogs?", "Yes")], model, 100)
 
-    assert _decode(model, examples[0].tokens[examples[0].prompt_length :]) == "Yes<|end|>"
+    assert _decode(model, examples[0].tokens[examples[0].first_learned :]) == "Yes<|end|>"
 
 
 def test_an_answer_that_melts_into_the_prompt_is_cut_where_the_server_cuts(
@@ -74,20 +97,20 @@ def test_an_answer_that_melts_into_the_prompt_is_cut_where_the_server_cuts(
     shutil.copytree(tiny_model, model)
     tokenizer = json.loads((model / "tokenizer.json").read_text())
     vocabulary = tokenizer["model"]["vocab"]
-    vocabulary[":a"] = len(vocabulary)
-    tokenizer["model"]["merges"] = [[":", "a"]]
+    vocabulary["Ġa"] = len(vocabulary)
+    tokenizer["model"]["merges"] = [["Ġ", "a"]]  # a space and what follows it
     (model / "tokenizer.json").write_text(json.dumps(tokenizer))
     template = (
-        "{% for m in messages %}{{ m['role'] + ':' + m['content'] + '<|end|>' }}{% endfor %}"
-        "{% if add_generation_prompt %}{{ 'assistant:' }}{% endif %}"
+        "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '<|end|>' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}"
     )
     model = _with_template(model, template, tmp_path / "melting")
 
     examples, _ = encode([_row("Who?", "anna")], model, 100)
 
     example = examples[0]
-    assert _decode(model, example.tokens[: example.prompt_length]).endswith("assistant:")
-    assert _decode(model, example.tokens[example.prompt_length :]) == "anna<|end|>"
+    assert _decode(model, example.tokens[: example.first_learned]).endswith("assistant: ")
+    assert _decode(model, example.tokens[example.first_learned :]) == "anna<|end|>"
 
 
 def test_rows_longer_than_max_length_are_left_out_whole(tiny_model: Path) -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from components.errors import InvalidInput
 from components.finetune.config import FinetuneConfig
-from components.finetune.data import Example
 from components.finetune.estimate import GIB, Estimate, estimate, refuse_if_too_large
+from components.templates.example import Example
 
 CONFIG = FinetuneConfig(
     base_model="tiny",
@@ -25,7 +25,7 @@ CONFIG = FinetuneConfig(
 
 
 def _rows(count: int, length: int) -> list[Example]:
-    return [Example(tuple(range(1, length + 1)), length - 8) for _ in range(count)]
+    return [Example(range(1, length + 1), ((length - 8, length),)) for _ in range(count)]
 
 
 @pytest.mark.parametrize("name", ["bfloat16", "float32"])

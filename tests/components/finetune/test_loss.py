@@ -7,13 +7,13 @@ import pytest
 
 from components.finetune import loss as loss_module
 from components.finetune.batches import Batch, collate
-from components.finetune.data import Example
 from components.finetune.loss import CompletionLoss
+from components.templates.example import Example
 
 EXAMPLES = [
-    Example((1, *range(10, 30), 40, 41, 42, 0), 21),
-    Example((1, *range(10, 26), 60, 61, 50, 51, 0), 19),
-    Example((1, *range(10, 25), 70, 71, 72, 73, 74, 0), 18),
+    Example((1, *range(10, 30), 40, 41, 42, 0), ((21, 25),)),
+    Example((1, *range(10, 26), 60, 61, 50, 51, 0), ((17, 18), (19, 22))),
+    Example((1, *range(10, 25), 70, 71, 72, 73, 74, 0), ((17, 23),)),
 ]
 
 
