@@ -18,6 +18,7 @@ def validate_dataset(
     max_contradicting_share: float,
     max_length: int,
     seed: int,
+    learn_turns: str,
     train_set: dsl.Output[dsl.Dataset],
     eval_set: dsl.Output[dsl.Dataset],
     report: dsl.Output[dsl.HTML],

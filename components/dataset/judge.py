@@ -7,6 +7,7 @@ from pydantic import Field
 from components.checks import Check, Verdict, at_least, at_most
 from components.dataset.rows import KINDS, Kind
 from components.dataset.screen import Screened, file_name
+from components.templates.example import LearnTurns
 from components.tracking.records import Scalar
 from components.tracking.shell import StageConfig
 from components.web import shown
@@ -43,6 +44,7 @@ class DatasetConfig(StageConfig):
     )
     max_length: int = Field(512, ge=1, description="Longest row, tokens.")
     seed: int = Field(17, ge=0, description="Seed of the split.")
+    learn_turns: LearnTurns = Field("all", description="Turns that are shown as learned.")
 
     @property
     def files(self) -> tuple[str, str]:

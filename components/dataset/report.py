@@ -7,16 +7,21 @@ from pathlib import Path
 from components.checks import Verdict
 from components.dataset.judge import DatasetConfig
 from components.dataset.reasons import reasons
+from components.dataset.samples import Marked, samples
 from components.dataset.screen import Screened
 from components.web import shown
 
 TEMPLATE = Path(__file__).with_name("report.html")
 CONTRADICTIONS_SHOWN = 20
-SAMPLES_SHOWN = 3
 
 
 def render_report(
-    config: DatasetConfig, screened: Screened, verdict: Verdict, digest: str, pictures: Mapping[str, Path]
+    config: DatasetConfig,
+    screened: Screened,
+    verdict: Verdict,
+    digest: str,
+    pictures: Mapping[str, Path],
+    marked: Marked | None = None,
 ) -> str:
     """Return the page; everything that comes from the data is escaped.
 
@@ -26,6 +31,7 @@ def render_report(
         verdict: The checks.
         digest: The dataset's fingerprint.
         pictures: PNG files by title; they are embedded.
+        marked: Tells how the model sees a row; None where there is no base model to ask.
     """
     import jinja2
 
@@ -43,7 +49,7 @@ def render_report(
         },
         reasons=reasons(screened.quarantined),
         contradictions=screened.contradictions[:CONTRADICTIONS_SHOWN],
-        samples=screened.train[:: max(1, len(screened.train) // SAMPLES_SHOWN)][:SAMPLES_SHOWN],
+        samples=samples(screened.train, marked),
         format_value=format_value,
     )
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
@@ -15,6 +16,7 @@ from components.dataset.lineage import inputs
 from components.dataset.load import Rows, SourceRow, read_rows
 from components.dataset.plots import draw_lengths, draw_quarantine
 from components.dataset.report import render_report
+from components.dataset.samples import Marked
 from components.dataset.screen import Screen, Screened, fingerprint
 from components.errors import InvalidInput
 from components.sources.digests import changes
@@ -107,7 +109,8 @@ def examine(
     digest = fingerprint(screened)
     verdict = judge(config, screened)
     _record(config, screened, verdict, digest, stage)
-    _report(config, screened, verdict, digest, report_path, stage)
+    marked = partial(tokenizer.marked, learn=config.learn_turns) if tokenizer else None
+    _report(config, screened, verdict, digest, marked, report_path, stage)
     stage.inputs(inputs(config, screened, digest))
     return Examined(screened, verdict, digest, problems)
 
@@ -169,6 +172,7 @@ def _report(
     screened: Screened,
     verdict: Verdict,
     digest: str,
+    marked: Marked | None,
     report_path: Path,
     stage: StageLog,
 ) -> None:
@@ -181,7 +185,7 @@ def _report(
         if screened.quarantined:  # the page has them as a table
             draw_quarantine(screened, folder / "quarantined.png")
             stage.figure("Quarantined rows", folder / "quarantined.png")
-        page = render_report(config, screened, verdict, digest, pictures)
+        page = render_report(config, screened, verdict, digest, pictures, marked)
         report_path.parent.mkdir(parents=True, exist_ok=True)
         report_path.write_text(page, encoding="utf-8")
         (folder / "dataset-report.html").write_text(page, encoding="utf-8")
