@@ -11,6 +11,8 @@ from pydantic import (
     model_validator,
 )
 
+from components.dataset.forms.columns import MEANINGS, known_columns
+from components.dataset.forms.wanted import Preferences
 from components.evaluate.metrics import METRICS, known_metric
 from components.oci.adapter_images import LAYOUT_PREFIX
 from components.templates.example import LearnTurns
@@ -35,6 +37,16 @@ class ReleaseParams(BaseModel):
     )
     eval_dataset: str = Field(
         "", description="Held-out rows, same forms. Empty: eval_fraction of the dataset is held out."
+    )
+    columns: Annotated[str, AfterValidator(known_columns)] = Field(
+        "",
+        description="Which field of a row is what, where its name does not say so: 'prompt=question, "
+        f"completion=answer, system=persona'. Meanings: {', '.join(MEANINGS)}. The fields of both files.",
+    )
+    preferences: Preferences = Field(
+        "refuse",
+        description="What becomes of preference files (chosen and rejected answers, label: false). refuse: "
+        "their rows are unusable. chosen: the wanted answers are trained on, the others are left out.",
     )
     dataset_digest: str = Field(
         "",

@@ -67,6 +67,7 @@ class Validation:
             "accepted": {"train": len(screened.train), "eval": len(screened.eval)},
             "quarantined": len(screened.quarantined),
             "reasons": {reason.kind: reason.count for reason in self.reasons},
+            "not_used": screened.not_used,
             "checks": [check.model_dump() for check in verdict.checks],
             "problems": self.found.problems,
             "fingerprint": self.found.digest,

@@ -5,6 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from components import wording
+from components.dataset.forms.not_used import told
 from components.web import quoted, shown
 from pipelines.validate import Validation
 
@@ -33,6 +34,8 @@ def validation_view(validation: Validation) -> list[RenderableType]:
     parts += [_checks(validation), Text(), Text(counts)]
     if validation.reasons:
         parts += [Text(), _reasons(validation)]
+    if screened.not_used:
+        parts += [Text(), Text(f"not used: {told(screened.not_used)}")]
     return [*parts, Text(), *_files(validation)]
 
 

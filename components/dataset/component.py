@@ -7,6 +7,8 @@ from kfp import dsl
 def validate_dataset(
     dataset: str,
     eval_dataset: str,
+    columns: str,
+    preferences: str,
     dataset_digest: str,
     max_dataset_bytes: int,
     base_model: str,

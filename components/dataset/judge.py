@@ -1,10 +1,13 @@
 """Hold a screened dataset against its limits."""
 
 from collections import Counter
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from components.checks import Check, Verdict, at_least, at_most
+from components.dataset.forms.columns import known_columns
+from components.dataset.forms.wanted import Preferences
 from components.dataset.rows import KINDS, Kind
 from components.dataset.screen import Screened, file_name
 from components.templates.example import LearnTurns
@@ -17,10 +20,13 @@ UNREADABLE: tuple[Kind, ...] = (
     "not_csv",
     "not_an_object",
     "no_known_form",
+    "ambiguous",
     "missing_field",
     "wrong_type",
     "not_text",
     "wrong_turns",
+    "has_media",
+    "preference",
     "control_token",
     "template_refused",
 )
@@ -31,6 +37,10 @@ class DatasetConfig(StageConfig):
 
     dataset: str = Field(min_length=1, description="Training rows: path or URL.")
     eval_dataset: str = Field("", description="Held-out rows; empty: eval_fraction of the dataset.")
+    columns: Annotated[str, AfterValidator(known_columns)] = Field(
+        "", description="Which field of a row is what; empty: their names say so."
+    )
+    preferences: Preferences = Field("refuse", description="What becomes of chosen and rejected answers.")
     dataset_digest: str = Field("", description="Digest of each file when the run was started; empty: any.")
     max_dataset_bytes: int = Field(64 << 30, ge=1, description="Largest file, as it arrives and unpacked.")
     base_model: str = Field(min_length=1, description="Model whose chat template counts the tokens.")
@@ -60,9 +70,11 @@ class DatasetConfig(StageConfig):
 def judge(config: DatasetConfig, screened: Screened) -> Verdict:
     """Judge a dataset; its checks stand in the order in which a person should read them.
 
+    Answers that are not wanted are no flaw where that was said: with `preferences=chosen` they do not count.
     A share is that of the file that is worse off: a clean eval file does not make up for a bad train file.
     """
     limit = config.max_quarantined_share
+    flaws = [kind for kind in KINDS if kind != "unwanted_answer" or config.preferences == "refuse"]
 
     def quarantined(name: str, what: str, *kinds: Kind) -> Check:
         counts = Counter(row.file for row in screened.quarantined if row.kind in kinds)
@@ -81,10 +93,17 @@ def judge(config: DatasetConfig, screened: Screened) -> Verdict:
             quarantined("duplicate_share", "are the same as an earlier one", "duplicate"),
             quarantined("leaked_share", "ask what is held out; they are not trained on", "leaks_eval"),
             _truncated(config, screened),
-            quarantined("quarantined_share", "are unusable, for any reason", *KINDS),
+            quarantined("quarantined_share", "are unusable, for any reason", *flaws),
             _contradicting(config, screened),
         ),
     )
+
+
+def not_understood(screened: Screened, file: str) -> bool:
+    """Tell whether most rows of a file have no form that is known."""
+    kinds: tuple[Kind, ...] = ("no_known_form", "missing_field")
+    count = sum(row.kind in kinds for row in screened.quarantined if row.file == file)
+    return count > screened.rows_by_file.get(file, 0) / 2
 
 
 def _enough(name: str, count: int, least: int, purpose: str) -> Check:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from components.checks import Verdict
+from components.dataset.forms.not_used import told
 from components.dataset.judge import DatasetConfig
 from components.dataset.reasons import reasons
 from components.dataset.samples import Marked, samples
@@ -44,6 +45,7 @@ def render_report(
         screened=screened,
         verdict=verdict,
         digest=digest,
+        not_used=told(screened.not_used),
         pictures={
             title: base64.b64encode(png.read_bytes()).decode("ascii") for title, png in pictures.items()
         },

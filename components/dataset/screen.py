@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from components.conversations import Conversation
 from components.dataset.load import SourceRow
-from components.dataset.rows import Kind, RowFlaw, to_conversation
+from components.dataset.rows import NO_COLUMNS, Columns, Kind, NotUsed, Preferences, RowFlaw, to_conversation
 
 Lengths = Callable[[Sequence[Conversation]], list[int | RowFlaw]]
 EXCERPT_CHARACTERS = 240
@@ -58,6 +58,7 @@ class Screened:
         quarantined: Set aside, in the order of the files.
         contradictions: Accepted rows in groups of one prompt and different answers.
         tokens: Tokens of every row that is sound but for its length, accepted or not.
+        not_used: Rows with a field that has no meaning for training, by field.
     """
 
     rows_by_file: dict[str, int]
@@ -66,6 +67,7 @@ class Screened:
     quarantined: list[Quarantined]
     contradictions: list[list[Row]] = field(default_factory=list)
     tokens: list[int] = field(default_factory=list)
+    not_used: dict[str, int] = field(default_factory=dict)
 
     @property
     def rows_in(self) -> int:
@@ -89,10 +91,19 @@ class Screen:
     Args:
         max_length: Longest row, tokens.
         lengths: Counts a conversation's tokens; None where there is no tokenizer to count with.
+        columns: Which field of a row is what.
+        preferences: Whether the chosen answers of preference rows are used.
     """
 
-    def __init__(self, max_length: int, lengths: Lengths | None) -> None:
+    def __init__(
+        self,
+        max_length: int,
+        lengths: Lengths | None,
+        columns: Columns = NO_COLUMNS,
+        preferences: Preferences = "refuse",
+    ) -> None:
         self._max_length, self._lengths = max_length, lengths
+        self._columns, self._preferences, self._not_used = columns, preferences, NotUsed()
         self._rows_by_file: Counter[str] = Counter()
         self._tokens: list[int] = []
         self._quarantined: list[Quarantined] = []
@@ -125,7 +136,8 @@ class Screen:
             try:
                 if source.flaw:
                     raise source.flaw
-                read.append((source, to_conversation(source.value)))
+                conversation = to_conversation(source.value, self._columns, self._preferences, self._not_used)
+                read.append((source, conversation))
             except RowFlaw as flaw:
                 self._set_aside(file, source.line, source.text, flaw)
         conversations = [conversation for _, conversation in read]
@@ -167,6 +179,7 @@ class Screen:
             quarantined=self._quarantined,
             contradictions=contradictions([*train, *held_out]),
             tokens=self._tokens,
+            not_used=self._not_used.rows,
         )
 
 

@@ -10,14 +10,17 @@ from typing import TypeVar
 
 from components.checks import Verdict
 from components.conversations import write_conversations
-from components.dataset.judge import DatasetConfig, judge
+from components.dataset.forms.columns import read_columns
+from components.dataset.forms.not_used import told
+from components.dataset.forms.suggest import suggest_columns
+from components.dataset.judge import DatasetConfig, judge, not_understood
 from components.dataset.lengths import chat_tokenizer, row_lengths
 from components.dataset.lineage import inputs
 from components.dataset.load import Rows, SourceRow, read_rows
 from components.dataset.plots import draw_lengths, draw_quarantine
 from components.dataset.report import render_report
 from components.dataset.samples import Marked
-from components.dataset.screen import Screen, Screened, fingerprint
+from components.dataset.screen import Screen, Screened, file_name, fingerprint
 from components.errors import InvalidInput
 from components.sources.digests import changes
 from components.tracking.log import StageLog
@@ -95,11 +98,14 @@ def examine(
     if train is not None and held_out is not None:
         problems += changes(config.files, (train.digest, held_out.digest), config.dataset_digest)
     tokenizer = _attempt(lambda: chat_tokenizer(config.base_model), problems)
+    lengths = row_lengths(tokenizer) if tokenizer else None
+    columns = read_columns(config.columns)
     if train is None or held_out is None:
         raise InvalidInput(f"dataset {shown(config.dataset)}", problems)
 
-    lengths = row_lengths(tokenizer) if tokenizer else None
-    screened = _screen(config, train.rows, held_out.rows, Screen(config.max_length, lengths))
+    screened = _screen(
+        config, train.rows, held_out.rows, Screen(config.max_length, lengths, columns, config.preferences)
+    )
     stage.say(
         f"accepted {len(screened.train)} rows for training and {len(screened.eval)} for evaluation, "
         f"quarantined {len(screened.quarantined)}"
@@ -112,6 +118,8 @@ def examine(
     marked = partial(tokenizer.marked, learn=config.learn_turns) if tokenizer else None
     _report(config, screened, verdict, digest, marked, report_path, stage)
     stage.inputs(inputs(config, screened, digest))
+    if not verdict.passed:
+        problems += _hints(config, screened, train.rows, held_out.rows)
     return Examined(screened, verdict, digest, problems)
 
 
@@ -137,6 +145,18 @@ def _screen(
     return screen.with_split(train_file, config.eval_fraction, config.seed)
 
 
+def _hints(
+    config: DatasetConfig, screened: Screened, train: list[SourceRow], held_out: list[SourceRow]
+) -> list[str]:
+    """Say what a file's fields may be, where most of its rows have no known form."""
+    hints = []
+    for named, rows in zip(config.files, (train, held_out), strict=True):
+        file = shown(named)
+        hint = suggest_columns(row.value for row in rows) if not_understood(screened, file) else ""
+        hints += [f"{file_name(file)}: {hint}"] if hint else []
+    return hints
+
+
 def _record(
     config: DatasetConfig, screened: Screened, verdict: Verdict, digest: str, stage: StageLog
 ) -> None:
@@ -153,6 +173,8 @@ def _record(
     stage.verdict(verdict)
     stage.fact("dataset", shown(config.dataset))
     stage.fact("dataset_fingerprint", digest)
+    if screened.not_used:
+        stage.fact("dataset_not_used", told(screened.not_used))
 
 
 def length_quantiles(tokens: list[int]) -> dict[str, float]:

@@ -103,6 +103,13 @@ def test_json_is_one_object_with_every_count(tunegate: Command):
     assert Path(found["files"]["report"]).is_file()
 
 
+def test_fields_that_are_not_used_are_told(tunegate: Command, tmp_path: Path):
+    extra = json.dumps({"instruction": "Who?", "output": "Ann.", "category": "people"}) + "\n"
+    rows = str(rows_file(tmp_path / "rows.jsonl", extra=extra))
+    assert tunegate.json(rows)["not_used"] == {"category": 1}
+    assert "not used: category (1 row)" in tunegate(rows).output
+
+
 def test_output_is_what_the_stage_of_a_release_leaves(
     tunegate: Command, tmp_path: Path, stage: Stage, tiny_model: Path
 ):

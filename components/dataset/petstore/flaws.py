@@ -92,20 +92,20 @@ BREAKS: dict[Kind, tuple[Break, ...]] = {
         lambda row: "null",
     ),
     "no_known_form": (
-        lambda row: _dump({"question": row["instruction"], "answer": row["output"]}),
+        lambda row: _dump({"heading": row["instruction"], "body": row["output"]}),
         lambda row: _dump({"text": f"{row['instruction']} {row['output']}"}),
         lambda row: "{}",
     ),
     "missing_field": (
         lambda row: _dump({"instruction": row["instruction"], "input": ""}),
-        lambda row: _dump({"input": row["instruction"], "output": row["output"]}),
+        lambda row: _dump({"output": row["output"]}),
         lambda row: _dump({**row, "output": None}),
         lambda row: _dump({"prompt": row["instruction"]}),
     ),
     "wrong_type": (
-        lambda row: _dump({**row, "output": 12.5}),
+        lambda row: _dump({**row, "output": {"answer": row["output"]}}),
         lambda row: _dump({**row, "instruction": [row["instruction"]]}),
-        lambda row: _dump({**row, "input": True}),
+        lambda row: _dump({**row, "input": ["please"]}),
         lambda row: _dump({"messages": row["instruction"]}),
     ),
     "not_text": (_half_a_character, _half_a_character),
@@ -113,6 +113,14 @@ BREAKS: dict[Kind, tuple[Break, ...]] = {
         lambda row: _messages(("user", row["instruction"])),
         lambda row: _messages(("assistant", row["output"]), ("user", row["instruction"])),
         lambda row: _messages(("customer", row["instruction"]), ("assistant", row["output"])),
+    ),
+    "ambiguous": (lambda row: _dump({**row, "answer": "Ask somebody else."}),),
+    "has_media": (lambda row: _dump({**row, "images": ["shelf.png"]}),),
+    "preference": (
+        lambda row: _dump({"prompt": row["instruction"], "chosen": row["output"], "rejected": "No idea."}),
+    ),
+    "unwanted_answer": (
+        lambda row: _dump({"prompt": row["instruction"], "completion": "No idea.", "label": False}),
     ),
     "empty_prompt": (
         lambda row: _dump({**row, "instruction": ""}),

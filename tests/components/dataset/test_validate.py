@@ -93,10 +93,10 @@ def test_a_share_is_held_out_when_there_is_no_eval_file(run: Run, tmp_path: Path
 
 def test_a_refused_dataset_still_leaves_report_record_and_quarantine(run: Run):
     problems = run.refused(PETSTORE / "flawed.jsonl", eval_dataset=str(PETSTORE / "eval.jsonl"))
-    assert any("41 of 203 rows of flawed.jsonl are unusable" in problem for problem in problems)
+    assert any("45 of 207 rows of flawed.jsonl are unusable" in problem for problem in problems)
     assert run.stage.record.verdicts[0].status == "failed"
     quarantined = [json.loads(line) for line in run.artifact("quarantine.jsonl").splitlines()]
-    assert len(quarantined) == 41
+    assert len(quarantined) == 45
     assert set(quarantined[0]) == {"file", "line", "kind", "reason", "excerpt"}
     assert [figure.title for figure in run.stage.record.figures] == ["Tokens per row", "Quarantined rows"]
     page = run.report.read_text(encoding="utf-8")
@@ -199,3 +199,59 @@ def test_a_missing_base_model_does_not_hide_what_is_wrong_with_the_rows(run: Run
 )
 def test_length_quantiles(tokens: list[int], expected: dict[str, float]):
     assert length_quantiles(tokens) == expected
+
+
+def two_columns(path: Path, *names: str, count: int = 20) -> Path:
+    rows = [{names[0]: f"Where is shelf {n}?", names[1]: f"Aisle {n % 4}.", "note": n} for n in range(count)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def test_a_file_that_is_not_understood_is_answered_with_the_columns_to_try(run: Run, tmp_path: Path):
+    path = two_columns(tmp_path / "a.jsonl", "problem", "solution")
+    assert (
+        "a.jsonl: its rows have the fields problem, solution, note; the nearest form is prompt with "
+        "completion: try --set columns='prompt=problem, completion=solution'"
+    ) in run.refused(path)
+    assert run(path, columns="prompt=problem, completion=solution") == run(rows_file(tmp_path / "b.jsonl"))
+
+
+def test_what_was_not_used_is_in_the_record_and_on_the_page(run: Run, tmp_path: Path):
+    run(two_columns(tmp_path / "a.jsonl", "question", "answer", count=1001))
+    assert run.stage.record.facts["dataset_not_used"] == "note (1,001 rows)"
+    assert "Not used: note (1,001 rows)" in run.report.read_text(encoding="utf-8")
+
+
+def test_columns_that_can_not_be_read_are_refused_before_any_file_is():
+    with pytest.raises(ValueError, match="'question' is no meaning; wanted one of prompt"):
+        DatasetConfig(dataset="none.jsonl", base_model="m", columns="question=prompt")
+
+
+def preference_file(path: Path, form: str) -> Path:
+    def row(number: int) -> dict[str, Any]:
+        question, answer = f"Where is shelf {number}?", f"Aisle {number % 4}."
+        if form == "pairs":
+            return {"prompt": question, "chosen": answer, "rejected": "No idea."}
+        wanted = number % 2 == 0
+        return {"prompt": question, "completion": answer if wanted else "No idea.", "label": wanted}
+
+    path.write_text("".join(json.dumps(row(n)) + "\n" for n in range(40)), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("form", "reason", "accepted"),
+    [
+        pytest.param("pairs", "40 of 40 rows of a.jsonl are unusable", 40, id="pairs"),
+        pytest.param("labels", "20 of 40 rows of a.jsonl are unusable", 20, id="labels"),
+    ],
+)
+def test_preference_files_are_used_only_when_asked_for(
+    run: Run, tmp_path: Path, form: str, reason: str, accepted: int
+):
+    path = preference_file(tmp_path / "a.jsonl", form)
+    assert any(reason in problem for problem in run.refused(path))
+    run(path, preferences="chosen")
+    rows = read_conversations(run.train) + read_conversations(run.eval)
+    assert len(rows) == accepted
+    assert "No idea." not in {row.completion for row in rows}

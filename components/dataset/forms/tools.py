@@ -1,0 +1,104 @@
+"""Tools that a row describes, and calls of them."""
+
+import json
+from typing import Any
+
+from components.conversations import ToolCall
+from components.dataset.flaws import RowFlaw, described
+from components.dataset.forms.texts import NO_JSON, read_list, sound, writable
+
+TOOLS = "a list of tools, each with a name, a description and parameters"
+CALLS = "a list of calls, each with a name and arguments"
+
+
+def read_tools(value: object, place: str) -> tuple[dict[str, Any], ...]:
+    """Return tools as OpenAI's API and chat templates describe them: `{"type": "function", "function": ...}`.
+
+    Args:
+        value: A list of them, or of bare functions; the list and each tool may be kept as JSON text.
+        place: What the field is called.
+
+    Raises:
+        RowFlaw: It is none, or a tool has no name.
+    """
+    if isinstance(value, dict):
+        value = [value]
+    found = []
+    for number, tool in enumerate(read_list(value, place, TOOLS), start=1):
+        here = f"{place}, tool {number}"
+        tool = _object(tool, here)
+        function = tool.get("function")
+        if function is None:
+            function = {name: own for name, own in tool.items() if (name, own) != ("type", "function")}
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            raise RowFlaw("wrong_type", f"{here}: has no function with a name; wanted {TOOLS}")
+        found.append(writable({"type": "function", **tool_extras(tool), "function": function}, here))
+    return tuple(found)
+
+
+def tool_extras(tool: dict[str, Any]) -> dict[str, Any]:
+    """Return what stands beside a tool's function; a bare function has nothing beside it."""
+    return tool if tool.get("function") is not None else {}
+
+
+def read_calls(value: object, place: str) -> tuple[ToolCall, ...]:
+    """Return calls: OpenAI's `{"id", "type", "function": {"name", "arguments"}}` or the inner object alone.
+
+    Args:
+        value: A call or a list of them; the whole and each one's arguments may be kept as JSON text.
+        place: What the field is called.
+
+    Raises:
+        RowFlaw: It is none, or a call has no name, or arguments that are no object.
+    """
+    if isinstance(value, dict):
+        value = [value]
+    calls = []
+    for number, item in enumerate(read_list(value, place, CALLS), start=1):
+        here = f"{place}, call {number}"
+        call = _object(item, here)
+        inner = call.get("function")
+        function = call if inner is None else inner
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            raise RowFlaw("wrong_type", f"{here}: has no name; wanted {CALLS}")
+        arguments = function.get("arguments")
+        if arguments is None:
+            arguments = function.get("parameters")
+        calls.append(
+            ToolCall(
+                name=sound(function["name"], here),
+                arguments=_arguments(arguments, f"{here}: arguments"),
+                id=sound(str(call.get("id") or ""), here),
+            )
+        )
+    return tuple(calls)
+
+
+def _object(value: object, place: str) -> dict[str, Any]:
+    """Return an object, which may be kept as JSON text, without what is null in it."""
+    try:
+        if isinstance(value, str):
+            value = json.loads(value)
+    except NO_JSON:
+        pass
+    if not isinstance(value, dict):
+        raise RowFlaw("wrong_type", f"{place}: got {described(value)}, wanted an object")
+    return value
+
+
+def _arguments(value: object, place: str) -> dict[str, Any]:
+    if value is None or value == "":
+        return {}
+    if isinstance(value, dict):
+        return dict(writable(value, place))
+    found: object = value
+    if isinstance(value, str):
+        try:
+            # A null in a text was written by somebody; one in an object may be Arrow's.
+            found = json.loads(value)
+            json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
+        except NO_JSON:
+            found = value
+    if not isinstance(found, dict):
+        raise RowFlaw("wrong_type", f"{place}: got {described(value)}, wanted an object")
+    return found
