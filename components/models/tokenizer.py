@@ -56,5 +56,7 @@ def save_tokenizer(gguf: Path, target: Path) -> None:
     from transformers import PreTrainedTokenizerFast
 
     # Not AutoTokenizer, which reads the file's configuration first and comes to the same.
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(
+        str(gguf.parent), gguf_file=gguf.name, trust_remote_code=False
+    )
     tokenizer.save_pretrained(target)
