@@ -9,7 +9,7 @@ from components.dataset.screen import Row
 # Returns pieces of text in their order, each with whether it is learned.
 Marked = Callable[[Conversation], list[tuple[str, bool]]]
 ROWS_SHOWN = 3
-PIECE_CHARACTERS, ROW_CHARACTERS = 800, 2400
+PIECE_CHARACTERS, ROW_CHARACTERS = 500, 1500
 
 
 @dataclass(frozen=True)
