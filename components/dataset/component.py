@@ -27,6 +27,7 @@ def validate_dataset(
     personal_data: str,
     max_length: int,
     seed: int,
+    learn_turns: str,
     train_set: dsl.Output[dsl.Dataset],
     eval_set: dsl.Output[dsl.Dataset],
     report: dsl.Output[dsl.HTML],

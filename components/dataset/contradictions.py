@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from components.dataset.row_store import Numbers, Rows, RowStore
+from components.dataset.arrays import Numbers
+from components.dataset.row_store import Rows, RowStore
 
 GROUPS_KEPT = 20
 

@@ -12,6 +12,7 @@ from components.dataset.forms.columns import known_columns
 from components.dataset.forms.wanted import Preferences
 from components.dataset.rows import KINDS, Kind
 from components.dataset.screen import Screened, file_name
+from components.templates.example import LearnTurns
 from components.tracking.records import Scalar
 from components.tracking.shell import StageConfig
 from components.web import shown
@@ -74,6 +75,7 @@ class DatasetConfig(StageConfig):
     personal_data: Policy = Field("report", description="What becomes of rows with personal data.")
     max_length: int = Field(512, ge=1, description="Longest row, tokens.")
     seed: int = Field(17, ge=0, description="Seed of the split.")
+    learn_turns: LearnTurns = Field("all", description="Turns that are shown as learned.")
 
     @property
     def files(self) -> tuple[str, str]:

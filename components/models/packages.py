@@ -8,6 +8,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from components.errors import InvalidInput
+from components.models.tokenizer import save_tokenizer
 
 
 def gguf_of_package(reference: str) -> Path:
@@ -34,7 +35,7 @@ def gguf_of_package(reference: str) -> Path:
 def dequantise(gguf: Path, target: Path) -> None:
     """Turn a GGUF file into bf16 safetensors, which can be trained; all or nothing."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers import AutoModelForCausalLM, GgufConfig
 
     unfinished = target.with_name(target.name + ".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -47,11 +48,8 @@ def dequantise(gguf: Path, target: Path) -> None:
             dtype=torch.float32,
             trust_remote_code=False,
         )
-        tokenizer = AutoTokenizer.from_pretrained(
-            str(gguf.parent), gguf_file=gguf.name, trust_remote_code=False
-        )
     model.bfloat16().save_pretrained(unfinished)
-    tokenizer.save_pretrained(unfinished)
+    save_tokenizer(gguf, unfinished)
     unfinished.rename(target)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from components import progress
 from components.checks import Verdict
 from components.errors import TunegateError
+from components.tracking.inputs import Input, log_inputs
 from components.tracking.records import (
     CACHED_RELEASE_TAG,
     CACHED_TAG,
@@ -86,6 +87,10 @@ class Stage:
     def file(self, path: Path, folder: str = "") -> None:
         """Keep a file."""
         self.client.log_artifact(self.run_id, str(path), folder or None)
+
+    def inputs(self, inputs: Sequence[Input]) -> None:
+        """Note what was read."""
+        log_inputs(self.client, self.run_id, inputs)
 
 
 @contextmanager

@@ -16,7 +16,8 @@ from tests.components.serve.clients import ask, processes_in
 
 ROOT = Path(__file__).parents[2]
 PRESETS = "pipelines/presets"
-BLOCKS = re.findall(r"^```bash\n(.*?)^```", (ROOT / "README.md").read_text(), flags=re.M | re.S)
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```bash\n(.*?)^```", README, flags=re.M | re.S)
 AGAIN = "petstore.yaml --set lora_r=8"
 KEY = "sk-ann-1"
 READY_S = 240
@@ -76,10 +77,19 @@ def block_with(words: str) -> str:
 
 def test_every_block_is_one_that_is_run_here_or_is_what_runs_this():
     here = ("make run", "tunegate params", AGAIN, "stop everything", "kubectl apply", "--model petstore")
-    run_here = [block_with(words) for words in here]
+    run_here = [block_with(words) for words in ("tunegate validate", *here)]
     on_kubeflow = [block_with(f"tunegate {verb}") for verb in ("compile", "submit", "schedule")]
     assert [block for block in BLOCKS if block not in run_here + on_kubeflow] == ["make test\n"]
     assert "make test" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_a_dataset_is_validated_as_the_page_shows(shell: Shell):
+    assert shell.run(block_with("tunegate validate")) == 0, shell.said + shell.warned
+    assert "exit status 3" in shell.said
+    (shown,) = re.findall(r"^    REFUSED: .*?\n\n", README, flags=re.M | re.S)
+    said = {" ".join(line.split()) for line in shell.said.splitlines()}
+    assert {" ".join(line.split()) for line in shown.splitlines()} - {"...", ""} <= said
+    assert not (shell.home / "mlflow.db").exists()
 
 
 def test_make_run_ends_with_an_endpoint_that_answers(shell: Shell):

@@ -40,7 +40,9 @@ def sha256(content: bytes) -> str:
 @pytest.fixture
 def run(tmp_path: Path, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """The stage, without a base model, whose tokenizer takes long to load."""
-    tokenizer = SimpleNamespace(lengths=lambda conversations: [7 for _ in conversations])
+    tokenizer = SimpleNamespace(
+        lengths=lambda conversations: [7 for _ in conversations], marked=lambda row, learn: []
+    )
     monkeypatch.setattr("components.dataset.validate.chat_tokenizer", lambda base_model: tokenizer)
 
     def run(dataset: Path | str, **values: str) -> str:

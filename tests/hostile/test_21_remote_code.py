@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from components.errors import InvalidInput
-from components.models import check_base_model, prepare_base_model
+from components.models import check_base_model, prepare_base_model, prepare_tokenizer
 from tests.hostile.hub import COMMIT, NAME, hub
 from tests.hostile.odd_server import Asked
 
@@ -95,7 +95,7 @@ def files_of(model: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in model.iterdir()}
 
 
-@pytest.mark.parametrize("ask", [check_base_model, prepare_base_model])
+@pytest.mark.parametrize("ask", [check_base_model, prepare_base_model, prepare_tokenizer])
 @pytest.mark.parametrize("config", REFUSED)
 def test_a_model_with_code_of_its_own_is_refused_and_says_why(
     model: Path, config: str, ask: Callable[[str], object]
@@ -109,7 +109,7 @@ def test_a_model_with_code_of_its_own_is_refused_and_says_why(
     assert ("it brings code of its own" in problem) == ("auto_map" in REFUSED[config])
 
 
-@pytest.mark.parametrize("ask", [check_base_model, prepare_base_model])
+@pytest.mark.parametrize("ask", [check_base_model, prepare_base_model, prepare_tokenizer])
 def test_none_of_its_weights_is_fetched(
     model: Path,
     asked: list[Asked],
@@ -143,6 +143,18 @@ def test_what_was_checked_at_the_hub_is_what_is_fetched(
         one.line for one in asked if "/revision/main" in one.line or f"/models/{NAME} " in one.line
     ]
     assert len(after_the_first) == 2  # the name is asked for once a call; the rest is by commit
+
+
+def test_a_tokenizer_is_fetched_without_weights_and_code(
+    model: Path, asked: list[Asked], serve: Callable[[dict[str, bytes]], None]
+) -> None:
+    serve(files_of(model) | {"code.py": b"raise SystemExit", "tokenizer.pkl": b""})
+    found = prepare_tokenizer(NAME)
+    assert found.name == COMMIT
+    assert {"config.json", "tokenizer.json", "tokenizer_config.json"} <= fetched(asked)
+    assert not any(name.endswith((".safetensors", ".py", ".pkl")) for name in fetched(asked))
+    assert prepare_base_model(NAME).path == found  # whose weights come when they are needed
+    assert "model.safetensors" in fetched(asked)
 
 
 def test_a_model_of_the_hub_without_safetensors_is_refused_before_the_run(
@@ -182,7 +194,7 @@ def test_a_revision_that_was_remembered_by_half_is_no_revision(
 )
 def test_the_hubs_address_is_parsed_once(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     monkeypatch.setenv("HF_ENDPOINT", address)
-    for ask in (check_base_model, prepare_base_model):
+    for ask in (check_base_model, prepare_base_model, prepare_tokenizer):
         with pytest.raises(InvalidInput, match="HF_ENDPOINT") as refused:
             ask(NAME)
         assert "secret" not in str(refused.value)
@@ -244,7 +256,7 @@ def test_a_chat_template_is_rendered_in_a_sandbox(model: Path) -> None:
 
 
 def test_whoever_loads_a_model_says_that_its_code_is_not_to_run() -> None:
-    loaders = {"AutoConfig", "AutoModelForCausalLM", "AutoTokenizer"}
+    loaders = {"AutoConfig", "AutoModelForCausalLM", "AutoTokenizer", "PreTrainedTokenizerFast"}
     seen = 0
     for path in [*Path("components").rglob("*.py"), *Path("pipelines").rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):

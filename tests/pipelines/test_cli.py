@@ -15,6 +15,7 @@ from pipelines.status import result_view
 
 COMMANDS = [
     "run",
+    "validate",
     "status",
     "card",
     "chat",

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from components.dataset.arrays import Numbers
 from components.dataset.checks.answers import AnswerKind
-from components.dataset.row_store import Numbers
 
 METRIC: dict[AnswerKind, str] = {
     "labels": "exact_match",

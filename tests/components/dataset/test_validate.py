@@ -136,6 +136,26 @@ def test_the_report_escapes_what_the_data_says(run: Run, tmp_path: Path):
     assert 'src="http' not in page and "href=" not in page  # it needs nothing beside itself
 
 
+def test_the_report_marks_what_is_learned(run: Run, tmp_path: Path):
+    asked, answered = {"role": "user", "content": "Where?"}, {"role": "assistant", "content": "<b>Here.</b>"}
+    again = {"role": "assistant", "content": "There."}
+    extra = json.dumps({"messages": [asked, answered, asked, again]}) + "\n"
+    path = rows_file(tmp_path / "a.jsonl", extra=extra)
+    run(path, eval_fraction=0.1)
+    page = run.report.read_text(encoding="utf-8")
+    assert "<mark>&lt;b&gt;Here.&lt;/b&gt;&lt;|end|&gt;</mark>" in page and "<mark>There." in page
+    assert "&lt;|user|&gt;Where?" in page and "<mark>Where?" not in page
+    run(path, eval_fraction=0.1, learn_turns="last")
+    page = run.report.read_text(encoding="utf-8")
+    assert "<mark>&lt;b&gt;Here." not in page and "<mark>There." in page and "learn_turns: last" in page
+
+
+def test_the_report_shows_the_turns_where_there_is_no_base_model_to_ask(run: Run, tmp_path: Path):
+    run.refused(rows_file(tmp_path / "a.jsonl"), base_model="/no/model")
+    page = run.report.read_text(encoding="utf-8")
+    assert "<mark>" not in page and "The base model could not be asked" in page and "Where is shelf" in page
+
+
 @pytest.mark.parametrize(
     ("content", "values", "reasons"),
     [

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from components.dataset.arrays import Numbers
 from components.dataset.checks.near import NearDuplicates
-from components.dataset.row_store import Numbers, Row, RowStore
+from components.dataset.row_store import Row, RowStore
 
 PAIRS_SHOWN = 20
 

@@ -1,0 +1,42 @@
+import pytest
+
+from components.dataset.reasons import ROWS_KEPT, reasons
+from components.dataset.rows import Kind
+from components.dataset.screen import Quarantined
+
+
+def row(kind: Kind, line: int, file: str = "/data/rows.jsonl") -> Quarantined:
+    return Quarantined(file, line, kind, f"why {line}", "text")
+
+
+def test_reasons_come_most_rows_first_with_the_first_rows_of_each():
+    found = reasons([row("not_json", 2), row("duplicate", 3), row("duplicate", 5)])
+    assert [(reason.kind, reason.count) for reason in found] == [("duplicate", 2), ("not_json", 1)]
+    assert [kept.line for kept in found[0].first] == [3, 5]
+
+
+def test_no_row_set_aside_is_no_reason():
+    assert reasons([]) == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "places"),
+    [
+        pytest.param([row("too_long", 7)], "rows.jsonl, line 7", id="one"),
+        pytest.param([row("too_long", 7), row("too_long", 1200)], "rows.jsonl, lines 7, 1200", id="two"),
+        pytest.param(
+            [row("too_long", 7), row("too_long", 9, "s3://store/more.csv")],
+            "rows.jsonl, line 7; more.csv, line 9",
+            id="two files",
+        ),
+        pytest.param(
+            [row("too_long", line) for line in range(1, ROWS_KEPT + 4)],
+            "rows.jsonl, lines 1, 2, 3, 4, 5, 6, 7, 8 and 3 more",
+            id="more than are kept",
+        ),
+    ],
+)
+def test_places(rows: list[Quarantined], places: str):
+    (reason,) = reasons(rows)
+    assert reason.places == places
+    assert len(reason.first) <= ROWS_KEPT
