@@ -11,7 +11,7 @@ from components.checks import Verdict
 from components.conversations import write_conversations
 from components.dataset.checks.secrets import ScanFailed
 from components.dataset.checks.sift import Sieve
-from components.dataset.checks.signatures import Signatures
+from components.dataset.checks.signatures import NoRoom, Signatures
 from components.dataset.judge import DatasetConfig, judge
 from components.dataset.lengths import chat_tokenizer
 from components.dataset.lineage import log_inputs
@@ -70,7 +70,7 @@ def validate(
         )
         try:
             screened = _screen(config, train.rows, held_out.rows, screen)
-        except ScanFailed as error:
+        except (ScanFailed, NoRoom) as error:
             raise InvalidInput(f"dataset {name}", [*problems, str(error)]) from error
     if config.group_by and not any(row.group for row in (*screened.train, *screened.eval)):
         problems.append(
