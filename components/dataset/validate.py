@@ -12,7 +12,7 @@ from components.checks import Verdict
 from components.dataset.arrays import Numbers
 from components.dataset.checks.secrets import ScanFailed
 from components.dataset.checks.sift import Sieve
-from components.dataset.checks.signatures import Signatures
+from components.dataset.checks.signatures import NoRoom, Signatures
 from components.dataset.forms.columns import read_columns
 from components.dataset.forms.not_used import told
 from components.dataset.forms.suggest import suggest_columns
@@ -170,7 +170,7 @@ def _screen(
 
     try:
         found = _attempt(screened, problems)
-    except ScanFailed as error:
+    except (ScanFailed, NoRoom) as error:
         raise InvalidInput(f"dataset {names[0]}", [*problems, *unread, str(error)]) from error
     problems += unread
     if found is None or unread:

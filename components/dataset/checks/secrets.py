@@ -128,10 +128,16 @@ def _scan(rows: list[Sequence[str]], timeout_s: float) -> Iterator[tuple[dict[st
     # What is found is in the files here, which nobody else can read and which go when it is done.
     with TemporaryDirectory(prefix="tunegate-") as name:
         folder = Path(name)
-        with (folder / "rows.txt").open("wb") as file:
-            for texts in rows:
-                file.write(_line(texts).encode() + b"\n")
-            size = file.tell()
+        try:
+            with (folder / "rows.txt").open("wb") as file:
+                for texts in rows:
+                    file.write(_line(texts).encode() + b"\n")
+                size = file.tell()
+        except OSError as error:
+            raise ScanFailed(
+                "looking for secrets failed: the rows can't be written to the temporary directory "
+                f"({error.strerror}); make room there, or name another with TMPDIR"
+            ) from error
         _run(folder, timeout_s)
         yield from _read(folder / "found.jsonl", size)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.dataset.checks.shingles import runs_of, words_of
+from components.errors import TunegateError
 
 if TYPE_CHECKING:
     import numpy
@@ -22,6 +23,10 @@ SAMPLE_ROWS = 10_000
 COMMON_SHARE, COMMON_ROWS = 0.01, 20
 _SEED = 1
 _PRIME = 0x100000001B3
+
+
+class NoRoom(TunegateError):
+    """Signatures can't be kept, so near duplicates can't be told."""
 
 
 class Signatures:
@@ -85,8 +90,14 @@ class Signatures:
         self._rows += len(rows)
 
     def _append(self, name: str, values: "NDArray[Any]") -> None:
-        with (self._folder / name).open("ab") as file:
-            values.tofile(file)
+        try:
+            with (self._folder / name).open("ab") as file:
+                file.write(values.tobytes())
+        except OSError as error:
+            raise NoRoom(
+                "looking for near duplicates failed: the temporary directory can't be written to "
+                f"({error.strerror}); make room there (320 bytes a row), or name another with TMPDIR"
+            ) from error
 
 
 def _keys(part: "NDArray[numpy.uint32]") -> "NDArray[numpy.uint64]":

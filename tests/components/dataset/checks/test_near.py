@@ -8,7 +8,7 @@ import pytest
 
 from components.conversations import Conversation, Message, ToolCall
 from components.dataset.checks.near import NearDuplicates, asked_and_answered, near_duplicates
-from components.dataset.checks.signatures import Signatures
+from components.dataset.checks.signatures import NoRoom, Signatures
 
 LONG = (
     "I bought a large bag of food for my dog on Monday and when I opened it at home this morning there were "
@@ -65,6 +65,13 @@ def test_what_stands_in_most_rows_makes_none_of_them_near(tmp_path: Path):
 def test_no_row_and_one_row(tmp_path: Path):
     assert compared(tmp_path).pairs == []
     assert compared(tmp_path, ("a", "b")).by_prompt.tolist() == [0]
+
+
+def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path):
+    signatures = Signatures(tmp_path / "none")
+    signatures.add([("a", "b"), ("c", "d")])
+    with pytest.raises(NoRoom, match="No such file or directory"):
+        near_duplicates(signatures)
 
 
 @pytest.mark.parametrize("seed", range(3))

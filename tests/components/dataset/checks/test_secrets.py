@@ -1,13 +1,14 @@
 """Secrets are found where they stand, and a search that did not go through is never "nothing found"."""
 
 import base64
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
 import kingfisher
 import pytest
 
-from components.dataset.checks.secrets import ScanFailed, find_secrets
+from components.dataset.checks.secrets import CACHE_VARIABLE, ScanFailed, find_secrets
 from components.dataset.checks.spans import Span, masked
 
 # Put together here, so that this file holds no token itself.
@@ -101,6 +102,15 @@ def test_a_program_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, tm
         find_secrets([["hello"]])
 
 
+def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(ScanFailed, match=r"No space left on device.*TMPDIR"):
+        find_secrets([["hello"]])
+
+
 def test_the_program_gets_nothing_of_the_environment(
     program: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
@@ -109,3 +119,17 @@ def test_the_program_gets_nothing_of_the_environment(
     program(f"env > {seen}; echo '{AUDIT % 6}' > found.jsonl")
     assert find_secrets([["hello"]]) == {}
     assert "HOME=" in seen.read_text() and "HF_TOKEN" not in seen.read_text()
+
+
+@pytest.mark.parametrize("is_writable", [True, False])
+def test_rules_are_kept_in_a_folder_of_our_own_where_there_can_be_one(
+    program: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, is_writable: bool
+):
+    above = tmp_path / "above"
+    above.mkdir() if is_writable else above.write_text("a file")
+    monkeypatch.setenv(CACHE_VARIABLE, str(above / "rules"))
+    program(f"echo \"$@\" > {tmp_path}/seen; echo '{AUDIT % 6}' > found.jsonl")
+    assert find_secrets([["hello"]]) == {}
+    assert (str(above / "rules") in (tmp_path / "seen").read_text()) == is_writable
+    if is_writable:
+        assert (above / "rules").stat().st_mode & 0o777 == 0o700
