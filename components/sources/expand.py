@@ -15,7 +15,7 @@ from components.sources.folders import Found, find_by_pattern, find_in_folder, h
 from components.sources.names import split_names
 from components.sources.splits import find_split, split_of
 from components.sources.stores import list_store, names_several
-from components.web import shown
+from components.web import quoted, shown
 
 NOT_READ_SHOWN = 5
 
@@ -39,7 +39,7 @@ class Files:
         if not self.passed_over:
             return ""
         more = len(self.passed_over) - NOT_READ_SHOWN
-        names = ", ".join(self.passed_over[:NOT_READ_SHOWN])
+        names = quoted(", ".join(self.passed_over[:NOT_READ_SHOWN]))
         return f"not read, as no files of rows: {names}{f' and {more:,} more' if more > 0 else ''}"
 
 
@@ -140,7 +140,7 @@ def _expand_image(source: Source, limit_bytes: int, kept: ExitStack) -> Files:
     found = sift(place, names, place)
     return Files(
         tuple(
-            Source("", f"{folder}{name.removeprefix(place)}", shown(name), PurePosixPath(name))
+            Source("", f"{folder}{name.removeprefix(place)}", quoted(shown(name)), PurePosixPath(name))
             for name in found.files
         ),
         found.passed_over,

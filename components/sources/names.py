@@ -8,6 +8,7 @@ from pathlib import Path
 from components.oci.adapter_images import LAYOUT_PREFIX
 
 SEPARATOR = " + "
+_NO_PATH = (OSError, ValueError, RuntimeError)  # too long, a zero in it, ~ of an unknown user
 # White space on both sides: no URL has any, and a file's name hardly ever this.
 _BETWEEN = re.compile(r"\s+\+\s+")
 
@@ -49,10 +50,13 @@ def _absolute(name: str, folder: Path) -> str:
     if "://" in name:
         return name
     prefix = LAYOUT_PREFIX if name.startswith(LAYOUT_PREFIX) and not _is_there(name, folder) else ""
-    return prefix + str((folder / Path(name.removeprefix(prefix)).expanduser()).resolve())
+    try:
+        return prefix + str((folder / Path(name.removeprefix(prefix)).expanduser()).resolve())
+    except _NO_PATH:
+        return name  # whoever opens it is told
 
 
 def _is_there(name: str, folder: Path) -> bool:
-    with suppress(OSError, ValueError, RuntimeError):  # too long, a zero in it, ~ of an unknown user
+    with suppress(*_NO_PATH):
         return bool(name.strip()) and (folder / Path(name).expanduser()).exists()
     return False

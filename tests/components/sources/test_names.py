@@ -33,6 +33,8 @@ def test_relative_paths_begin_where_they_are_told_to(tmp_path: Path):
     wanted = f"{there}/a.jsonl + s3://b/c + {there}/data/*.csv + /d.jsonl + oci:{there}/images@sha256:0"
     assert absolute(named, tmp_path) == wanted
     assert absolute("", tmp_path) == ""
+    for no_path in ("\0", "~nobody-of-that-name/a", "a + \0", "oci:\0"):
+        assert absolute(no_path, tmp_path).endswith(no_path.rpartition(" + ")[2])
 
 
 def test_a_list_is_joined_unless_that_would_part_a_name():
