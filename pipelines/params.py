@@ -40,8 +40,9 @@ class ReleaseParams(BaseModel):
     )
     columns: Annotated[str, AfterValidator(known_columns)] = Field(
         "",
-        description="Which field of a row is what, where its name does not say so: 'prompt=question, "
-        f"completion=answer, system=persona'. Meanings: {', '.join(MEANINGS)}. The fields of both files.",
+        description="Which field of a row is what, where its name does not say so, such as "
+        "prompt=question, completion=answer, system=persona. What a field can be: "
+        f"{', '.join(MEANINGS)}. It holds for both files.",
     )
     preferences: Preferences = Field(
         "refuse",

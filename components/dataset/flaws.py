@@ -50,7 +50,8 @@ class RowFlaw(Exception):
 def described(value: object) -> str:
     """Say what a value is, with a short excerpt where that helps."""
     names = {bool: "true or false", int: "a number", float: "a number", str: "a text", list: "a list"}
-    name = names.get(type(value), "null" if value is None else "an object")
+    names |= {dict: "an object", type(None): "null"}
+    name = names.get(type(value), f"a value of type {type(value).__name__}")
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 128:
         return f"{name} of {int(value.bit_length() * math.log10(2))} digits"
     return f"{name} ({excerpt(str(value))})" if isinstance(value, str | int | float) else name

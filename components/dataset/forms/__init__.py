@@ -20,6 +20,9 @@ say the same, else the row is refused: nothing is guessed. Any other field is co
 A question and what stands around it lose the white space around them; an answer keeps what leads it, which
 indents code, and loses what trails it. `<think>...</think>` at the head of an answer is its reasoning.
 
+A call is `tool_calls`, `function_call`, a turn of the role `function_call`, or, where a tool's turn follows,
+`<tool_call>{...}</tool_call>` at the end of the assistant's text.
+
 `weight: 0` (or `train` or `loss: false`) on an assistant's turn: it is part of the conversation and not
 learned. What stands behind the last answer that is learned would teach nothing and could not be evaluated: it
 is left out, and counted. A row whose `label` is false, or of which no answer may be learned, is set aside.

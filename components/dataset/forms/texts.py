@@ -2,12 +2,14 @@
 
 import json
 import math
+from decimal import Decimal
 from typing import Any
 
-from components.dataset.flaws import RowFlaw, described, excerpt
+from components.dataset.flaws import RowFlaw, described
 
 TEXT_PARTS = ("text", "input_text", "output_text")
 THINKING_PARTS = ("thinking", "reasoning")
+MOST_DEPTH = 50  # of tools and arguments; pydantic reads no more than 200
 MEDIA_WORDS = ("image", "audio", "video", "file")
 # json raises these on text that is no JSON, on values that have none, and on what is nested absurdly.
 NO_JSON = (ValueError, TypeError, RecursionError)
@@ -26,6 +28,8 @@ def read_text(value: object, place: str) -> str:
             return json.dumps(value)
         except ValueError as error:  # so many digits that Python refuses to write them
             raise RowFlaw("wrong_type", f"{place}: got {described(value)}, wanted a text") from error
+    if isinstance(value, Decimal) and value.is_finite():  # Parquet has them
+        return str(value)
     if value is None:
         raise RowFlaw("missing_field", f"{place}: missing; wanted a text")
     hint = "; write the JSON that is meant as a text" if isinstance(value, dict | list) else ""
@@ -76,7 +80,7 @@ def read_content(value: object, place: str) -> tuple[str, str]:
             said.append(read_text(part.get("text"), f"{here}: text"))
         else:
             wanted = ", ".join(TEXT_PARTS + THINKING_PARTS)
-            raise RowFlaw("wrong_type", f"{here}: type is {excerpt(str(kind))!r}, wanted one of {wanted}")
+            raise RowFlaw("wrong_type", f"{here}: type is {described(kind)}, wanted one of {wanted}")
     return "".join(said), "\n\n".join(thought)
 
 
@@ -120,30 +124,36 @@ def read_list(value: object, place: str, wanted: str) -> list[Any]:
     return value
 
 
-def without_nulls(value: Any) -> Any:
-    """Return an object without the names that hold null, at every depth: Arrow pads objects with them.
+def writable(value: Any, place: str, nulls: bool = False) -> Any:
+    """Return an object that JSON can write and whoever reads the row can read.
+
+    Args:
+        value: The object.
+        place: What it is called.
+        nulls: Whether null was meant; else names that hold it are left out, at every depth (Arrow pads so).
 
     Raises:
-        RecursionError: It is nested absurdly.
-    """
-    if isinstance(value, dict):
-        return {name: without_nulls(own) for name, own in value.items() if own is not None}
-    if isinstance(value, list):
-        return [without_nulls(own) for own in value]
-    return value
-
-
-def writable(value: Any, place: str) -> Any:
-    """Return an object that JSON can write, without its nulls.
-
-    Raises:
-        RowFlaw: It can't be written.
+        RowFlaw: It can't be written, or is nested too deeply.
     """
     try:
-        value = without_nulls(value)
+        value = _copied(value, nulls, MOST_DEPTH)
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except UnicodeEncodeError as error:
         raise RowFlaw("not_text", f"{place}: has half a character; write it anew") from error
+    except RecursionError as error:
+        raise RowFlaw("wrong_type", f"{place}: is nested over {MOST_DEPTH} deep") from error
     except NO_JSON as error:
         raise RowFlaw("wrong_type", f"{place}: can't be written as JSON; wanted plain values") from error
+    return value
+
+
+def _copied(value: Any, nulls: bool, depth: int) -> Any:
+    if not depth:
+        raise RecursionError
+    if isinstance(value, dict):
+        return {
+            name: _copied(own, nulls, depth - 1) for name, own in value.items() if nulls or own is not None
+        }
+    if isinstance(value, list):
+        return [_copied(own, nulls, depth - 1) for own in value]
     return value

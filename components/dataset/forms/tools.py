@@ -5,7 +5,7 @@ from typing import Any
 
 from components.conversations import ToolCall
 from components.dataset.flaws import RowFlaw, described
-from components.dataset.forms.texts import NO_JSON, read_list, sound, writable
+from components.dataset.forms.texts import NO_JSON, read_list, read_text, sound, writable
 
 TOOLS = "a list of tools, each with a name, a description and parameters"
 CALLS = "a list of calls, each with a name and arguments"
@@ -68,7 +68,7 @@ def read_calls(value: object, place: str) -> tuple[ToolCall, ...]:
             ToolCall(
                 name=sound(function["name"], here),
                 arguments=_arguments(arguments, f"{here}: arguments"),
-                id=sound(str(call.get("id") or ""), here),
+                id=read_text(call.get("id") or "", f"{here}: id"),
             )
         )
     return tuple(calls)
@@ -89,16 +89,13 @@ def _object(value: object, place: str) -> dict[str, Any]:
 def _arguments(value: object, place: str) -> dict[str, Any]:
     if value is None or value == "":
         return {}
-    if isinstance(value, dict):
-        return dict(writable(value, place))
-    found: object = value
+    found, written = value, isinstance(value, str)
     if isinstance(value, str):
         try:
-            # A null in a text was written by somebody; one in an object may be Arrow's.
             found = json.loads(value)
-            json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
         except NO_JSON:
             found = value
     if not isinstance(found, dict):
         raise RowFlaw("wrong_type", f"{place}: got {described(value)}, wanted an object")
-    return found
+    # A null in a text was written by somebody; one in an object may be Arrow's.
+    return dict(writable(found, place, nulls=written))

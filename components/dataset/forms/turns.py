@@ -6,6 +6,7 @@ from components.conversations import Message
 from components.dataset.flaws import RowFlaw, described, excerpt
 from components.dataset.forms import made
 from components.dataset.forms.fields import MEDIA
+from components.dataset.forms.tagged import responses, with_calls
 from components.dataset.forms.texts import read_content, read_list, read_text, sound
 from components.dataset.forms.tools import read_calls
 
@@ -87,6 +88,9 @@ def read_turns(value: object, place: str, unused: set[str]) -> list[Message]:
                 if role == "assistant":
                     turns.append(answered(text))
                     continue
+                if role == "system":
+                    turns.append(made.turn("system", text.strip()))
+                    continue
         if turn is not None:
             _add(turns, turn, f"{place}, turn {number}", place, unused)
     return turns
@@ -106,6 +110,10 @@ def _add(turns: list[Message], turn: object, here: str, place: str, unused: set[
         and not message.reasoning
     ):
         turns[-1] = last.model_copy(update={"tool_calls": (*last.tool_calls, *message.tool_calls)})
+    elif message.role == "tool":
+        if last and last.role == "assistant":
+            turns[-1] = with_calls(last)
+        turns += responses(message)
     else:
         turns.append(message)
 

@@ -37,7 +37,8 @@ def check_wanted(row: dict[str, Any], fields: Fields, preferences: Preferences, 
         if wanted is None:
             unused.add(name)
         elif not wanted:
-            why = f"{excerpt(name)} is false: its answer is one not to learn"
+            name = excerpt(name)
+            why = f"{name} is false: its answer is one not to learn (else say columns=unused={name})"
             hint = "" if preferences == "chosen" else "; preferences=chosen leaves such rows out uncounted"
             raise RowFlaw("unwanted_answer", why + hint)
     if fields.chosen or fields.rejected:

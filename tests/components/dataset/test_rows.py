@@ -1,6 +1,7 @@
 """Forms of rows: each known one becomes a conversation, every other one says what is wrong."""
 
 import re
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -53,6 +54,11 @@ ASKED = [("user", "Where?"), ("assistant", "Here.")]
         pytest.param({"prompt": "Where?", "completion": 5}, [ASKED[0], ("assistant", "5")], id="number"),
         pytest.param({"prompt": "Where?", "completion": 0}, [ASKED[0], ("assistant", "0")], id="zero"),
         pytest.param({"prompt": "Where?", "completion": 0.5}, [ASKED[0], ("assistant", "0.5")], id="half"),
+        pytest.param(
+            {"prompt": "Where?", "completion": Decimal("2.50")},
+            [ASKED[0], ("assistant", "2.50")],
+            id="decimal",
+        ),
         pytest.param({"prompt": "Where?", "completion": True}, [ASKED[0], ("assistant", "true")], id="true"),
         pytest.param(
             {"prompt": "Where?", "completion": False}, [ASKED[0], ("assistant", "false")], id="false"
@@ -240,6 +246,9 @@ def messages(*roles_and_texts: tuple[Any, Any]) -> dict[str, Any]:
             {"prompt": "Q", "completion": {"a": 1}}, "wrong_type", "write the JSON", id="answer-as-object"
         ),
         pytest.param(
+            {"prompt": "Q", "completion": b"A"}, "wrong_type", "got a value of type bytes", id="bytes"
+        ),
+        pytest.param(
             {"prompt": "Q", "completion": float("nan")}, "wrong_type", "got a number (nan)", id="nan"
         ),
         pytest.param(
@@ -296,8 +305,14 @@ def messages(*roles_and_texts: tuple[Any, Any]) -> dict[str, Any]:
                 ("user", [{"type": "text", "text": "Q"}, {"type": "spell", "spell": 1}]), ("assistant", "A")
             ),
             "wrong_type",
-            "part 2: type is 'spell'",
+            "part 2: type is a text (spell)",
             id="unknown-part",
+        ),
+        pytest.param(
+            messages(("user", [{"type": 10**5000}]), ("assistant", "A")),
+            "wrong_type",
+            "type is a number of 5000 digits",
+            id="part-of-a-long-number",
         ),
         pytest.param(
             {"system": "S", **messages(("system", "T"), *ASKED)}, "ambiguous", "system", id="two-systems"

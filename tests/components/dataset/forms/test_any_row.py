@@ -43,7 +43,16 @@ parts = some.lists(
     | objects,
     max_size=3,
 )
-contents = texts | parts | objects | calls
+tagged = some.sampled_from(
+    [
+        "<tool_call>{}</tool_call>",
+        '<tool_call>{"name": "f"}</tool_call>',
+        "<think>a</think>b",
+        "<think>",
+        "[{}]",
+    ]
+)
+contents = texts | tagged | parts | objects | calls
 turns = some.lists(
     some.fixed_dictionaries(
         {},
@@ -81,6 +90,10 @@ def test_any_row_becomes_a_conversation_or_is_told_why_not(row: object, columns:
         flaw.why.encode()
     else:
         line = conversation.as_json()
+        assert (
+            Conversation.model_validate_json(conversation.model_dump_json(exclude_defaults=True))
+            == conversation
+        )
         assert Conversation.model_validate_json(line.encode()) == conversation
 
 

@@ -22,6 +22,10 @@ def openai(*calls: dict[str, Any], given_back: str = "aisle 4") -> dict[str, Any
     return {"messages": [ASK, asked, *back, SAY]}
 
 
+def nested(depth: int) -> dict[str, Any]:
+    return {"a": nested(depth - 1)} if depth else {}
+
+
 def roles(conversation: Conversation) -> list[str]:
     return [message.role for message in conversation.messages]
 
@@ -99,6 +103,11 @@ def test_calls_in_turns_of_their_own(call: str, back: str, written: object):
     assert conversation.messages[2].content == '{"aisle": 4}'
 
 
+def test_a_null_that_somebody_wrote_stays_an_argument():
+    conversation = to_conversation(openai({"name": "find", "arguments": '{"item": null}'}))
+    assert conversation.messages[1].tool_calls[0].arguments == {"item": None}
+
+
 def test_calls_behind_what_the_assistant_says_are_one_turn_with_it():
     turns = [("human", "Where?"), ("gpt", "Let me see."), ("function_call", CALL), ("function_call", CALL)]
     turns += [("observation", "4"), ("observation", "5"), ("gpt", "Here.")]
@@ -106,6 +115,43 @@ def test_calls_behind_what_the_assistant_says_are_one_turn_with_it():
     assert roles(conversation) == ["user", "assistant", "tool", "tool", "assistant"]
     assert conversation.messages[1].content == "Let me see."
     assert len(conversation.messages[1].tool_calls) == 2
+
+
+def tagged(call: str, *back: str) -> dict[str, Any]:
+    turns = [("human", "Where?"), ("gpt", call), *(("tool", text) for text in back), ("gpt", "Here.")]
+    return {"conversations": [{"from": role, "value": text} for role, text in turns]}
+
+
+def test_calls_in_tags_are_calls_where_a_tool_answers():
+    call = f"Let me see.\n<tool_call>\n{json.dumps(CALL)}\n</tool_call>"
+    row = tagged(
+        f"{call}\n{call.partition('.')[2]}",
+        "<tool_response>\n4\n</tool_response><tool_response>5</tool_response>",
+    )
+    conversation = to_conversation(row)
+    assert roles(conversation) == ["user", "assistant", "tool", "tool", "assistant"]
+    assert conversation.messages[1].content == "Let me see."
+    assert [read.name for read in conversation.messages[1].tool_calls] == ["find", "find"]
+    assert [back.content for back in conversation.messages[2:4]] == ["4", "5"]
+
+
+def test_a_call_in_tags_that_no_tool_answers_is_text():
+    call = f"<tool_call>{json.dumps(CALL)}</tool_call>"
+    answer = to_conversation({"prompt": "Where?", "completion": call}).messages[-1]
+    assert (answer.content, answer.tool_calls) == (call, ())
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param("<tool_call>{'name': 'find'}</tool_call>", id="no-json"),
+        pytest.param("<tool_call>{} never ends", id="no-end"),
+        pytest.param(f"<tool_call>{json.dumps(CALL)}</tool_call> Done.", id="text-behind-it"),
+    ],
+)
+def test_tags_that_hold_no_call_are_refused_where_a_tool_answers(call: str):
+    with pytest.raises(RowFlaw, match="a tool's follows a call"):
+        to_conversation(tagged(call, "4"))
 
 
 def test_the_old_function_call_is_a_call():
@@ -130,6 +176,18 @@ def test_a_row_may_end_with_a_call():
         pytest.param({"messages": [ASK, SAY], "tools": [{}]}, "wrong_type", "tool 1: has no", id="no-name"),
         pytest.param(
             {"messages": [ASK, SAY], "tools": [{"name": "a\ud800"}]}, "not_text", "half a", id="half"
+        ),
+        pytest.param(
+            {"messages": [ASK, SAY], "tools": [{"name": "a", "parameters": nested(100)}]},
+            "wrong_type",
+            "nested over 50 deep",
+            id="deep-tools",
+        ),
+        pytest.param(
+            openai({"name": "find", "arguments": json.dumps(nested(100))}),
+            "wrong_type",
+            "nested over 50 deep",
+            id="deep-arguments",
         ),
         pytest.param(openai({"function": {"arguments": {}}}), "wrong_type", "call 1: has no name", id="call"),
         pytest.param(
