@@ -240,7 +240,7 @@ def test_a_disk_that_is_full_leaves_the_answer_before_it(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(stage_module, "write_conversations", full)
+    monkeypatch.setattr(stage_module, "atomic_write", full)
     config = DatasetConfig(dataset=FLAWED[0], base_model=tunegate.model)
     with pytest.raises(TunegateError, match="No space left on device; nothing new was kept there"):
         validate_alone(config, out, lambda text: None)

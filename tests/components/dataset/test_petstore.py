@@ -10,9 +10,11 @@ import pytest
 from components.checks import Verdict
 from components.dataset.judge import DatasetConfig, judge
 from components.dataset.lengths import row_lengths
-from components.dataset.load import read_rows
+from components.dataset.load import RowFile
+from components.dataset.overview import look_over
 from components.dataset.petstore import generate
-from components.dataset.screen import Screen, Screened, folded
+from components.dataset.row_store import folded
+from components.dataset.screen import Screen, Screened
 from components.templates.chat_tokenizer import ChatTokenizer
 
 FOLDER = Path(generate.__file__).parent
@@ -31,10 +33,11 @@ def screen_file(tiny_model: Path):
 
     def screen(name: str) -> tuple[Screened, Verdict]:
         train, held_out = str(FOLDER / name), str(FOLDER / "eval.jsonl")
-        screened = Screen(512, lengths).with_eval_file(
-            (train, read_rows(train, 1 << 30).rows), (held_out, read_rows(held_out, 1 << 30).rows)
+        screened = Screen(512, lengths, seed=17).with_eval_file(
+            (train, RowFile(train, 1 << 30)), (held_out, RowFile(held_out, 1 << 30))
         )
-        return screened, judge(DatasetConfig(dataset=train, eval_dataset=held_out, base_model="m"), screened)
+        config = DatasetConfig(dataset=train, eval_dataset=held_out, base_model="m")
+        return screened, judge(config, screened, look_over(screened).answers)
 
     return screen
 
@@ -78,7 +81,7 @@ def test_answers_about_products_follow_from_the_catalogue():
 
 def test_the_clean_set_is_accepted_whole(screen_file: Any):
     screened, verdict = screen_file("train.jsonl")
-    assert screened.quarantined == [] and screened.contradictions == []
+    assert len(screened.quarantined) == screened.contradictions.rows == 0
     assert verdict.passed
 
 
@@ -86,7 +89,7 @@ def test_the_flawed_set_is_quarantined_line_by_line(screen_file: Any):
     screened, verdict = screen_file("flawed.jsonl")
     expected = shipped("flaws.json")
     assert {str(row.line): row.kind for row in screened.quarantined} == expected["quarantined"]
-    lines = sorted(row.line for group in screened.contradictions for row in group)
+    lines = sorted(row.line for group in screened.contradictions.first for row in group)
     assert lines == expected["contradicting"]
     assert verdict.status == "failed"
     assert any("quarantined_share failed: 45 of 207 rows of flawed.jsonl" in why for why in verdict.reasons)

@@ -87,5 +87,5 @@ def test_what_is_planted_is_left_nowhere(
         assert bool(holding) == (policy == "report")
         assert f"[{what}]".encode() in report and b"Secrets and personal data" in report
         assert (f"[{what}]".encode() in trained) == (policy != "report")
-    assert stage.record.metrics["rows_with_secrets_found"] == 4
-    assert stage.record.metrics["rows_with_personal_data_found"] == 16
+    assert stage.record.metrics["rows_with_secrets_found"] == 6
+    assert stage.record.metrics["rows_with_personal_data_found"] == 24
