@@ -202,8 +202,8 @@ class ReleaseParams(BaseModel):
     max_model_len: int = Field(2048, ge=64, description="Longest prompt plus answer served, tokens.")
     tool_call_parser: Annotated[str, AfterValidator(known_parser)] = Field(
         "",
-        description="vLLM's parser of the calls of tools that this family of models writes (hermes, mistral, "
-        "llama3_json, ...), so that clients get them as calls. Empty: they come as text.",
+        description="Parser of vLLM for the calls of tools that this family of models writes (hermes, "
+        "mistral, llama3_json, ...), so that clients get them as calls. Empty: they come as text.",
     )
     ready_timeout_s: int = Field(420, ge=1, description="Longest wait for a deployment to be ready.")
 

@@ -17,6 +17,7 @@ from components.tracking.records import Scalar
 from components.tracking.shell import StageConfig
 from components.web import shown
 
+MORE = " and those with it"
 UNREADABLE: tuple[Kind, ...] = (
     "not_json",
     "not_csv",
@@ -92,19 +93,23 @@ def judge(config: DatasetConfig, screened: Screened, answers: AnswerCounts) -> V
     """Judge a dataset; its checks stand in the order in which a person should read them.
 
     Answers that are not wanted are no flaw where that was said: with `preferences=chosen` they do not count.
-    A share is that of the file that is worse off: a clean eval file does not make up for a bad train file.
+    A share is that of the worse of both sets of files: clean eval files do not make up for bad train files.
     """
     limit = config.max_quarantined_share
+    rows, named = Counter[str](), dict[str, str]()
+    for file, count in screened.rows_by_file.items():
+        files = screened.set_of[file]
+        named[files] = f"{named[files].removesuffix(MORE)}{MORE}" if rows[files] else file_name(file)
+        rows[files] += count
     flaws = [kind for kind in KINDS if kind != "unwanted_answer" or config.preferences == "refuse"]
 
     def quarantined(name: str, what: str, *kinds: Kind) -> Check:
         counts: Counter[str] = Counter()
         for (file, kind), count in screened.quarantined.counts.items():
-            counts[file] += count if kind in kinds else 0
-        rows = screened.rows_by_file
-        file = max(rows, key=lambda file: counts[file] / rows[file])
-        why = f"{counts[file]} of {rows[file]} rows of {file_name(file)} {what}"
-        return at_most(name, counts[file] / rows[file], limit, "share", why)
+            counts[screened.set_of[file]] += count if kind in kinds else 0
+        worst = max(rows, key=lambda files: counts[files] / rows[files])
+        why = f"{counts[worst]} of {rows[worst]} rows of {named[worst]} {what}"
+        return at_most(name, counts[worst] / rows[worst], limit, "share", why)
 
     return Verdict(
         stage="dataset",

@@ -36,6 +36,7 @@ class Screened:
 
     Attributes:
         rows_by_file: Rows read, by file.
+        set_of: Which set of files each file is of, by its name.
         train: Accepted for training.
         eval: Held out.
         quarantined: Set aside.
@@ -49,6 +50,7 @@ class Screened:
     """
 
     rows_by_file: dict[str, int]
+    set_of: dict[str, str]
     train: Rows
     eval: Rows
     quarantined: Quarantine
@@ -101,6 +103,7 @@ class Screen:
         self._columns, self._preferences, self._not_used = columns, preferences, NotUsed()
         self._rows_by_file: Counter[str] = Counter()
         self._first: dict[str, list[object]] = {}
+        self._set_of: dict[str, str] = {}
         self._tokens = array("I")
         self._quarantine = Quarantine(found_in_raw if sieve else None)
         self._store = RowStore(seed)
@@ -165,6 +168,7 @@ class Screen:
         for source in batch:
             name = source.file or file
             self._rows_by_file[name] += 1
+            self._set_of.setdefault(name, file)
             if self._rows_by_file[name] <= ROWS_KEPT and source.size <= SHORT_CHARACTERS:
                 self._keep_first(name, source.value)
             try:
@@ -268,6 +272,7 @@ class Screen:
                 findings.note(*store.place(index), found)
         return Screened(
             rows_by_file=dict(self._rows_by_file),
+            set_of=self._set_of,
             train=Rows(store, rows[~is_held_out]),
             eval=Rows(store, rows[is_held_out]),
             quarantined=self._quarantine,

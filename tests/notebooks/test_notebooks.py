@@ -146,6 +146,7 @@ def back_end(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
         record_release("run-1", monkeypatch, tmp_path / "loss.png")
         monkeypatch.delenv("RELEASE_ID")
         monkeypatch.setenv("TUNEGATE_KUBEFLOW_HOST", running.host)
+        monkeypatch.setenv("TUNEGATE_PRIVATE_DATASETS", '["127.0.0.0/8"]')  # its rows
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{state / 'mlflow.db'}")
         yield running
     assert running.violations == []

@@ -287,3 +287,12 @@ def test_preference_files_are_used_only_when_asked_for(
     rows = read_conversations(run.train) + read_conversations(run.eval)
     assert len(rows) == accepted
     assert "No idea." not in {row.completion for row in rows}
+
+
+def test_a_small_bad_file_among_good_ones_is_judged_with_them(run: Run, tmp_path: Path):
+    sound, bad = rows_file(tmp_path / "a.jsonl", count=60), tmp_path / "b.jsonl"
+    bad.write_text("no row\n")
+    run(f"{sound} + {bad}")
+    (share,) = (c for c in run.stage.record.verdicts[0].checks if c.name == "malformed_share")
+    assert "1 of 61 rows of a.jsonl and those with it can't be read" in share.why
+    assert "1 of 1 rows of b.jsonl" in run.refused(bad)[2]

@@ -71,7 +71,7 @@ def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path):
     signatures = Signatures(tmp_path / "none")
     signatures.add([("a", "b"), ("c", "d")])
     with pytest.raises(NoRoom, match="No such file or directory"):
-        near_duplicates(signatures)
+        near_duplicates(signatures, numpy.arange(len(signatures)))
 
 
 @pytest.mark.parametrize("seed", range(3))
