@@ -128,7 +128,7 @@ def test_what_can_be_refused_is_refused_before_anything_starts(command: Command)
     run = command.start("", "--base-model", "pypi:nope", "--eval-dataset", str(command.home))
     said, _ = run.communicate(timeout=PATIENCE_S)
     assert run.returncode == 1
-    folder = "is a folder without files"
+    folder = "has no file of rows"
     for words in ("3 problems", "rows.jsonl: no such file", folder, "'nope' is not installed"):
         assert words in " ".join(said.split())
     assert command.stages() == []
