@@ -1,9 +1,11 @@
 """The train and eval sets as the stages exchange them: JSON lines of `messages`."""
 
 import json
+import random
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -157,12 +159,48 @@ def write_conversations(path: Path, rows: Iterable[Conversation]) -> int:
     return count
 
 
+class Conversations(Sequence[Conversation]):
+    """The rows that `write_conversations` wrote, read as they are asked for: in memory is where each begins.
+
+    Args:
+        path: Their file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._begins = path, array("Q")
+        with path.open("rb") as file:
+            begin = 0
+            for line in file:
+                self._begins.append(begin)
+                begin += len(line)
+
+    def __len__(self) -> int:
+        return len(self._begins)
+
+    def __iter__(self) -> Iterator[Conversation]:
+        with self._path.open("rb") as file:
+            for line in file:
+                yield Conversation.model_validate_json(line)
+
+    @overload
+    def __getitem__(self, index: int) -> Conversation: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Conversation]: ...
+    def __getitem__(self, index: int | slice) -> Conversation | list[Conversation]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(len(self))[index]]
+        with self._path.open("rb") as file:
+            file.seek(self._begins[index])
+            return Conversation.model_validate_json(file.readline())
+
+
+def some_of(rows: Sequence[Conversation], most: int, seed: int) -> list[Conversation]:
+    """Choose at most so many rows at random, the same for the same seed, in their order."""
+    if len(rows) <= most:
+        return list(rows)
+    return [rows[index] for index in sorted(random.Random(seed).sample(range(len(rows)), most))]
+
+
 def read_conversations(path: Path) -> list[Conversation]:
-    """Read what `write_conversations` wrote."""
-    return list(_lines(path))
-
-
-def _lines(path: Path) -> Iterator[Conversation]:
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            yield Conversation.model_validate_json(line)
+    """Read all that `write_conversations` wrote, where that is little."""
+    return list(Conversations(path))

@@ -1,13 +1,12 @@
 """Let base and fine-tuned answer the same prompts in one engine and score both."""
 
-import random
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import ConfigDict, Field
 
-from components.conversations import Conversation, read_conversations
+from components.conversations import Conversation, Conversations, read_conversations, some_of
 from components.engine.config import EngineConfig
 from components.engine.offline import Contender, answer
 from components.errors import InvalidInput
@@ -59,7 +58,7 @@ def compare(
         InvalidInput: The adapter can't be used, the eval set has no rows, or prompts are too long.
     """
     digest = adapter_digest(adapter_path)
-    rows = pick_rows(read_conversations(eval_path), config.max_eval_rows, config.seed)
+    rows = pick_rows(Conversations(eval_path), config.max_eval_rows, config.seed)
     guard = read_conversations(GUARD_SET)
     base = prepare_base_model(config.base_model)
     with tempfile.TemporaryDirectory() as folder:
@@ -113,9 +112,7 @@ def pick_rows(rows: Sequence[Conversation], most: int, seed: int) -> list[Conver
         raise InvalidInput(
             "eval set", ["holds no rows, so there is nothing to compare the models on; add held-out rows"]
         )
-    if len(rows) <= most:
-        return list(rows)
-    return [rows[index] for index in sorted(random.Random(seed).sample(range(len(rows)), most))]
+    return some_of(rows, most, seed)
 
 
 def references(rows: Sequence[Conversation], base_path: Path) -> list[str]:

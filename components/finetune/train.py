@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from components.conversations import read_conversations
+from components.conversations import Conversations
 from components.errors import InvalidInput
 from components.finetune.batches import Step, plan_steps
 from components.finetune.checkpoint import checkpoint_folder, remove_checkpoint
@@ -56,7 +56,7 @@ def train(config: FinetuneConfig, train_path: Path, adapter_path: Path, stage: S
     base = prepare_base_model(config.base_model)
     stage.fact("base_model_revision", base.revision)
     stage.fact("seed", str(config.seed))
-    rows = read_conversations(train_path)
+    rows = Conversations(train_path)
     examples, left_out = encode(rows, base.path, config.max_length, config.learn_turns)
     steps = plan_steps([len(example.tokens) for example in examples], config)
     _announce(len(rows) - left_out, left_out, examples, steps, stage)

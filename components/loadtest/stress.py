@@ -5,13 +5,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from components.conversations import Conversation, Prompt, read_conversations
+from components.conversations import Conversation, Conversations, Prompt, some_of
 from components.errors import TunegateError
 from components.loadtest.client import OK, ChatEndpoint, RequestRecord, ask, new_session
 from components.loadtest.config import StressConfig
 from components.loadtest.figures import draw_figures
 from components.loadtest.load import LoadPlan
-from components.loadtest.prompts import Prompts, length, make_prompts, question, with_question
+from components.loadtest.prompts import MOST_PROMPTS, Prompts, length, make_prompts, question, with_question
 from components.loadtest.results import FEWEST_REQUESTS, ScenarioResult, StressResults, summarise
 from components.loadtest.run import Run
 from components.loadtest.scenarios import Scenario, scenarios
@@ -20,6 +20,7 @@ from components.serve.targets import serving_backend
 from components.tracking.stage import Stage
 
 ROOM_SHARE = 0.9  # of the context; tokens per character differ from prompt to prompt
+ROWS_LOOKED_AT = 10 * MOST_PROMPTS
 
 
 def run_stress(
@@ -46,7 +47,8 @@ def run_stress(
         max_tokens=config.load_max_tokens,
         timeout_s=config.request_timeout_s,
     )
-    prompts = _fitting_prompts(config, spec, endpoint, read_conversations(eval_path))
+    rows = some_of(Conversations(eval_path), ROWS_LOOKED_AT, config.seed)
+    prompts = _fitting_prompts(config, spec, endpoint, rows)
     results = StressResults(
         adapter_digest=spec.adapter_digest,
         slo_ttft_ms=config.slo_ttft_ms,
