@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from components.dataset.arrays import numbers
 from components.dataset.checks.findings import kind_of
 from components.dataset.checks.spans import Found
+from components.dataset.files.source_row import EXCERPT_CHARACTERS
 from components.dataset.rows import Kind
-from components.dataset.source_row import EXCERPT_CHARACTERS
 from components.dataset.spool import Spool
 
 SEARCHED_AT_ONCE = 20_000  # rows: every search starts a program

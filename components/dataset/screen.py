@@ -15,11 +15,11 @@ from components.dataset.checks.near import NearDuplicates, asked_and_answered, n
 from components.dataset.checks.sift import Sieve, Sifted, found_in_raw
 from components.dataset.checks.signatures import Signatures
 from components.dataset.contradictions import Contradictions, find_contradictions
+from components.dataset.files.source_row import SourceRow
 from components.dataset.nearly import Nearly, count_nearly
 from components.dataset.quarantine import Quarantine, Quarantined
 from components.dataset.row_store import Row, Rows, RowStore
 from components.dataset.rows import NO_COLUMNS, Columns, NotUsed, Preferences, RowFlaw, to_conversation
-from components.dataset.source_row import SourceRow
 from components.dataset.split import held_out_of
 from components.errors import InvalidInput
 

@@ -13,19 +13,19 @@ from components.dataset.arrays import Numbers
 from components.dataset.checks.secrets import ScanFailed
 from components.dataset.checks.sift import Sieve
 from components.dataset.checks.signatures import NoRoom, Signatures
+from components.dataset.files.load import RowFiles
+from components.dataset.files.source_row import SourceRow
 from components.dataset.forms.columns import read_columns
 from components.dataset.forms.not_used import told
 from components.dataset.forms.suggest import suggest_columns
 from components.dataset.judge import DatasetConfig, judge, not_understood
 from components.dataset.lengths import chat_tokenizer, row_lengths
 from components.dataset.lineage import inputs
-from components.dataset.load import RowFiles
 from components.dataset.overview import Overview, look_over
 from components.dataset.plots import draw_lengths, draw_quarantine
 from components.dataset.report import render_report
 from components.dataset.samples import Marked
 from components.dataset.screen import Screen, Screened, file_name, fingerprint
-from components.dataset.source_row import SourceRow
 from components.errors import InvalidInput
 from components.sources.digests import changes
 from components.storage import atomic_write

@@ -14,7 +14,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from components.dataset.load import RowFile
+from components.dataset.files.load import RowFile
 from components.errors import InvalidInput
 from components.sources.content import open_source
 from components.sources.digests import read_contents

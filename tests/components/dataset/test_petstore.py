@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from components.checks import Verdict
+from components.dataset.files.load import RowFile
 from components.dataset.judge import DatasetConfig, judge
 from components.dataset.lengths import row_lengths
-from components.dataset.load import RowFile
 from components.dataset.overview import look_over
 from components.dataset.petstore import generate
 from components.dataset.row_store import folded

@@ -12,10 +12,10 @@ import pytest
 from components.conversations import Conversation
 from components.dataset.checks.signatures import Signatures
 from components.dataset.contradictions import contradicting
+from components.dataset.files.source_row import SourceRow
 from components.dataset.row_store import Row, Rows, RowStore
 from components.dataset.rows import RowFlaw, to_conversation
 from components.dataset.screen import Screen, Screened, fingerprint
-from components.dataset.source_row import SourceRow
 from components.dataset.split import held_out_of
 from components.errors import InvalidInput
 

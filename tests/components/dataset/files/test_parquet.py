@@ -7,7 +7,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from components.dataset.parquet import _text_bytes, parquet_rows
+from components.dataset.files.parquet import _text_bytes, parquet_rows
 
 TEXTS = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 10, "int32"), ["p" * 100])
 

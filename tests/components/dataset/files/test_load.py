@@ -8,9 +8,9 @@ from random import Random
 import pyarrow
 import pytest
 
-from components.dataset.json_rows import json_rows
-from components.dataset.load import RowFile
-from components.dataset.text import decode
+from components.dataset.files.json_rows import json_rows
+from components.dataset.files.load import RowFile
+from components.dataset.files.text import decode
 from components.errors import InvalidInput
 
 ROW = {"instruction": "Where?", "input": "", "output": "Aisle 4."}
@@ -208,8 +208,8 @@ def test_rows_know_the_side_that_their_file_puts_them_on(tmp_path: Path):
 def test_a_line_longer_than_a_row_may_be_is_set_aside_and_not_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, before: str, after: str
 ):
-    monkeypatch.setattr("components.dataset.text.MAX_ROW_CHARACTERS", 1000)
-    monkeypatch.setattr("components.dataset.json_rows.MAX_ROW_CHARACTERS", 1000)
+    monkeypatch.setattr("components.dataset.files.text.MAX_ROW_CHARACTERS", 1000)
+    monkeypatch.setattr("components.dataset.files.json_rows.MAX_ROW_CHARACTERS", 1000)
     long = json.dumps({"instruction": "x" * 5000, "output": "y"})
     found = list(RowFile(write(tmp_path / name, before + long + after), LIMIT))
     assert len(found) == 1 + bool(before) + bool(after)

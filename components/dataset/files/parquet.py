@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from components.dataset.source_row import SourceRow, beginning
+from components.dataset.files.source_row import SourceRow, beginning
 from components.errors import InvalidInput
 from components.sources.packing import FREE_BYTES, WIDE, check_size
 from components.web import quoted

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
+from components.dataset.files.source_row import SourceRow, beginning
+from components.dataset.files.text import MAX_ROW_CHARACTERS, table_lines
 from components.dataset.rows import RowFlaw
-from components.dataset.source_row import SourceRow, beginning
-from components.dataset.text import MAX_ROW_CHARACTERS, table_lines
 from components.errors import InvalidInput
 from components.web import quoted
 

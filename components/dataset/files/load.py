@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 
-from components.dataset.json_rows import json_rows
-from components.dataset.parquet import parquet_rows
-from components.dataset.source_row import SourceRow
-from components.dataset.table_rows import DELIMITERS, table_rows
-from components.dataset.text import decode
+from components.dataset.files.json_rows import json_rows
+from components.dataset.files.parquet import parquet_rows
+from components.dataset.files.source_row import SourceRow
+from components.dataset.files.table_rows import DELIMITERS, table_rows
+from components.dataset.files.text import decode
 from components.errors import InvalidInput
 from components.sources.address import Source, parse_source
 from components.sources.content import Content, open_source

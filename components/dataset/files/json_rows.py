@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterator
 from itertools import chain
 
+from components.dataset.files.source_row import SourceRow, beginning
+from components.dataset.files.text import MAX_ROW_CHARACTERS, Line, lines
 from components.dataset.rows import RowFlaw
-from components.dataset.source_row import SourceRow, beginning
-from components.dataset.text import MAX_ROW_CHARACTERS, Line, lines
 from components.errors import InvalidInput
 
 LINE_FORMATS = (".jsonl", ".ndjson")
