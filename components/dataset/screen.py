@@ -1,33 +1,25 @@
 """Accept or quarantine every row, and part what is accepted into a train and an eval set."""
 
 import hashlib
-import json
-from array import array
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from components.conversations import Conversation
 from components.dataset.arrays import Numbers, numbers
 from components.dataset.checks.findings import Findings
-from components.dataset.checks.near import NearDuplicates, asked_and_answered, near_duplicates
-from components.dataset.checks.sift import Sieve, Sifted, found_in_raw
+from components.dataset.checks.near import NearDuplicates, near_duplicates
+from components.dataset.checks.sift import Sieve
 from components.dataset.checks.signatures import Signatures
 from components.dataset.contradictions import Contradictions, find_contradictions
 from components.dataset.files.source_row import SourceRow
+from components.dataset.intake import Intake, Lengths
 from components.dataset.nearly import Nearly, count_nearly
-from components.dataset.quarantine import Quarantine, Quarantined
-from components.dataset.row_store import Row, Rows, RowStore
-from components.dataset.rows import NO_COLUMNS, Columns, NotUsed, Preferences, RowFlaw, to_conversation
+from components.dataset.quarantine import Quarantine
+from components.dataset.row_store import Rows
+from components.dataset.rows import NO_COLUMNS, Columns, Preferences, RowFlaw
 from components.dataset.split import held_out_of
 from components.errors import InvalidInput
 
-Lengths = Callable[[Sequence[Conversation]], list[int | RowFlaw]]
 FileRows = tuple[str, Iterable[SourceRow]]
-# Large enough that starting the search for secrets costs little, small enough to hold two of them.
-BATCH_ROWS, BATCH_CHARACTERS = 20_000, 8 << 20
-FILES_KEPT, ROWS_KEPT, SHORT_CHARACTERS = 20, 100, 64 << 10  # of which first rows are kept
 
 
 @dataclass(frozen=True)
@@ -98,15 +90,8 @@ class Screen:
         columns: Columns = NO_COLUMNS,
         preferences: Preferences = "refuse",
     ) -> None:
-        self._max_length, self._lengths = max_length, lengths
-        self._sieve, self._signatures, self._group_by = sieve, signatures, group_by
-        self._columns, self._preferences, self._not_used = columns, preferences, NotUsed()
-        self._rows_by_file: Counter[str] = Counter()
-        self._first: dict[str, list[object]] = {}
-        self._set_of: dict[str, str] = {}
-        self._tokens = array("I")
-        self._quarantine = Quarantine(found_in_raw if sieve else None)
-        self._store = RowStore(seed)
+        self._intake = Intake(max_length, lengths, seed, sieve, signatures, group_by, columns, preferences)
+        self._store, self._signatures, self._group_by = self._intake.store, signatures, group_by
 
     def with_eval_file(self, train: FileRows, held_out: FileRows) -> Screened:
         """Screen two files, each a name and its rows; train rows that ask what is held out are set aside.
@@ -114,7 +99,7 @@ class Screen:
         Raises:
             InvalidInput: One of them says itself what is held out of it.
         """
-        eval_rows, train_rows = self._sound(*held_out), self._sound(*train)
+        eval_rows, train_rows = self._intake.take(*held_out), self._intake.take(*train)
         problems = [
             f"{file} holds rows to train on and rows to hold out, each by name; leave eval_dataset empty, or "
             "name files of one kind of rows"
@@ -127,7 +112,7 @@ class Screen:
 
     def with_split(self, train: FileRows, eval_fraction: float) -> Screened:
         """Screen one file and hold out a share of it, or what it says itself is to be held out."""
-        rows = self._sound(*train)
+        rows = self._intake.take(*train)
         own = self._store.held_out[rows]
         if own.any():
             return self._parted(rows[~own], rows[own])
@@ -145,77 +130,6 @@ class Screen:
         train_rows = self._distinct(self._unleaked(train, eval_rows))
         rows = numpy.concatenate([train_rows, eval_rows])
         return self._result(rows, numpy.arange(len(rows)) >= len(train_rows), self._near(rows))
-
-    def _sound(self, file: str, source_rows: Iterable[SourceRow]) -> Numbers:
-        """Keep the rows that can be used by themselves, whatever the others are; return which those are."""
-        import numpy
-
-        first = len(self._store)
-        # The tokenizer is no Python: while it works on one batch, the next one is read.
-        with ThreadPoolExecutor(1) as working:
-            before = None
-            for batch in _batches(source_rows):
-                read = list(self._read(file, batch))
-                work = working.submit(self._sift_and_count, [conversation for _, conversation in read])
-                if before:
-                    self._keep(file, before[0], *before[1].result())
-                before = [source for source, _ in read], work
-            if before:
-                self._keep(file, before[0], *before[1].result())
-        return numpy.arange(first, len(self._store))
-
-    def _read(self, file: str, batch: Sequence[SourceRow]) -> Iterator[tuple[SourceRow, Conversation]]:
-        for source in batch:
-            name = source.file or file
-            self._rows_by_file[name] += 1
-            self._set_of.setdefault(name, file)
-            if self._rows_by_file[name] <= ROWS_KEPT and source.size <= SHORT_CHARACTERS:
-                self._keep_first(name, source.value)
-            try:
-                if source.flaw:
-                    raise source.flaw
-                yield source, to_conversation(source.value, self._columns, self._preferences, self._not_used)
-            except RowFlaw as flaw:
-                self._set_aside(name, source.line, source.text, flaw)
-
-    def _keep_first(self, file: str, value: object) -> None:
-        if file in self._first or len(self._first) < FILES_KEPT:
-            self._first.setdefault(file, []).append(value)
-
-    def _sift_and_count(self, rows: Sequence[Conversation]) -> tuple[list[Sifted], list[int | RowFlaw]]:
-        """Look for what nobody may see, and count the tokens of what is left."""
-        sifted = self._sieve.conversations(rows) if self._sieve else [Sifted(row, row) for row in rows]
-        rows = [row.conversation for row in sifted]
-        return sifted, self._lengths(rows) if self._lengths else [0] * len(rows)
-
-    def _keep(
-        self,
-        file: str,
-        sources: Sequence[SourceRow],
-        sifted: Sequence[Sifted],
-        lengths: Sequence[int | RowFlaw],
-    ) -> None:
-        kept: list[Conversation] = []
-        for source, row, tokens in zip(sources, sifted, lengths, strict=True):
-            name = source.file or file
-            if isinstance(tokens, RowFlaw):
-                self._set_aside(name, source.line, source.text, tokens)
-                continue
-            if self._lengths:
-                self._tokens.append(tokens)
-            if tokens > self._max_length:
-                why = f"is {tokens} tokens long under the chat template; max_length is {self._max_length}"
-                self._set_aside(name, source.line, source.text, RowFlaw("too_long", why))
-                continue
-            shown = row.shown if row.found else None
-            self._store.add(
-                Row(name, source.line, source.text, row.conversation, tokens, shown, row.found),
-                group_of(source.value, self._group_by),
-                is_held_out=source.side == "eval",
-            )
-            kept.append(row.conversation)
-        if self._signatures is not None:
-            self._signatures.add([asked_and_answered(row) for row in kept])
 
     def _unleaked(self, train: Numbers, held_out: Numbers) -> Numbers:
         """Leave out the rows that ask what is held out, or belong to what is."""
@@ -256,54 +170,31 @@ class Screen:
         return kept
 
     def _set_row_aside(self, index: int, flaw: RowFlaw) -> None:
-        self._set_aside(*self._store.place(index), self._store.text(index), flaw)
-
-    def _set_aside(self, file: str, line: int, text: str, flaw: RowFlaw) -> None:
-        self._quarantine.add(Quarantined(file, line, flaw.kind, flaw.why, text))
+        self._intake.set_aside(*self._store.place(index), self._store.text(index), flaw)
 
     def _result(self, rows: Numbers, is_held_out: Numbers, near: NearDuplicates | None) -> Screened:
         import numpy
 
-        self._quarantine.finish()
-        store = self._store
+        intake, store = self._intake, self._store
+        intake.quarantine.finish()
         findings, accepted = Findings(), set(rows.tolist()) if store.found else set()
         for index, found in store.found.items():
             if index in accepted:
                 findings.note(*store.place(index), found)
         return Screened(
-            rows_by_file=dict(self._rows_by_file),
-            set_of=self._set_of,
+            rows_by_file=dict(intake.rows_by_file),
+            set_of=intake.set_of,
             train=Rows(store, rows[~is_held_out]),
             eval=Rows(store, rows[is_held_out]),
-            quarantined=self._quarantine,
+            quarantined=intake.quarantine,
             contradictions=find_contradictions(store, numpy.sort(rows)),
-            tokens=numbers(self._tokens, "u4"),
+            tokens=numbers(intake.tokens, "u4"),
             findings=findings,
             nearly=count_nearly(store, rows, is_held_out, near) if near else Nearly(),
             in_groups=int((store.groups[rows] != 0).sum()),
-            not_used=self._not_used.rows,
-            first=self._first,
+            not_used=intake.not_used.rows,
+            first=intake.first,
         )
-
-
-def group_of(value: object, group_by: str) -> str:
-    """Return what a row has in the field that groups go by, as text; nothing where it has none."""
-    found = value.get(group_by) if group_by and isinstance(value, dict) else None
-    return "" if found is None else json.dumps(found, sort_keys=True, default=str)
-
-
-def _batches(rows: Iterable[SourceRow]) -> Iterator[list[SourceRow]]:
-    """Yield rows by the ten thousand, fewer where they are long."""
-    batch: list[SourceRow] = []
-    size = 0
-    for row in rows:
-        batch.append(row)
-        size += row.size
-        if len(batch) == BATCH_ROWS or size > BATCH_CHARACTERS:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
 
 
 def fingerprint(train: Rows, held_out: Rows) -> str:
