@@ -3,8 +3,8 @@
 import json
 import re
 from collections.abc import Iterator
-from itertools import chain
 
+from components.dataset.files.json_document import NOT_JSON, Document, json_problem
 from components.dataset.files.source_row import SourceRow, beginning
 from components.dataset.files.text import MAX_ROW_CHARACTERS, Line, lines
 from components.dataset.rows import RowFlaw
@@ -14,10 +14,7 @@ LINE_FORMATS = (".jsonl", ".ndjson")
 # What an object calls the rows that it wraps.
 ROWS = ("data", "rows", "examples", "samples", "records", "instances", "items", "dataset")
 TRAIN, EVAL = ("train", "training"), ("test", "eval", "evaluation", "validation", "valid", "dev")
-# json.loads raises these on text that is no JSON, or nested or written too absurdly to be a row.
-NOT_JSON = (ValueError, RecursionError)
 HEAD_CHARACTERS = 64 << 10  # so much is looked at to tell what a file is
-_BLANK = re.compile(r"[ \t\r\n]*")
 _TEXT = r'"(?:[^"\\]|\\.)*"'
 # Beside what wraps rows there may be a version, a licence or a count; a task or an answer makes it a row.
 _NO_TASK = r"(?!\"(?:instruction|prompt|question|query|input|context|output|completion|response|answer)\")"
@@ -39,14 +36,14 @@ def json_rows(pieces: Iterator[str], suffix: str, name: str) -> Iterator[SourceR
     Raises:
         InvalidInput: It is a document and no valid one.
     """
-    document = _Document(pieces, name)
+    document = Document(pieces, name)
     document.skip_comments()
     if _is_one_document(document, suffix):
         return _of_document(document)
     return _of_lines(lines(document.rest()), document.line - 1, name)
 
 
-def _is_one_document(document: "_Document", suffix: str) -> bool:
+def _is_one_document(document: Document, suffix: str) -> bool:
     """Tell a document from one row a line: its first line is no JSON by itself, or wraps all there is."""
     if document.skip_blank() not in ("[", "{"):
         return False
@@ -62,7 +59,7 @@ def _is_one_document(document: "_Document", suffix: str) -> bool:
     return _wraps(document) and document.is_all(first)
 
 
-def _wraps(document: "_Document") -> bool:
+def _wraps(document: Document) -> bool:
     return bool(_WRAPPED.match(document.text, document.position))
 
 
@@ -77,7 +74,7 @@ def _of_lines(found: Iterator[Line], skipped: int, name: str) -> Iterator[Source
         try:
             yield SourceRow(number + skipped, beginning(line), json.loads(line), size=len(line), file=name)
         except NOT_JSON as error:
-            flaw = RowFlaw("not_json", f"is no JSON: {_problem(error)}")
+            flaw = RowFlaw("not_json", f"is no JSON: {json_problem(error)}")
             yield SourceRow(number + skipped, beginning(line), flaw=flaw, file=name)
 
 
@@ -86,7 +83,7 @@ def too_long() -> RowFlaw:
     return RowFlaw("too_long", f"is longer than {MAX_ROW_CHARACTERS:,} characters, which no model takes")
 
 
-def _of_document(document: "_Document") -> Iterator[SourceRow]:
+def _of_document(document: Document) -> Iterator[SourceRow]:
     try:
         if document.skip_blank() == "[":
             yield from document.elements("")
@@ -98,7 +95,7 @@ def _of_document(document: "_Document") -> Iterator[SourceRow]:
         raise InvalidInput(document.name, [f"is no JSON document: {document.problem(error)}"]) from error
 
 
-def _of_object(document: "_Document") -> Iterator[SourceRow]:
+def _of_object(document: Document) -> Iterator[SourceRow]:
     """Read the rows that an object wraps, or the one that it is."""
     if not _wraps(document):
         yield document.element("")
@@ -119,188 +116,3 @@ def _of_object(document: "_Document") -> Iterator[SourceRow]:
 
 def _side(key: str) -> str:
     return "eval" if key in EVAL else "train" if key in TRAIN else ""
-
-
-class _Document:
-    """JSON text that is read on as it is needed.
-
-    Attributes:
-        text: What is held of it.
-        position: What of that is read next.
-        line: The line on which that stands, from 1.
-        name: What the file is called in an error.
-    """
-
-    def __init__(self, pieces: Iterator[str], name: str) -> None:
-        self._pieces, self.name = pieces, name
-        self.text, self.position, self.line = "", 0, 1
-        self._column = 0  # of what is held, in its line
-        self._decoder = json.JSONDecoder()
-
-    def peek(self) -> str:
-        """Return the next character; empty at the end."""
-        if self.position == len(self.text):
-            self._fill(1)
-        return self.text[self.position : self.position + 1]
-
-    def hold(self, characters: int) -> None:
-        """Have so many characters at hand, if there are."""
-        if len(self.text) - self.position < characters:
-            self._fill(characters)
-
-    def skip_blank(self) -> str:
-        """Go on to what is not blank and return its first character; empty at the end."""
-        while True:
-            found = _BLANK.match(self.text, self.position)
-            self._go_to(found.end() if found else self.position)
-            if self.position < len(self.text) or not self._fill(1):
-                return self.peek()
-
-    def skip_comments(self) -> None:
-        """Go on to the first line that is no comment."""
-        while self.skip_blank() and (self.peek() == "#" or self._starts("//")):
-            self._go_to(self.position + len(self.first_line()))
-
-    def first_line(self) -> str:
-        """Return what is left of this line, or as much of it as a row may have."""
-        seen = self.position
-        while (end := self.text.find("\n", seen)) < 0:
-            seen = len(self.text)
-            size = seen - self.position
-            if size > MAX_ROW_CHARACTERS or not self._fill(size + 1):
-                break
-            seen = self.position + size
-        return self.text[self.position : end if end >= 0 else len(self.text)]
-
-    def is_all(self, text: str) -> bool:
-        """Return whether nothing follows on this text, which is what comes next."""
-        end = self.position + len(text)
-        while not self.text[end:].strip():
-            size = len(self.text) - self.position
-            if not self._fill(size + 1):
-                return True
-            end = self.position + len(text)
-        return False
-
-    def rest(self) -> Iterator[str]:
-        """Return all that was not read, from where its line begins."""
-        return chain([self.text[self.position :]], self._pieces)
-
-    def can_decode(self) -> bool:
-        """Return whether a whole value comes next."""
-        try:
-            self._value()
-        except NOT_JSON:
-            return False
-        return True
-
-    def decode(self) -> object:
-        """Read a value.
-
-        Raises:
-            ValueError: There is none, or a larger one than a row may be.
-            RecursionError: It is nested too deeply.
-        """
-        value, end = self._value()
-        self._go_to(end)
-        return value
-
-    def element(self, side: str) -> SourceRow:
-        """Read a value as a row."""
-        line = self.line
-        value, end = self._value()
-        text = beginning(self.text[self.position : end])
-        row = SourceRow(line, text, value, size=end - self.position, file=self.name, side=side)
-        self._go_to(end)
-        return row
-
-    def elements(self, side: str) -> Iterator[SourceRow]:
-        """Read the elements of an array one by one, so that each knows its line."""
-        self.expect("[")
-        if self.skip_blank() == "]":
-            self.expect("]")
-            return
-        while True:
-            yield self.element(side)
-            if self.skip_blank() == "]":
-                self.expect("]")
-                return
-            if self.peek() != ",":
-                raise json.JSONDecodeError("a comma or ] is missing", self.text, self.position)
-            self.expect(",")
-            self.skip_blank()
-
-    def expect(self, sign: str) -> None:
-        """Read one sign."""
-        if self.peek() != sign:
-            raise json.JSONDecodeError(f"{sign} is missing", self.text, self.position)
-        self._go_to(self.position + 1)
-
-    def require_end(self) -> None:
-        """Refuse what goes on."""
-        if self.skip_blank():
-            raise json.JSONDecodeError("it goes on after its end", self.text, self.position)
-
-    def problem(self, error: Exception) -> str:
-        """Say what is wrong, and where in the file."""
-        if not isinstance(error, json.JSONDecodeError):
-            return _problem(error)
-        # Of what is still held, the first line may have begun before it.
-        column = error.colno + (self._column if error.lineno == 1 else 0)
-        line = self.line - self.text.count("\n", 0, self.position) + error.lineno - 1
-        return f"{_words(error)} at line {line}, column {column}"
-
-    def _value(self) -> tuple[object, int]:
-        while True:
-            size = len(self.text) - self.position
-            try:
-                value, end = self._decoder.raw_decode(self.text, self.position)
-            except json.JSONDecodeError:
-                # Perhaps it is only not here yet.
-                if size > MAX_ROW_CHARACTERS or not self._fill(2 * size + 1):
-                    raise
-                continue
-            # A number that ends where the text does may go on.
-            if end < len(self.text) or self.text[end - 1] in '}]"' or not self._fill(2 * size + 1):
-                return value, end
-
-    def _starts(self, sign: str) -> bool:
-        while len(self.text) - self.position < len(sign) and self._fill(len(sign)):
-            pass
-        return self.text.startswith(sign, self.position)
-
-    def _go_to(self, position: int) -> None:
-        self.line += self.text.count("\n", self.position, position)
-        self.position = position
-
-    def _fill(self, wanted: int) -> bool:
-        """Read on until so many characters from here on are held; drop those before.
-
-        Returns:
-            Whether any came.
-        """
-        parts = [self.text[self.position :]]
-        held = len(parts[0])
-        for piece in self._pieces:
-            parts.append(piece)
-            held += len(piece)
-            if held >= wanted:
-                break
-        else:
-            if len(parts) == 1:
-                return False  # and all stays where the last error was found
-        before = self.text[: self.position]
-        self._column = len(before) - before.rfind("\n") - 1 + (0 if "\n" in before else self._column)
-        self.text, self.position = "".join(parts), 0
-        return True
-
-
-def _problem(error: Exception) -> str:
-    if isinstance(error, json.JSONDecodeError):
-        return f"{_words(error)} at column {error.colno}"
-    return "nested too deeply" if isinstance(error, RecursionError) else str(error)
-
-
-def _words(error: json.JSONDecodeError) -> str:
-    message = error.msg.removesuffix(" at")
-    return message[0].lower() + message[1:]

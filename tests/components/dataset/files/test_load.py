@@ -209,7 +209,7 @@ def test_a_line_longer_than_a_row_may_be_is_set_aside_and_not_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, before: str, after: str
 ):
     monkeypatch.setattr("components.dataset.files.text.MAX_ROW_CHARACTERS", 1000)
-    monkeypatch.setattr("components.dataset.files.json_rows.MAX_ROW_CHARACTERS", 1000)
+    monkeypatch.setattr("components.dataset.files.json_document.MAX_ROW_CHARACTERS", 1000)
     long = json.dumps({"instruction": "x" * 5000, "output": "y"})
     found = list(RowFile(write(tmp_path / name, before + long + after), LIMIT))
     assert len(found) == 1 + bool(before) + bool(after)
