@@ -19,7 +19,7 @@ from components.dataset.rows import Columns, NotUsed, Preferences, RowFlaw, to_c
 Lengths = Callable[[Sequence[Conversation]], list[int | RowFlaw]]
 # Large enough that starting the search for secrets costs little, small enough to hold two of them.
 BATCH_ROWS, BATCH_CHARACTERS = 20_000, 8 << 20
-FILES_KEPT, ROWS_KEPT, SHORT_CHARACTERS = 20, 100, 64 << 10  # of which first rows are kept
+FILES_KEPT, ROWS_KEPT, SHORT_CHARACTERS = 20, 100, 16 << 10  # of which first rows are kept
 
 
 class Intake:

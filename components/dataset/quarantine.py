@@ -46,8 +46,8 @@ class Quarantine:
         self._waiting: list[Quarantined] = []
         self._waiting_size = 0
         self._spool = Spool()
-        self._files: list[str] = []
-        self._file, self._line = array("H"), array("I")
+        self._files: dict[str, int] = {}  # in the order in which they came
+        self._file, self._line = array("I"), array("Q")
         self.counts: Counter[tuple[str, Kind]] = Counter()
 
     def __len__(self) -> int:
@@ -72,9 +72,9 @@ class Quarantine:
         """Yield the first of them, by file and line."""
         import numpy
 
-        places = sorted(range(len(self._files)), key=self._files.__getitem__)
+        places = [self._files[file] for file in sorted(self._files)]
         rank = numpy.argsort(numpy.array(places, int))
-        order = numpy.lexsort((numbers(self._line, "u4"), rank[numbers(self._file, "u2")]))
+        order = numpy.lexsort((numbers(self._line, "u8"), rank[numbers(self._file, "u4")]))
         return (Quarantined(**json.loads(self._spool[int(index)])) for index in order[:most])
 
     def by_kind(self) -> Counter[Kind]:
@@ -93,10 +93,8 @@ class Quarantine:
         rows, self._waiting, self._waiting_size = self._waiting, [], 0
         found = self._search([row.excerpt for row in rows]) if rows and self._search else [()] * len(rows)
         for row, names in zip(rows, found, strict=True):
-            if row.file not in self._files:
-                self._files.append(row.file)
             self._spool.append(json.dumps(asdict(excerpt_of(row, names))).encode())
-            self._file.append(self._files.index(row.file))
+            self._file.append(self._files.setdefault(row.file, len(self._files)))
             self._line.append(row.line)
 
 

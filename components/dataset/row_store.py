@@ -82,10 +82,11 @@ class RowStore:
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
-        self._files: list[str] = []
+        self._files: dict[str, int] = {}
+        self._names: list[str] = []  # of the files, by their numbers
         self._contents, self._texts = Spool(), Spool()
         # Of ten million rows, two have one key of eight bytes by chance in one of 300,000 datasets.
-        self._file, self._line, self._tokens = array("H"), array("I"), array("I")
+        self._file, self._line, self._tokens = array("I"), array("Q"), array("I")
         self._prompt, self._content, self._answer = array("Q"), array("Q"), array("I")
         self._group, self._held_out = array("Q"), array("B")
         self._shown: dict[int, Conversation | None] = {}
@@ -105,14 +106,15 @@ class RowStore:
         Raises:
             TunegateError: The disk is full.
         """
-        if row.file not in self._files:
-            self._files.append(row.file)
         if row.found:
             self._found[len(self)], self._shown[len(self)] = row.found, row.shown
         content = row.content.encode()
         self._contents.append(content)
         self._texts.append(json.dumps(row.text).encode())
-        self._file.append(self._files.index(row.file))
+        if row.file not in self._files:
+            self._files[row.file] = len(self._names)
+            self._names.append(row.file)
+        self._file.append(self._files[row.file])
         self._line.append(row.line)
         self._tokens.append(row.tokens)
         self._prompt.append(_key(f"{self._seed} {row.prompt_key}".encode(), 8))
@@ -134,7 +136,7 @@ class RowStore:
 
     def place(self, index: int) -> tuple[str, int]:
         """Return the file and the line of a row."""
-        return self._files[self._file[index]], self._line[index]
+        return self._names[self._file[index]], self._line[index]
 
     def text(self, index: int) -> str:
         """Return the beginning of a row as it stood in its file."""
