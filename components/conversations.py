@@ -133,10 +133,13 @@ def _in_turn(messages: Sequence[Message], for_api: bool) -> list[dict[str, Any]]
         return [message.as_chat(for_api) for message in messages]
     turns: list[dict[str, Any]] = []
     number, unanswered = 0, list[str]()
+    taken = {call.id for message in messages for call in message.tool_calls}
     for message in messages:
         turn = message.as_chat(for_api)
         for position, call in enumerate(turn.get("tool_calls", ())):
             number += 1
+            while f"call{number:05}" in taken:
+                number += 1
             turn["tool_calls"][position] = {"id": f"call{number:05}", **call}  # some templates want 9 signs
             unanswered.append(turn["tool_calls"][position]["id"])
         if message.role == "tool":

@@ -34,6 +34,8 @@ _METADATA_ADDRESSES = {
     ip_address(text) for text in ("100.100.100.200", "168.63.129.16", "fd00:ec2::254", "fd20:ce::254")
 }
 _NAT64 = IPv6Network("64:ff9b::/96")
+# Meant for one network alone, though Python calls them global: site-local, NAT64 of a network, SIIT.
+_LOCAL = tuple(map(IPv6Network, ("fec0::/10", "64:ff9b:1::/48", "::ffff:0:0:0/96")))
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,9 @@ def is_private_address(
     meant = _meant(address)
     if any(one in network for one in meant for network in allowed):
         return False
-    return any(not one.is_global or one.is_multicast for one in meant)
+    return any(
+        not one.is_global or one.is_multicast or any(one in network for network in _LOCAL) for one in meant
+    )
 
 
 def _meant(address: IPv4Address | IPv6Address) -> list[IPv4Address | IPv6Address]:

@@ -7,17 +7,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from types import FrameType
 from typing import Literal
 
 from components import progress
 from components.errors import TunegateError
 from components.settings import home
 from components.storage import atomic_write
+from pipelines.interrupt import interruptible
 from pipelines.lock import exclusive, holder
 from pipelines.params import ReleaseParams
 from pipelines.preflight import preflight
@@ -98,7 +97,7 @@ def run_process(
     command = [sys.executable, "-m", "pipelines.local_graph", str(params_file), *options]
     own = {"RELEASE_ID": release_id, "TUNEGATE_HOME": str(home())}
     environment = {**QUIET, **os.environ, **UTF8, **own}
-    with _interruptible():
+    with interruptible():
         return _run(command, environment, folder / LOG, follow)
 
 
@@ -178,21 +177,6 @@ def _end(graph: "subprocess.Popen[bytes]") -> None:
     except subprocess.TimeoutExpired:
         graph.kill()
         graph.wait()
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Take a request to terminate, or a closed terminal, as Ctrl-C."""
-
-    def interrupt(signum: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _result(

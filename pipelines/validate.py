@@ -19,6 +19,7 @@ from components.models.tokenizer import spare_torch
 from components.settings import make_home
 from components.tracking.log import LocalLog
 from components.web import shown
+from pipelines.interrupt import interruptible
 from pipelines.params import ReleaseParams
 from pipelines.reading import read_values, sift
 
@@ -126,7 +127,7 @@ def validate_alone(config: DatasetConfig, output: Path | None, say: Callable[[st
     else:
         folder = make_home() / "validations"
         kept = {"report": folder / _report_name(config)}
-    with _filled(folder) as new:
+    with interruptible(), _filled(folder) as new:
         paths = {what: new / name for what, name in FILES.items()}
         found = examine(config, paths["train"], paths["eval"], paths["report"], LocalLog(say, new))
         for what, path in kept.items():

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from components.dataset.arrays import Numbers
 from components.dataset.row_store import Rows, RowStore
 
-GROUPS_KEPT = 20
+GROUPS_KEPT, ROWS_KEPT = 20, 8
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Contradictions:
     Attributes:
         rows: How many there are.
         groups: In how many groups.
-        first: The first 20 groups, in the order of the rows.
+        first: The first 20 groups, in the order of the rows; of each its first 8 rows.
     """
 
     rows: int
@@ -26,7 +26,7 @@ class Contradictions:
 def find_contradictions(store: RowStore, rows: Numbers) -> Contradictions:
     """Find them among some rows of a store, given in their order."""
     count, groups, first = contradicting(store.prompts[rows], store.answers[rows])
-    return Contradictions(count, groups, [Rows(store, rows[group]) for group in first])
+    return Contradictions(count, groups, [Rows(store, rows[group[:ROWS_KEPT]]) for group in first])
 
 
 def contradicting(prompts: Numbers, answers: Numbers) -> tuple[int, int, list[Numbers]]:

@@ -77,8 +77,8 @@ class Intake:
 
         first = len(self.store)
         # The tokenizer is no Python: while it works on one batch, the next one is read.
-        with ThreadPoolExecutor(1) as working:
-            before = None
+        working, before = ThreadPoolExecutor(1), None
+        try:
             for batch in _batches(source_rows):
                 read = list(self._read(files, batch))
                 work = working.submit(self._sift_and_count, [conversation for _, conversation in read])
@@ -87,6 +87,8 @@ class Intake:
                 before = [source for source, _ in read], work
             if before:
                 self._keep(files, before[0], *before[1].result())
+        finally:
+            working.shutdown(cancel_futures=True)
         return numpy.arange(first, len(self.store))
 
     def set_aside(self, file: str, line: int, text: str, flaw: RowFlaw) -> None:
@@ -150,7 +152,8 @@ class Intake:
 def group_of(value: object, group_by: str) -> str:
     """Return what a row has in the field that groups go by, as text; nothing where it has none."""
     found = value.get(group_by) if group_by and isinstance(value, dict) else None
-    return "" if found is None else json.dumps(found, sort_keys=True, default=str)
+    is_absent = found in (None, "", [], {}) or found != found  # tables have NaN for it
+    return "" if is_absent else json.dumps(found, sort_keys=True, default=str)
 
 
 def _batches(rows: Iterable[SourceRow]) -> Iterator[list[SourceRow]]:

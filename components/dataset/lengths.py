@@ -6,7 +6,7 @@ from components.conversations import Conversation
 from components.dataset.rows import RowFlaw
 from components.models import prepare_tokenizer
 from components.templates.chat_tokenizer import ChatTokenizer
-from components.templates.example import Refused
+from components.templates.example import LearnTurns, Refused
 
 
 def chat_tokenizer(base_model: str) -> ChatTokenizer:
@@ -18,11 +18,13 @@ def chat_tokenizer(base_model: str) -> ChatTokenizer:
     return ChatTokenizer(prepare_tokenizer(base_model))
 
 
-def row_lengths(tokenizer: ChatTokenizer) -> Callable[[Sequence[Conversation]], list[int | RowFlaw]]:
+def row_lengths(
+    tokenizer: ChatTokenizer, learn: LearnTurns = "all"
+) -> Callable[[Sequence[Conversation]], list[int | RowFlaw]]:
     """Return what counts the tokens of rows; a flaw where the chat template refuses one."""
 
     def lengths(rows: Sequence[Conversation]) -> list[int | RowFlaw]:
-        found = tokenizer.lengths(rows)
+        found = tokenizer.lengths(rows, learn)
         return [RowFlaw(row.kind, row.why) if isinstance(row, Refused) else row for row in found]
 
     return lengths

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from components.dataset.arrays import numbers
 from components.dataset.checks.findings import kind_of
 from components.dataset.checks.spans import Found
-from components.dataset.files.source_row import EXCERPT_CHARACTERS
+from components.dataset.files.source_row import EXCERPT_CHARACTERS, HELD_CHARACTERS
 from components.dataset.rows import Kind
 from components.dataset.spool import Spool
 
@@ -32,7 +32,7 @@ class Quarantined:
 
 
 class Quarantine:
-    """Rows that were set aside, in the order of the files.
+    """Rows that were set aside, by the names of their files and their lines.
 
     Args:
         search: Says what of a row's text nobody may see; None: nothing is looked for.
@@ -91,8 +91,11 @@ class Quarantine:
             TunegateError: The disk is full, or the search failed.
         """
         rows, self._waiting, self._waiting_size = self._waiting, [], 0
-        found = self._search([row.excerpt for row in rows]) if rows and self._search else [()] * len(rows)
-        for row, names in zip(rows, found, strict=True):
+        # Reasons, too: one may quote what stands behind what is held of its row.
+        texts = [*(row.excerpt for row in rows), *(row.reason for row in rows)]
+        found = self._search(texts) if rows and self._search else [()] * len(texts)
+        for row, in_text, in_reason in zip(rows, found[: len(rows)], found[len(rows) :], strict=True):
+            names = (*in_text, *in_reason)
             self._spool.append(json.dumps(asdict(excerpt_of(row, names))).encode())
             self._file.append(self._files.setdefault(row.file, len(self._files)))
             self._line.append(row.line)
@@ -100,8 +103,12 @@ class Quarantine:
 
 def excerpt_of(row: Quarantined, found: Found) -> Quarantined:
     """Return the row with so much of its text as is shown; none of it where something was found."""
+    withheld = f"{row.kind.replace('_', ' ')}; the rest is withheld"
     if not found:
-        return replace(row, excerpt=row.excerpt[:EXCERPT_CHARACTERS])
+        # Of a row that is longer than what is held, a reason may quote a part of what nobody may see.
+        is_cut = len(row.excerpt) >= HELD_CHARACTERS and row.kind not in SILENT
+        reason = withheld if is_cut else row.reason
+        return replace(row, reason=reason, excerpt=row.excerpt[:EXCERPT_CHARACTERS])
     kinds = ", ".join(sorted({kind_of(name) for name in found}))
-    reason = row.reason if row.kind in SILENT else f"{row.kind.replace('_', ' ')}; the rest is withheld"
+    reason = row.reason if row.kind in SILENT else withheld
     return replace(row, reason=reason, excerpt=f"[withheld: it holds {kinds}]")

@@ -89,8 +89,10 @@ class RowStore:
         self._file, self._line, self._tokens = array("I"), array("Q"), array("I")
         self._prompt, self._content, self._answer = array("Q"), array("Q"), array("I")
         self._group, self._held_out = array("Q"), array("B")
-        self._shown: dict[int, Conversation | None] = {}
-        self._found: dict[int, Found] = {}  # few rows hold anything
+        # Of rows in which something was found: what, by number, and where what people may see of them is.
+        self._found, self._shown = array("I"), array("I")
+        self._kinds: dict[Found, int] = {(): 0}
+        self._views = Spool()
 
     def __len__(self) -> int:
         return len(self._line)
@@ -106,8 +108,10 @@ class RowStore:
         Raises:
             TunegateError: The disk is full.
         """
-        if row.found:
-            self._found[len(self)], self._shown[len(self)] = row.found, row.shown
+        self._found.append(self._kinds.setdefault(row.found, len(self._kinds)))
+        self._shown.append(len(self._views) + 1 if row.shown else 0)
+        if row.shown:
+            self._views.append(row.shown.as_json().encode())
         content = row.content.encode()
         self._contents.append(content)
         self._texts.append(json.dumps(row.text).encode())
@@ -130,8 +134,8 @@ class RowStore:
             self.text(index),
             Conversation.model_validate_json(self._contents[index]),
             self._tokens[index],
-            self._shown.get(index),
-            self._found.get(index, ()),
+            self.shown(index),
+            self.found(index),
         )
 
     def place(self, index: int) -> tuple[str, int]:
@@ -144,7 +148,12 @@ class RowStore:
 
     def shown(self, index: int) -> Conversation | None:
         """Return what people may see of a row, where that is something else than the row."""
-        return self._shown.get(index)
+        place = self._shown[index]
+        return Conversation.model_validate_json(self._views[place - 1]) if place else None
+
+    def found(self, index: int) -> Found:
+        """Return what was found in a row that people may not see: kinds alone."""
+        return [*self._kinds][self._found[index]]
 
     def content(self, index: int) -> bytes:
         """Return a row's content as JSON on one line."""
@@ -176,9 +185,10 @@ class RowStore:
         return numbers(self._held_out, "?")
 
     @property
-    def found(self) -> dict[int, Found]:
-        """What was found that people may not see, by the row."""
-        return self._found
+    def is_found(self) -> Numbers:
+        """For each row, whether anything was found that people may not see."""
+        found: Numbers = numbers(self._found, "u4") != 0
+        return found
 
     @property
     def tokens(self) -> Numbers:

@@ -41,7 +41,7 @@ def to_conversation(
         value: The row.
         columns: Which field is what; what it does not name is told by its name.
         preferences: Whether rows with a chosen and a rejected answer are refused, or the chosen one is used.
-        not_used: Counts the fields that were not used, if the row is accepted.
+        not_used: Counts the fields that were not used, if the row is read.
 
     Raises:
         RowFlaw: The row can't be used.

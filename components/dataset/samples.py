@@ -42,14 +42,15 @@ def samples(rows: Sequence[Row], marked: Marked | None) -> list[Sample]:
 
 def _sample(row: Row, pieces: list[tuple[str, bool]]) -> Sample:
     seen: list[tuple[str, bool]] = []
-    room = ROW_CHARACTERS
+    room, cut = ROW_CHARACTERS, False
     for text, learned in pieces:
         if not room:
             return Sample(row, seen, cut=True)
         limit = min(room, PIECE_CHARACTERS)
         seen.append((_middle_out(text, limit), learned))
+        cut = cut or len(text) > limit
         room -= min(len(text), limit)
-    return Sample(row, seen, cut=any(len(text) > PIECE_CHARACTERS for text, _ in pieces))
+    return Sample(row, seen, cut)
 
 
 def _middle_out(text: str, limit: int) -> str:

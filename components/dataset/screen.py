@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from components.dataset.arrays import Numbers, numbers
 from components.dataset.checks.findings import Findings
+from components.dataset.checks.names import shown_counts
 from components.dataset.checks.near import NearDuplicates, near_duplicates
 from components.dataset.checks.sift import Sieve
 from components.dataset.checks.signatures import Signatures
@@ -92,6 +93,7 @@ class Screen:
     ) -> None:
         self._intake = Intake(max_length, lengths, seed, sieve, signatures, group_by, columns, preferences)
         self._store, self._signatures, self._group_by = self._intake.store, signatures, group_by
+        self._is_sifted = sieve is not None
 
     def with_eval_file(self, train: FileRows, held_out: FileRows) -> Screened:
         """Screen two files, each a name and its rows; train rows that ask what is held out are set aside.
@@ -122,6 +124,10 @@ class Screen:
         labels = near.by_prompt if near else None
         held_out = held_out_of(self._store.prompts[rows], eval_fraction, labels, groups)
         return self._result(rows, held_out, near)
+
+    def note_unused(self, names: Iterable[str]) -> None:
+        """Count fields that a file has beside its rows."""
+        self._intake.not_used.note(names)
 
     def _parted(self, train: Numbers, held_out: Numbers) -> Screened:
         import numpy
@@ -177,10 +183,9 @@ class Screen:
 
         intake, store = self._intake, self._store
         intake.quarantine.finish()
-        findings, accepted = Findings(), set(rows.tolist()) if store.found else set()
-        for index, found in store.found.items():
-            if index in accepted:
-                findings.note(*store.place(index), found)
+        findings = Findings()
+        for index in rows[store.is_found[rows]]:
+            findings.note(*store.place(index), store.found(index))
         return Screened(
             rows_by_file=dict(intake.rows_by_file),
             set_of=intake.set_of,
@@ -192,7 +197,7 @@ class Screen:
             findings=findings,
             nearly=count_nearly(store, rows, is_held_out, near) if near else Nearly(),
             in_groups=int((store.groups[rows] != 0).sum()),
-            not_used=intake.not_used.rows,
+            not_used=shown_counts(intake.not_used.rows) if self._is_sifted else intake.not_used.rows,
             first=intake.first,
         )
 

@@ -35,7 +35,7 @@ def held_out_of(
 
     wanted, count = round(rows * eval_fraction), 0
     taken, left = list[int](), list[int]()
-    for group in numpy.argsort(lowest, kind="stable").tolist():
+    for group in map(int, numpy.argsort(lowest, kind="stable")):
         if count >= wanted:
             break
         size = int(sizes[group])

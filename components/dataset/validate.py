@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from components.checks import Verdict
 from components.dataset.arrays import Numbers
+from components.dataset.checks.names import shown_text
 from components.dataset.checks.secrets import ScanFailed
 from components.dataset.checks.sift import Sieve
 from components.dataset.checks.signatures import NoRoom, Signatures
@@ -145,10 +146,11 @@ def _screen(
     names = [shown(named) for named in config.files]
     unread: list[str] = []
 
-    def rows(files: RowFiles) -> Iterator[SourceRow]:
+    def rows(files: RowFiles, screen: Screen) -> Iterator[SourceRow]:
         """Yield what can be read: what is wrong with one file hides nothing about the other."""
         try:
             yield from files
+            screen.note_unused(files.beside)
         except InvalidInput as error:
             unread.extend(f"{error.what}: {problem}" for problem in error.problems)
 
@@ -156,7 +158,7 @@ def _screen(
         with TemporaryDirectory(prefix="tunegate-") as folder:
             screen = Screen(
                 config.max_length,
-                row_lengths(tokenizer) if tokenizer else None,
+                row_lengths(tokenizer, config.learn_turns) if tokenizer else None,
                 config.seed,
                 Sieve(config.secrets, config.personal_data),
                 Signatures(Path(folder)),
@@ -165,8 +167,10 @@ def _screen(
                 config.preferences,
             )
             if config.eval_dataset:
-                return screen.with_eval_file((names[0], rows(train)), (names[1], rows(held_out)))
-            return screen.with_split((names[0], rows(train)), config.eval_fraction)
+                return screen.with_eval_file(
+                    (names[0], rows(train, screen)), (names[1], rows(held_out, screen))
+                )
+            return screen.with_split((names[0], rows(train, screen)), config.eval_fraction)
 
     try:
         found = _attempt(screened, problems)
@@ -175,6 +179,8 @@ def _screen(
     problems += unread
     if found is None or unread:
         return None
+    both = sorted(set(train.contents.names) & set(held_out.contents.names))
+    problems += [f"{name}: is in dataset and in eval_dataset; name it in one of them" for name in both]
     problems += changes((train.contents, held_out.contents), config.dataset_digest)
     return found
 
@@ -184,7 +190,7 @@ def _hints(screened: Screened) -> list[str]:
     hints = []
     for file, rows in screened.first.items():
         hint = suggest_columns(rows) if not_understood(screened, file) else ""
-        hints += [f"{file_name(file)}: {hint}"] if hint else []
+        hints += [f"{file_name(file)}: {shown_text(hint)}"] if hint else []
     return hints
 
 

@@ -1,5 +1,6 @@
 """Every file that a parameter names: several sources, patterns, folders, splits of the hub, images."""
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -154,7 +155,12 @@ def _listed(found: Found) -> Files:
 def _named_twice(sources: list[Source]) -> list[InvalidInput]:
     seen, twice = set[str](), dict[str, str]()
     for source in sources:
-        if source.target in seen:
-            twice[source.target] = source.shown
-        seen.add(source.target)
+        # A file of an image has a place of its own each time; its name is the image's.
+        fetched = source.shown.startswith(LAYOUT_PREFIX)
+        place = (
+            source.target if source.scheme else source.shown if fetched else os.path.realpath(source.target)
+        )
+        if place in seen:
+            twice[place] = source.shown
+        seen.add(place)
     return [InvalidInput(what, ["is named more than once; name it once"]) for what in twice.values()]

@@ -3,12 +3,13 @@
 import glob
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from components.errors import InvalidInput
 from components.sources.packing import PACKINGS
+from components.web import quoted
 
 ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 MAX_ENTRIES, MAX_FILES = 100_000, 10_000
@@ -66,11 +67,13 @@ def find_by_pattern(pattern: str) -> Found:
     Raises:
         InvalidInput: It matches no file of rows, or too many.
     """
-    paths = []
+    paths: dict[str, str] = {}  # by where they really are: links to folders show a file under many names
     for path in glob.iglob(str(Path(pattern).expanduser()), recursive=True):  # noqa: PTH207  # of any root
-        paths.append(f"{path.rstrip('/')}/" if Path(path).is_dir() else path)
+        place = os.path.realpath(path)
+        named = f"{path.rstrip('/')}/" if Path(path).is_dir() else path
+        paths[place] = min(named, paths.get(place, named), key=lambda name: (len(name), name))
         _check_count(pattern, paths)
-    return sift(pattern, paths, _root(pattern))
+    return sift(pattern, paths.values(), _root(pattern))
 
 
 def sift(named: str, paths: Iterable[str], root: str) -> Found:
@@ -89,6 +92,9 @@ def sift(named: str, paths: Iterable[str], root: str) -> Found:
     files, others = list[str](), list[str]()
     for path in sorted(set(paths)):
         wanted = not path.endswith("/") and (says_ending or is_rows(PurePosixPath(path)))
+        # What a program keeps for itself lies so: a notebook's checkpoints, the log of a Delta table.
+        parts = path.removeprefix(root).split("/")
+        wanted = wanted and not any(part.startswith(".") or part == "_delta_log" for part in parts)
         (files if wanted else others).append(path)
     if not files:
         raise InvalidInput(named, [_none(named, others)])
@@ -128,7 +134,7 @@ def _entries(folder: Path) -> Iterator[str]:
         folders[:] = sorted(set(folders) - set(unseen))
 
 
-def _check_count(pattern: str, paths: list[str]) -> None:
+def _check_count(pattern: str, paths: Collection[str]) -> None:
     if len(paths) > MAX_ENTRIES:
         raise InvalidInput(pattern, [f"matches more than {MAX_ENTRIES:,} files; name fewer"])
 
@@ -137,7 +143,7 @@ def _none(named: str, others: list[str]) -> str:
     wanted = f"wanted {', '.join(ENDINGS)}, packed or not"
     if not others:
         return f"matches no file; {wanted}" if has_pattern(named) else f"is a folder without files; {wanted}"
-    names = ", ".join(PurePosixPath(other).name for other in others[:3])
+    names = quoted(", ".join(PurePosixPath(other).name for other in others[:3]))
     return f"has no file of rows ({names}{', ...'[: 5 * (len(others) > 3)]}); {wanted}"
 
 
@@ -148,7 +154,8 @@ def _check_purpose(named: str, files: list[str], root: str) -> None:
         raise InvalidInput(
             named,
             [
-                f"has files for training ({training[0]}) and files that are held out ({held_out[0]}); name "
+                f"has files for training ({quoted(training[0])}) and files that are held out "
+                f"({quoted(held_out[0])}); name "
                 "the first by a pattern such as train*.jsonl as dataset, the others as eval_dataset"
             ],
         )

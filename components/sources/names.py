@@ -1,5 +1,7 @@
 """Several sources in one text, which is all that a parameter of Kubeflow Pipelines can be."""
 
+import glob
+import os
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -47,11 +49,15 @@ def absolute(named: str, folder: Path = Path()) -> str:
 
 
 def _absolute(name: str, folder: Path) -> str:
-    if "://" in name:
+    if "://" in name or "\0" in name:  # no path; whoever opens it is told
         return name
     prefix = LAYOUT_PREFIX if name.startswith(LAYOUT_PREFIX) and not _is_there(name, folder) else ""
     try:
-        return prefix + str((folder / Path(name.removeprefix(prefix)).expanduser()).resolve())
+        path = str(Path(name.removeprefix(prefix)).expanduser())
+        # Of a pattern only what was written is one. Links stay: their names say what their files are.
+        is_pattern = glob.has_magic(path) and not _is_there(path, folder)
+        base = glob.escape(str(folder)) if is_pattern else str(folder)
+        return prefix + os.path.abspath(os.path.join(base, path))  # noqa: PTH100, PTH118  # Path would resolve
     except _NO_PATH:
         return name  # whoever opens it is told
 

@@ -1,5 +1,6 @@
 """Which files of a dataset on the hub are a split of it, by its own description; none of its code is run."""
 
+import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -119,6 +120,7 @@ def _described(source: Source, folder: str, config: str) -> Any:
     if f"{path}/README.md" in store.find(path):  # all of it at once, which what follows finds in its cache
         with open_source(card, MAX_DESCRIPTION_BYTES) as file:
             text = b"".join(iter(file.read, b"")).decode("utf-8", "replace")
+        _refuse_aliases(text, source)
         try:
             configs = MetadataConfigs.from_dataset_card_data(
                 DatasetCard(text, ignore_metadata_errors=True).data
@@ -134,6 +136,19 @@ def _described(source: Source, folder: str, config: str) -> Any:
         return None
     default = [name for name, value in configs.items() if value.get("default") or name == "default"]
     return _chosen(source, "config", config or "".join(default[:1]), configs)["data_files"]
+
+
+def _refuse_aliases(text: str, source: Source) -> None:
+    """Refuse a description that stands for more than it says: a few lines of aliases fill any memory."""
+    import yaml
+
+    head = re.match(r"\s*---[ \t]*\r?\n(.*?)\r?\n---", text, re.DOTALL)
+    try:
+        has_aliases = head and any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(head[1]))
+    except yaml.YAMLError:
+        return  # which is told by whoever reads it
+    if has_aliases:
+        raise InvalidInput(source.shown, ["its README.md describes it with YAML aliases, which are not read"])
 
 
 def _chosen(source: Source, kind: str, wanted: str, there_are: dict[str, Any]) -> Any:

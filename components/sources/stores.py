@@ -29,7 +29,8 @@ def list_store(source: Source) -> Found:
         found = store.find(path) if source.target.endswith("/") else _files(store.glob(path, detail=True))
     except Exception as error:
         raise explain(source, error) from None
-    return sift(source.shown, [_address(source, name) for name in found], source.shown.partition("*")[0])
+    root = re.split(r"[*?\[]", source.target, maxsplit=1)[0].rpartition("/")[0]
+    return sift(source.shown, [_address(source, name) for name in found], root)
 
 
 def _files(found: dict[str, dict[str, Any]]) -> list[str]:

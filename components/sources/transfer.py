@@ -58,10 +58,17 @@ class Transfer:
                     raise
                 self._breaks += 1
                 self._go_on()
-            else:
-                self._position += len(chunk)
-                self._check_pace(len(chunk), CLOCK() - began)
+                continue
+            self._position += len(chunk)
+            self._check_pace(len(chunk), CLOCK() - began)
+            if chunk or not size or self.size is None or self._position >= self.size:
                 return chunk
+            # Its end is not that of the file: an answer to a request for the rest may say less than that.
+            if not self._version or self._breaks >= MAX_BREAKS:
+                why = f"ended after {self._position:,} of {self.size:,} bytes; try again"
+                raise InvalidInput(self._source.shown, [why])
+            self._breaks += 1
+            self._go_on()
 
     def close(self) -> None:
         """Ask for no more."""

@@ -14,7 +14,7 @@ from components.templates.scripts import Answer, Script, apart, learned_turns, n
 from components.templates.tokens import Tokens
 
 BATCH_ROWS, BATCH_WORK = 1000, 1 << 23
-MOST_WORK = 1 << 28
+MOST_WORK, TURN_WORK = 1 << 26, 100  # what a turn costs beside its text
 HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 Choice = Callable[[Conversation], list[int]]
 
@@ -56,13 +56,13 @@ class ChatTokenizer:
         """
         return self._encode(rows, lambda row: learned_turns(row, learn))
 
-    def lengths(self, rows: Sequence[Conversation]) -> list[int | Refused]:
+    def lengths(self, rows: Sequence[Conversation], learn: LearnTurns = "all") -> list[int | Refused]:
         """Count the tokens of rows, answers included, or say why the template refuses one.
 
         Where a row becomes several examples the longest counts. The last turn counts even where it is
         not to be learned: it is asked for in the evaluation.
         """
-        found = self._encode(rows, lambda row: sorted({*learned_turns(row, "all"), len(row.messages) - 1}))
+        found = self._encode(rows, lambda row: sorted({*learned_turns(row, learn), len(row.messages) - 1}))
         return [
             row if isinstance(row, Refused) else max(len(example.tokens) for example in row) for row in found
         ]
@@ -246,8 +246,12 @@ def _batches(rows: Sequence[Conversation]) -> Iterator[list[Conversation]]:
 
 
 def _work(row: Conversation) -> int:
-    """Return the characters that are rendered for a row: a conversation is, up to each of its answers."""
-    return len(row.messages) * sum(len(message.content) for message in row.messages)
+    """Return about how many characters are rendered for a row: all of it, up to each of its answers."""
+    size = sum(TURN_WORK + len(message.content) + len(message.reasoning) for message in row.messages)
+    if row.tools or _calls(row):
+        size += sum(len(str(call.arguments)) for message in row.messages for call in message.tool_calls)
+        size += sum(len(str(tool)) for tool in row.tools)
+    return len(row.messages) * size
 
 
 def _calls(row: Conversation) -> bool:

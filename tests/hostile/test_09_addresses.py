@@ -235,6 +235,9 @@ def test_a_private_address_is_no_file_unless_it_is_allowed(monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("address", "allowed", "private"),
     [
+        ("fec0::1", [], True),
+        ("64:ff9b:1::7f00:1", [], True),
+        ("::ffff:0:7f00:1", [], True),
         ("10.1.2.3", [], True),
         ("10.1.2.3", ["10.0.0.0/8"], False),
         ("::ffff:10.1.2.3", ["10.0.0.0/8"], False),

@@ -41,7 +41,7 @@ def sha256(content: bytes) -> str:
 def run(tmp_path: Path, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """The stage, without a base model, whose tokenizer takes long to load."""
     tokenizer = SimpleNamespace(
-        lengths=lambda conversations: [7 for _ in conversations], marked=lambda row, learn: []
+        lengths=lambda conversations, learn: [7 for _ in conversations], marked=lambda row, learn: []
     )
     monkeypatch.setattr("components.dataset.validate.chat_tokenizer", lambda base_model: tokenizer)
 

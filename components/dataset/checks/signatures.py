@@ -19,7 +19,7 @@ PROMPT_HASHES, ANSWER_HASHES = 48, 8
 BANDS = 12
 # From so many rows is learned what is no row's own: a run of words that stands in more than 1 % of them, and
 # in more than 20, is a template's or an instruction's.
-SAMPLE_ROWS = 10_000
+SAMPLE_ROWS, SAMPLE_CHARACTERS = 10_000, 32 << 20
 COMMON_SHARE, COMMON_ROWS = 0.01, 20
 _SEED = 1
 _PRIME = 0x100000001B3
@@ -39,6 +39,7 @@ class Signatures:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._waiting: list[tuple[str, str]] = []
+        self._waiting_size = 0
         self._common: Hashes | None = None
         self._rows = 0
 
@@ -47,9 +48,11 @@ class Signatures:
 
     def add(self, rows: Sequence[tuple[str, str]]) -> None:
         """Add rows: the prompt and the answer of each."""
-        self._waiting += rows
-        if len(self._waiting) >= SAMPLE_ROWS:
-            self._flush()
+        for prompt, answer in rows:
+            self._waiting.append((prompt, answer))
+            self._waiting_size += len(prompt) + len(answer)
+            if len(self._waiting) >= SAMPLE_ROWS or self._waiting_size >= SAMPLE_CHARACTERS:
+                self._flush()
 
     def band(self, number: int) -> "NDArray[numpy.uint64]":
         """Return a number for one part of each prompt's signature."""
@@ -75,7 +78,7 @@ class Signatures:
     def _flush(self) -> None:
         import numpy
 
-        rows, self._waiting = self._waiting, []
+        rows, self._waiting, self._waiting_size = self._waiting, [], 0
         if not rows:
             return
         prompts, starts = runs_of(*words_of([prompt for prompt, _ in rows]))

@@ -51,7 +51,8 @@ class Document:
     def skip_comments(self) -> None:
         """Go on to the first line that is no comment."""
         while self.skip_blank() and (self.peek() == "#" or self._starts("//")):
-            self._go_to(self.position + len(self.first_line()))
+            comment = self.first_line()  # which may read on, and so move where this is
+            self._go_to(self.position + len(comment))
 
     def first_line(self) -> str:
         """Return what is left of this line, or as much of it as a row may have."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from components.dataset.files.json_document import NOT_JSON, Document, json_problem
 from components.dataset.files.source_row import SourceRow, beginning
 from components.dataset.files.text import MAX_ROW_CHARACTERS, Line, lines
+from components.dataset.forms.fields import KNOWN
 from components.dataset.rows import RowFlaw
 from components.errors import InvalidInput
 
@@ -25,21 +26,22 @@ _WRAPPED = re.compile(
 )
 
 
-def json_rows(pieces: Iterator[str], suffix: str, name: str) -> Iterator[SourceRow]:
+def json_rows(pieces: Iterator[str], suffix: str, name: str, beside: list[str]) -> Iterator[SourceRow]:
     """Read rows of JSON, however they stand in the file; comments at its head are no rows.
 
     Args:
         pieces: The file's text.
         suffix: The ending of its name.
         name: What it is called in an error.
+        beside: Gets the fields that an object has beside the rows that it wraps.
 
     Raises:
-        InvalidInput: It is a document and no valid one.
+        InvalidInput: It is a document and no valid one, or something that rows need stands beside them.
     """
     document = Document(pieces, name)
     document.skip_comments()
     if _is_one_document(document, suffix):
-        return _of_document(document)
+        return _of_document(document, beside)
     return _of_lines(lines(document.rest()), document.line - 1, name)
 
 
@@ -69,13 +71,13 @@ def _of_lines(found: Iterator[Line], skipped: int, name: str) -> Iterator[Source
         if not line:
             continue
         if not is_whole:
-            yield SourceRow(number + skipped, beginning(line), flaw=too_long(), file=name)
+            yield SourceRow(number + skipped, beginning(line), flaw=too_long(), size=len(line), file=name)
             continue
         try:
             yield SourceRow(number + skipped, beginning(line), json.loads(line), size=len(line), file=name)
         except NOT_JSON as error:
             flaw = RowFlaw("not_json", f"is no JSON: {json_problem(error)}")
-            yield SourceRow(number + skipped, beginning(line), flaw=flaw, file=name)
+            yield SourceRow(number + skipped, beginning(line), flaw=flaw, size=len(line), file=name)
 
 
 def too_long() -> RowFlaw:
@@ -83,35 +85,51 @@ def too_long() -> RowFlaw:
     return RowFlaw("too_long", f"is longer than {MAX_ROW_CHARACTERS:,} characters, which no model takes")
 
 
-def _of_document(document: Document) -> Iterator[SourceRow]:
+def _of_document(document: Document, beside: list[str]) -> Iterator[SourceRow]:
     try:
         if document.skip_blank() == "[":
             yield from document.elements("")
             document.require_end()
             return
         while document.skip_blank():
-            yield from _of_object(document)
+            yield from _of_object(document, beside)
     except NOT_JSON as error:
         raise InvalidInput(document.name, [f"is no JSON document: {document.problem(error)}"]) from error
 
 
-def _of_object(document: Document) -> Iterator[SourceRow]:
+def _of_object(document: Document, beside: list[str]) -> Iterator[SourceRow]:
     """Read the rows that an object wraps, or the one that it is."""
     if not _wraps(document):
         yield document.element("")
         return
     document.expect("{")
     while document.skip_blank() != "}":
-        key = document.decode()
+        key = str(document.decode())
         document.skip_blank()
         document.expect(":")
-        if document.skip_blank() == "[" and isinstance(key, str) and key.lower() in ROWS + TRAIN + EVAL:
+        if document.skip_blank() == "[" and key.lower() in ROWS + TRAIN + EVAL:
             yield from document.elements(_side(key.lower()))
         else:
-            document.decode()
+            _check_beside(key, document.decode(), document.name)
+            beside.append(key)
         if document.skip_blank() != "}":
             document.expect(",")
     document.expect("}")
+
+
+def _check_beside(key: str, value: object, name: str) -> None:
+    """Refuse what would be dropped beside rows and is more than a word about the file."""
+    if isinstance(value, list) and value and all(isinstance(entry, dict) for entry in value):
+        wanted = ", ".join(ROWS + TRAIN + EVAL)
+        raise InvalidInput(
+            name,
+            [f"has another list of objects beside its rows, called none of {wanted}; put it in a file alone"],
+        )
+    if key.strip().lower() in KNOWN and value not in (None, "", []):
+        raise InvalidInput(
+            name,
+            [f"has {key.strip().lower()!r} beside its rows, which would not reach them; write it into each"],
+        )
 
 
 def _side(key: str) -> str:

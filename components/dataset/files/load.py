@@ -32,11 +32,14 @@ class RowFile:
     Attributes:
         digest: The `sha256:...` of the content that the rows were read from, unpacked; known at their end.
         size_bytes: How much that is.
+        beside: Fields that the file has beside its rows.
     """
 
     def __init__(self, source: str | Source, limit_bytes: int, before_bytes: int = 0) -> None:
         self._source = parse_source(source) if isinstance(source, str) else source
         self._limit_bytes, self._before_bytes = limit_bytes, before_bytes
+        self._has_text = False
+        self.beside: list[str] = []
         self.digest, self.size_bytes = "", 0
 
     def __iter__(self) -> Iterator[SourceRow]:
@@ -48,21 +51,18 @@ class RowFile:
         """
         name, count = self._source.shown, 0
         with open_source(self._source, self._limit_bytes, self._before_bytes) as content:
-            chunks = _chunks(content)
-            head = next(chunks, b"")
-            while head and not head.strip():  # blank so far
-                head = next(chunks, b"")
-            for row in self._rows(content, head, chunks, name):
+            for row in self._rows(content, name):
                 count += 1
                 yield row
             self.digest, self.size_bytes = content.digest, content.count
-        if not head:
+        if not self._has_text:
             raise InvalidInput(name, [f"is empty; {WANTED}"])
         if not count:
             raise InvalidInput(name, [f"has no rows; {WANTED}"])
 
-    def _rows(self, content: Content, head: bytes, chunks: Iterator[bytes], name: str) -> Iterator[SourceRow]:
-        suffix = content.file.suffix.lower()
+    def _rows(self, content: Content, name: str) -> Iterator[SourceRow]:
+        suffix, chunks = content.file.suffix.lower(), self._chunks(content)
+        head = next(chunks, b"")
         read = chain([head], chunks)
         if suffix == PARQUET or head.startswith(PARQUET_BEGINS):
             with _on_disk(read, name) as path:
@@ -70,7 +70,12 @@ class RowFile:
         elif suffix in DELIMITERS:
             yield from table_rows(decode(read, name), suffix, name)
         else:
-            yield from json_rows(decode(read, name), suffix, name)
+            yield from json_rows(decode(read, name), suffix, name, self.beside)
+
+    def _chunks(self, content: Content) -> Iterator[bytes]:
+        while chunk := content.read():
+            self._has_text = self._has_text or bool(chunk.strip())
+            yield chunk
 
 
 class RowFiles:
@@ -83,11 +88,13 @@ class RowFiles:
 
     Attributes:
         contents: What the files hold; known at their end.
+        beside: Fields that files have beside their rows.
     """
 
     def __init__(self, named: str, limit_bytes: int, say: Callable[[str], None]) -> None:
         self._named, self._limit_bytes, self._say = named, limit_bytes, say
         self.contents = Contents((), ())
+        self.beside: list[str] = []
 
     def __iter__(self) -> Iterator[SourceRow]:
         """Yield every row, file by file.
@@ -107,15 +114,11 @@ class RowFiles:
                     refused.append(error)
                     continue
                 count += file.size_bytes
+                self.beside += file.beside
                 names.append(source.shown)
                 digests.append(file.digest)
         check_all(self._named, refused)
         self.contents = Contents(tuple(names), tuple(digests))
-
-
-def _chunks(content: Content) -> Iterator[bytes]:
-    while chunk := content.read():
-        yield chunk
 
 
 @contextmanager

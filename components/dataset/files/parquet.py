@@ -32,6 +32,10 @@ def parquet_rows(path: Path, name: str, limit_bytes: int) -> Iterator[SourceRow]
         with parquet.ParquetFile(path) as file:
             metadata = file.metadata
             _check_declared(metadata, path.stat().st_size, name, limit_bytes)
+            names = file.schema_arrow.names
+            if twice := sorted({column for column in names if names.count(column) > 1}):
+                places = [str(place) for place, column in enumerate(names, start=1) if column == twice[0]]
+                raise InvalidInput(name, [f"columns {' and '.join(places)} have one name; rename them"])
             texts = [
                 column.path
                 for column in map(metadata.schema.column, range(metadata.num_columns))
@@ -44,7 +48,7 @@ def parquet_rows(path: Path, name: str, limit_bytes: int) -> Iterator[SourceRow]
             for batch in file.iter_batches(batch_size=BATCH_ROWS):
                 size += sum(map(_text_bytes, batch.columns))
                 check_size(name, size, limit_bytes, "unpacks to")
-                for number, value in enumerate(batch.to_pylist(), start=read + 1):
+                for number, value in enumerate(_told(batch).to_pylist(), start=read + 1):
                     text = json.dumps(value, ensure_ascii=False, default=str)
                     yield SourceRow(number, beginning(text), value, size=len(text), file=name)
                 read += batch.num_rows
@@ -53,6 +57,16 @@ def parquet_rows(path: Path, name: str, limit_bytes: int) -> Iterator[SourceRow]
         raise InvalidInput(
             name, [f"is no valid Parquet file ({why}): damaged or cut short; fetch or write it again"]
         ) from None
+
+
+def _told(batch: Any) -> Any:
+    """Return a batch with times as text: there are some that Python has no date for."""
+    import pyarrow
+
+    for place, column in enumerate(batch.columns):
+        if pyarrow.types.is_temporal(column.type):
+            batch = batch.set_column(place, batch.schema.field(place).name, column.cast(pyarrow.string()))
+    return batch
 
 
 def _check_declared(metadata: Any, arrived: int, name: str, limit_bytes: int) -> None:

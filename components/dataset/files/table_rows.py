@@ -10,7 +10,6 @@ from components.dataset.files.source_row import SourceRow, beginning
 from components.dataset.files.text import MAX_ROW_CHARACTERS, table_lines
 from components.dataset.rows import RowFlaw
 from components.errors import InvalidInput
-from components.web import quoted
 
 # What parts the fields of a line, by the ending of the file; the first one if none of them is in its header.
 DELIMITERS = {".csv": (",", ";", "\t"), ".tsv": ("\t",)}
@@ -37,10 +36,11 @@ def table_rows(pieces: Iterator[str], suffix: str, name: str) -> Iterator[Source
         return
     delimiter = max(DELIMITERS[suffix], key=header.count)
     csv.field_size_limit(MAX_ROW_CHARACTERS)
-    reader = csv.reader(chain([header], found), delimiter=delimiter)
-    columns = next(_lines(reader))
-    if isinstance(columns, csv.Error):
-        raise InvalidInput(name, [f"has no header that names its columns: {columns}"])
+    reader = csv.reader(chain([header], found), delimiter=delimiter, strict=True)
+    named = next(_lines(reader))
+    if isinstance(named, csv.Error):
+        raise InvalidInput(name, [f"has no header that names its columns: {named}"])
+    columns = [column if column.strip() else f"column {place}" for place, column in enumerate(named, start=1)]
     _check_columns(columns, name)
     line = skipped + reader.line_num + 1
     for fields in _lines(reader):
@@ -67,13 +67,13 @@ def _row(line: int, columns: Sequence[str], fields: Sequence[str], delimiter: st
     if len(fields) <= len(columns):
         return SourceRow(line, text, value, size=sum(map(len, fields)), file=name)
     why = f"has {len(fields)} fields, the header {len(columns)}; quote text that has a {delimiter!r}"
-    return SourceRow(line, text, flaw=RowFlaw("not_csv", why), file=name)
+    return SourceRow(line, text, flaw=RowFlaw("not_csv", why), size=sum(map(len, fields)), file=name)
 
 
 def _check_columns(columns: Sequence[str], name: str) -> None:
     twice = [column for column, count in Counter(columns).items() if count > 1]
     if twice:
-        shown = ", ".join(repr(quoted(column)) for column in twice[:3])
-        raise InvalidInput(
-            name, [f"its header names {shown} more than once, so that one would hide another; rename them"]
-        )
+        # By number: where there is no header, these are what the first row says.
+        places = [str(place) for place, column in enumerate(columns, start=1) if column == twice[0]]
+        why = f"columns {' and '.join(places[:3])} have one name, so that one would hide another; rename them"
+        raise InvalidInput(name, [why])

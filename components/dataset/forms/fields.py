@@ -110,6 +110,8 @@ def _fields_of(names: tuple[str, ...], columns: Columns) -> Fields:
             word = name.strip().lower() if len(name) < 40 else ""
             known = KNOWN.get(word)
             meaning = "unused" if _ruled_out(known, given) else known
+            # `columns` names another context: this one is still asked, or stands in that one's way.
+            meaning = "context" if word == "input" and {"prompt", "messages"}.isdisjoint(given) else meaning
             meaning = "media" if word in MEDIA else "needed" if word in NEEDED else meaning
         elif meaning == "label":
             meaning = "wanted"

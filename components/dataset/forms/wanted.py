@@ -54,11 +54,11 @@ def _wanted(value: object, name: str, said: bool) -> bool | None:
     word = value.strip().lower() if isinstance(value, str) else value
     if isinstance(word, bool) or word in ("true", "false"):
         return word in (True, "true")
-    if said and word in (0, 1, "0", "1"):
-        return word in (1, "1")
+    if said and word in (0, 1, "0", "1", "0.0", "1.0"):
+        return word in (1, "1", "1.0")
     if said:
         raise RowFlaw("wrong_type", f"{name}: got {described(value)}, wanted true or false")
-    if word in (0, 1):
+    if word in (0, 1, "0", "1", "0.0", "1.0"):
         why = f"{name} is {word}: say columns=label={name} if 0 is an unwanted answer, else unused={name}"
         raise RowFlaw("ambiguous", why)
     return None

@@ -1,8 +1,8 @@
 import pytest
 
+from components.dataset.quarantine import Quarantined
 from components.dataset.reasons import ROWS_KEPT, reasons
 from components.dataset.rows import Kind
-from components.dataset.screen import Quarantined
 
 
 def row(kind: Kind, line: int, file: str = "/data/rows.jsonl") -> Quarantined:

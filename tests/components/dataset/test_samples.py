@@ -1,8 +1,8 @@
 import pytest
 
 from components.conversations import Conversation, Message
+from components.dataset.row_store import Row
 from components.dataset.samples import PIECE_CHARACTERS, ROW_CHARACTERS, samples
-from components.dataset.screen import Row
 
 SEEN = [("<user>Where?<assistant>", False), ("Aisle 3.<end>", True)]
 

@@ -115,6 +115,20 @@ def test_what_names_no_files_is_refused(there: Path, named: str, problems: list[
     assert all(words in problem for words, problem in zip(problems, told.value.problems, strict=True))
 
 
+def test_a_folder_that_leads_back_into_itself_shows_each_file_once(there: Path):
+    (there / "split" / "again").symlink_to(there / "split")
+    with expanded("split/**/train*.jsonl", LIMIT) as files:
+        assert [source.target for source in files.sources] == ["split/train-0.jsonl"]
+
+
+def test_what_programs_keep_for_themselves_is_not_read(there: Path):
+    kept = there / "data" / "more" / "_delta_log" / "0.json"
+    kept.parent.mkdir()
+    kept.write_text("{}")
+    with expanded("data/more/**/*", LIMIT) as files:
+        assert [source.target for source in files.sources] == ["data/more/c.parquet"]
+
+
 def test_there_are_no_more_files_than_are_read(there: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(folders, "MAX_FILES", 1)
     with pytest.raises(InvalidInput, match="is 5 files, at most 1 are read"), expanded("data", LIMIT):

@@ -1,3 +1,4 @@
+import glob
 import os
 from pathlib import Path
 
@@ -35,6 +36,16 @@ def test_relative_paths_begin_where_they_are_told_to(tmp_path: Path):
     assert absolute("", tmp_path) == ""
     for no_path in ("\0", "~nobody-of-that-name/a", "a + \0", "oci:\0"):
         assert absolute(no_path, tmp_path).endswith(no_path.rpartition(" + ")[2])
+
+
+def test_the_folder_of_a_pattern_is_no_pattern_and_links_keep_their_names(tmp_path: Path):
+    folder, other = tmp_path / "[x]", tmp_path / "x"
+    for place in (folder, other):
+        place.mkdir()
+        (place / "rows.jsonl").write_text(str(place))
+    assert glob.glob(absolute("*.jsonl", folder)) == [str(folder / "rows.jsonl")]  # noqa: PTH207
+    (folder / "rows.csv").symlink_to(other / "rows.jsonl")
+    assert absolute("rows.csv", folder) == str(folder / "rows.csv")
 
 
 def test_a_list_is_joined_unless_that_would_part_a_name():

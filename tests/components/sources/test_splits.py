@@ -99,6 +99,11 @@ def test_the_files_of_a_split(hub: dict[str, bytes], files: dict[str, bytes], so
             "names files elsewhere (https://h.example/x); refused",
         ),
         ({"README.md": b"---\nconfigs: 7\n---\n"}, "", "does not describe it properly"),
+        (
+            {"README.md": b"---\na: &a [x, x]\nconfigs: [*a, *a]\n---\n"},
+            "",
+            "with YAML aliases, which are not read",
+        ),
         ({"README.md": b"# nothing"}, "?split=train", "has no file"),
         ({"train.png": b"x"}, "?split=train", "has no file of rows in that split (train.png)"),
     ],

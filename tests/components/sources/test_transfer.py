@@ -170,3 +170,18 @@ def test_one_that_hardly_moves_is_given_up(serve, monkeypatch: pytest.MonkeyPatc
     assert read(url) == ROWS
     url, _ = serve(lambda one: Answer(b"a", headers={"Content-Length": ""}, repeated=b"a", pause_s=0.01))
     assert "less than 1,024 a second" in refused(url)
+
+
+def test_a_rest_that_says_less_than_the_file_is_not_taken_for_its_end(serve):
+    def answer(asked: Asked) -> Answer:
+        start = start_of(asked)
+        if not start:
+            return piece(0, ETAG)
+        part = ROWS[start : start + 1000]  # whole by its own account, each time
+        end = f"bytes {start}-{start + len(part) - 1}/{len(ROWS)}"
+        return Answer(
+            part, status=206, headers={**ETAG, "Content-Range": end, "Content-Length": str(len(part))}
+        )
+
+    url, _ = serve(answer)
+    assert re.fullmatch(r"ended after [\d,]+ of [\d,]+ bytes; try again", refused(url))

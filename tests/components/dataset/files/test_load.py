@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
@@ -10,6 +11,7 @@ import pytest
 
 from components.dataset.files.json_rows import json_rows
 from components.dataset.files.load import RowFile
+from components.dataset.files.source_row import SourceRow
 from components.dataset.files.text import decode
 from components.errors import InvalidInput
 
@@ -175,7 +177,25 @@ def test_a_row_that_cannot_be_read_is_one_flaw(
         pytest.param(
             "a.json", b'[{"a": 1}] {}', ["goes on after its end", "line 1, column 12"], id="after-array"
         ),
-        pytest.param("a.csv", b"a,b,a\n1,2,3\n", ["its header names 'a' more than once"], id="column-twice"),
+        pytest.param("a.csv", b"a,b,a\n1,2,3\n", ["columns 1 and 3 have one name"], id="column-twice"),
+        pytest.param(
+            "a.json",
+            b'{"system": "Brief.", "data": [{"a": 1}]}',
+            ["has 'system' beside its rows"],
+            id="system-beside",
+        ),
+        pytest.param(
+            "a.json",
+            b'{"data": [{"a": 1}], "more": [{"a": 2}]}',
+            ["another list of objects"],
+            id="rows-beside",
+        ),
+        pytest.param(
+            "a.json",
+            b'{"items": [{"name": "x"}], "prompt": "p"}',
+            ["has 'prompt' beside"],
+            id="a-row-of-items",
+        ),
         pytest.param("a.parquet", b"PAR1 and no more", ["no valid Parquet"], id="broken-parquet"),
     ],
 )
@@ -218,6 +238,41 @@ def test_a_line_longer_than_a_row_may_be_is_set_aside_and_not_held(
     assert flawed.line == 1 + bool(before)
 
 
+@pytest.mark.parametrize(
+    "before", ["# note " * 9 + "\n", "\n" * 70, "// a\n\n# b\n"], ids=["one", "blank", "two"]
+)
+@pytest.mark.parametrize("size", [1, 16, 50])
+def test_what_stands_before_rows_costs_none_of_them(before: str, size: int):
+    content = before + f"{LINE}\n" * 5
+    pieces = (content[begin : begin + size] for begin in range(0, len(content), size))
+    rows = list(json_rows(pieces, ".jsonl", "a.jsonl", []))
+    assert [(row.line, row.value) for row in rows] == [(before.count("\n") + n, ROW) for n in range(1, 6)]
+
+
+def test_lines_are_counted_in_a_file_that_begins_with_more_blanks_than_are_read_at_once(tmp_path: Path):
+    (row,) = RowFile(write(tmp_path / "a.jsonl", "\n" * 3_000_000 + LINE), LIMIT)
+    assert row.line == 3_000_001
+
+
+def test_what_stands_beside_wrapped_rows_is_noted(tmp_path: Path):
+    rows = RowFile(
+        write(tmp_path / "a.json", f'{{"version": 1, "data": [{LINE}], "note": {{"by": "x"}}}}'), LIMIT
+    )
+    assert len(list(rows)) == 1 and rows.beside == ["version", "note"]
+
+
+def test_a_quote_that_is_not_closed_is_told_where_it_begins(tmp_path: Path):
+    rows = list(RowFile(write(tmp_path / "a.csv", 'prompt,completion\na,b\nc,"d\ne,f\ng,h\n'), LIMIT))
+    assert [(row.line, row.flaw.kind if row.flaw else "") for row in rows] == [(2, ""), (3, "not_csv")]
+
+
+def test_columns_without_a_name_and_a_value_are_none(tmp_path: Path):
+    rows = list(RowFile(write(tmp_path / "a.csv", "prompt,completion,,\nA,B,,x\n"), LIMIT))
+    assert [row.value for row in rows] == [
+        {"prompt": "A", "completion": "B", "column 3": "", "column 4": "x"}
+    ]
+
+
 @pytest.mark.parametrize("size", [1, 2, 7, 100])
 @pytest.mark.parametrize(
     "content",
@@ -230,8 +285,12 @@ def test_a_line_longer_than_a_row_may_be_is_set_aside_and_not_held(
     ids=["array", "objects", "wrapped", "numbers"],
 )
 def test_a_document_reads_alike_in_pieces_of_any_size(content: str, size: int):
+    def read(pieces: Iterator[str]) -> tuple[list[SourceRow], list[str]]:
+        beside = list[str]()
+        return list(json_rows(pieces, ".json", "a.json", beside)), beside
+
     pieces = (content[begin : begin + size] for begin in range(0, len(content), size))
-    assert list(json_rows(pieces, ".json", "a.json")) == list(json_rows(iter([content]), ".json", "a.json"))
+    assert read(pieces) == read(iter([content]))
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 100])

@@ -8,6 +8,7 @@ import pytest
 from pyarrow import parquet
 
 from components.dataset.files.parquet import _text_bytes, parquet_rows
+from components.errors import InvalidInput
 
 TEXTS = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 10, "int32"), ["p" * 100])
 
@@ -51,3 +52,22 @@ def test_rows_are_what_was_written(tmp_path: Path):
     read = list(parquet_rows(path, "rows.parquet", 1 << 30))
     assert [row.value for row in read] == table.to_pylist()
     assert [row.line for row in read] == [1, 2]
+
+
+def test_times_that_python_has_no_date_for_are_text(tmp_path: Path):
+    path = tmp_path / "rows.parquet"
+    late = pyarrow.array([2**60, None], pyarrow.timestamp("us"))
+    parquet.write_table(pyarrow.table({"prompt": ["A", "B"], "at": late}), path)
+    first, second = parquet_rows(path, "rows.parquet", 1 << 30)
+    assert isinstance(first.value, dict) and isinstance(second.value, dict)
+    assert isinstance(first.value["at"], str) and second.value == {"prompt": "B", "at": None}
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path: Path):
+    path = tmp_path / "rows.parquet"
+    names = pyarrow.Table.from_arrays(
+        [pyarrow.array(["a"]), pyarrow.array(["b"])], names=["prompt", "prompt"]
+    )
+    parquet.write_table(names, path)
+    with pytest.raises(InvalidInput, match="columns 1 and 2 have one name"):
+        list(parquet_rows(path, "rows.parquet", 1 << 30))

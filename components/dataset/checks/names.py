@@ -1,0 +1,35 @@
+"""Names of fields, which a table without a header takes from its first row: shown if anybody may see them."""
+
+from collections.abc import Mapping, Sequence
+
+from components.dataset.checks.sift import found_in_raw
+
+WITHHELD = "[withheld]"
+
+
+def shown_counts(rows: Mapping[str, int]) -> dict[str, int]:
+    """Return rows by field, those whose names may not be seen under one.
+
+    Raises:
+        ScanFailed: The search for secrets failed.
+    """
+    shown: dict[str, int] = {}
+    for name, told in zip(rows, _shown([*rows]), strict=True):
+        shown[told] = shown.get(told, 0) + rows[name]
+    return shown
+
+
+def shown_text(text: str) -> str:
+    """Return a text that has names of fields in it, or nothing of it.
+
+    Raises:
+        ScanFailed: The search for secrets failed.
+    """
+    return _shown([text])[0]
+
+
+def _shown(texts: Sequence[str]) -> list[str]:
+    # Keys, numbers and addresses have one of these; most names do not, and a search takes its time.
+    doubtful = [text for text in texts if "@" in text or any(sign.isdigit() for sign in text)]
+    withheld = {text for text, found in zip(doubtful, found_in_raw(doubtful), strict=True) if found}
+    return [WITHHELD if text in withheld else text for text in texts]
