@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.kubeflow.pods import TRAIN_STAGES
 
-# Imported on one machine alone: its supervisor, and what makes weights of a base model that comes as a package.
+# Imported on one machine alone: its supervisor, and what makes weights of a packaged base model.
 NOT_ON_A_CLUSTER = {"control": {"gguf", "supervisor", "torch"}, "train": set[str]()}
 
 
