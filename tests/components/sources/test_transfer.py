@@ -164,10 +164,14 @@ def test_a_file_that_breaks_off_for_ever_is_given_up(serve, monkeypatch: pytest.
 
 
 def test_one_that_hardly_moves_is_given_up(serve, monkeypatch: pytest.MonkeyPatch):
-    seconds = count(step=100)
-    monkeypatch.setattr(transfer, "CLOCK", lambda: float(next(seconds)))
+    def each_read_takes(seconds: float) -> None:
+        ticks = count()
+        monkeypatch.setattr(transfer, "CLOCK", lambda: next(ticks) * seconds)
+
+    each_read_takes(0.001)
     url, _ = serve(lambda one: Answer(ROWS))
     assert read(url) == ROWS
+    each_read_takes(transfer.PACE_WINDOW_S)
     url, _ = serve(lambda one: Answer(b"a", headers={"Content-Length": ""}, repeated=b"a", pause_s=0.01))
     assert "less than 1,024 a second" in refused(url)
 
