@@ -19,9 +19,8 @@ from components.oci.image import (
     Manifest,
     canonical_json,
     damaged,
-    parse_config,
+    fetch_layers,
     parse_manifest,
-    verify_blob,
 )
 from components.oci.layers import pack_layer, unpack_layer
 from components.oci.layout import ImageLayout
@@ -181,15 +180,7 @@ def _unpack(store: ImageStore, reference: str, digest: str, into: Path) -> None:
     announced = sum(layer.size for layer in manifest.layers)
     if announced > max_bytes:
         raise InvalidInput(reference, [_too_large(announced, max_bytes, "its layers have")])
-    config_file = store.blob(manifest.config, scratch)
-    verify_blob(config_file, manifest.config, f"{reference}: its config")
-    config = parse_config(config_file.read_bytes(), len(manifest.layers), reference)
-    for number, (layer, diff_id) in enumerate(
-        zip(manifest.layers, config.rootfs.diff_ids, strict=True), start=1
-    ):
-        what = f"{reference}: layer {number}"
-        layer_file = store.blob(layer, scratch)
-        verify_blob(layer_file, layer, what)
+    for layer_file, _, diff_id, what in fetch_layers(store, manifest, reference, scratch):
         max_bytes -= unpack_layer(layer_file, diff_id, into, what, max_bytes)
 
 

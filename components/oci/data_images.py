@@ -14,11 +14,10 @@ from components.oci.image import (
     Manifest,
     assert_room,
     damaged,
-    parse_config,
+    fetch_layers,
     parse_manifest,
-    verify_blob,
 )
-from components.oci.layers import ALWAYS_ALLOWED_BYTES, OPAQUE, REMOVED, plain_tar
+from components.oci.layers import ALWAYS_ALLOWED_BYTES, misplaced, plain_tar
 from components.oci.layout import ImageLayout
 from components.oci.tar import FOLDER, REGULAR, Entry, TarReader
 from components.storage import atomic_write
@@ -85,15 +84,7 @@ def _unpack(
         raise InvalidInput(
             name, [f"its layers have {announced:,} bytes, over max_dataset_bytes ({limit_bytes:,})"]
         )
-    config_file = store.blob(manifest.config, scratch)
-    verify_blob(config_file, manifest.config, f"{name}: its config")
-    config = parse_config(config_file.read_bytes(), len(manifest.layers), name)
-    for number, (layer, diff_id) in enumerate(
-        zip(manifest.layers, config.rootfs.diff_ids, strict=True), start=1
-    ):
-        what = f"{name}: layer {number}"
-        packed = store.blob(layer, scratch)
-        verify_blob(packed, layer, what)
+    for packed, layer, diff_id, what in fetch_layers(store, manifest, name, scratch):
         with packed.open("rb") as file:
             most = min(limit_bytes, max(ALWAYS_ALLOWED_BYTES, MAX_RATIO * layer.size))
             reader = HashingReader(plain_tar(file, what), most, what)
@@ -125,14 +116,10 @@ def _take_files(reader: HashingReader, into: Path, what: str) -> None:
 
 def _problem(entry: Entry, path: PurePosixPath) -> str | None:
     """Say what is wrong with an entry; what is not under /data is passed over whatever it is."""
-    if path.is_absolute() or ".." in path.parts:
-        return "leaves the image's root"
-    if path.parent == PurePosixPath() and path.name in (OPAQUE, REMOVED + DATA_FOLDER):
-        return "removes files of a layer below (a whiteout)"
+    if problem := misplaced(path, DATA_FOLDER):
+        return problem
     if path.parts[:1] != (DATA_FOLDER,):
         return None
-    if path.name.startswith(REMOVED):
-        return "removes files of a layer below (a whiteout)"
     is_root = path == PurePosixPath(DATA_FOLDER)
     if entry.kind != FOLDER and (is_root or entry.kind != REGULAR):
         return "is a link, a device or otherwise no plain file"

@@ -5,6 +5,7 @@ Formats: the OCI Image Format Specification 1.1, manifest.md, config.md and desc
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
@@ -138,6 +139,33 @@ def verify_blob(content: Path, descriptor: Descriptor, what: str) -> None:
         raise damaged(what, f"{size:,} bytes", f"{descriptor.size:,} bytes")
     if (found := file_digest(content)) != descriptor.digest:
         raise damaged(what, found, descriptor.digest)
+
+
+def fetch_layers(
+    store: ImageStore, manifest: Manifest, name: str, scratch: Path
+) -> Iterator[tuple[Path, Descriptor, str, str]]:
+    """Yield each layer's file, descriptor, diff_id and what it is called, from the lowest; all are verified.
+
+    Args:
+        store: Where the image is.
+        manifest: Whose config and layers are small enough.
+        name: What the image is called in an error.
+        scratch: Where fetched blobs are kept.
+
+    Raises:
+        DigestMismatch: The config or a layer is not what its digest says.
+        InvalidInput: The config is malformed.
+    """
+    config_file = store.blob(manifest.config, scratch)
+    verify_blob(config_file, manifest.config, f"{name}: its config")
+    config = parse_config(config_file.read_bytes(), len(manifest.layers), name)
+    for number, (layer, diff_id) in enumerate(
+        zip(manifest.layers, config.rootfs.diff_ids, strict=True), start=1
+    ):
+        what = f"{name}: layer {number}"
+        file = store.blob(layer, scratch)
+        verify_blob(file, layer, what)
+        yield file, layer, diff_id, what
 
 
 def assert_room(folder: Path, size_bytes: int, what: str) -> None:

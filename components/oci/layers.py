@@ -104,16 +104,22 @@ def _is_adapter_file(path: PurePosixPath) -> bool:
     return path.parent == PurePosixPath(LAYER_FOLDER) and path.name in ADAPTER_FILES
 
 
-def _problem(entry: Entry, path: PurePosixPath) -> str | None:
-    """Say what is wrong with an entry; links and devices that are not the adapter's are never written."""
+def misplaced(path: PurePosixPath, folder: str) -> str | None:
+    """Say what is wrong with an entry's place: beyond the root, or there to remove what a folder has."""
     if path.is_absolute() or ".." in path.parts:
         return "leaves the image's root"
-    if path.parent == PurePosixPath() and path.name in (OPAQUE, REMOVED + LAYER_FOLDER):
+    removes_all = path.parent == PurePosixPath() and path.name in (OPAQUE, REMOVED + folder)
+    if removes_all or (path.parts[:1] == (folder,) and path.name.startswith(REMOVED)):
         return "removes files of a layer below (a whiteout)"
+    return None
+
+
+def _problem(entry: Entry, path: PurePosixPath) -> str | None:
+    """Say what is wrong with an entry; links and devices that are not the adapter's are never written."""
+    if problem := misplaced(path, LAYER_FOLDER):
+        return problem
     if path.parts[:1] != (LAYER_FOLDER,):
         return None
-    if path.name.startswith(REMOVED):
-        return "removes files of a layer below (a whiteout)"
     if entry.kind == FOLDER and not _is_adapter_file(path):
         return None
     if path == PurePosixPath(LAYER_FOLDER) or entry.kind != REGULAR:

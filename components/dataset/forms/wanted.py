@@ -1,12 +1,11 @@
 """Whether a row's answer is one to learn."""
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from components.dataset.flaws import RowFlaw, described, excerpt
 from components.dataset.forms.fields import Fields
 
 Preferences = Literal["refuse", "chosen"]
-PREFERENCES: tuple[Preferences, ...] = get_args(Preferences)
 
 
 def check_wanted(row: dict[str, Any], fields: Fields, preferences: Preferences, unused: set[str]) -> None:
