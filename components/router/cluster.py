@@ -37,14 +37,20 @@ def main() -> None:
     parser.add_argument("--engine-port", type=int, default=8000, help="Port of the engines.")
     parser.add_argument("--port", type=int, default=8000, help="Port of the clients.")
     parser.add_argument("--metrics-port", type=int, default=29000, help="Port of metrics and probes.")
-    parser.add_argument("--drain-s", type=float, default=50, help="Time to finish after SIGTERM.")
+    parser.add_argument("--drain-s", type=float, default=50, help="Time to end after SIGTERM.")
+    parser.add_argument("--quiet-s", type=float, default=5, help="It ends when nobody came for so long.")
     arguments = parser.parse_args()
 
     async def follow(router: Router) -> None:
         serve = functools.partial(router.serve, max_body_bytes=max_body_bytes(arguments.max_model_len))
         await follow_pods(in_cluster(), arguments.namespace, arguments.selector, arguments.engine_port, serve)
 
-    run(Ports(EVERYWHERE, arguments.port, arguments.metrics_port), follow, arguments.drain_s)
+    run(
+        Ports(EVERYWHERE, arguments.port, arguments.metrics_port),
+        follow,
+        arguments.drain_s,
+        arguments.quiet_s,
+    )
 
 
 if __name__ == "__main__":

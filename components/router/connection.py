@@ -34,7 +34,8 @@ class ClientServer(web.Server):
         self.limits, self.refused = limits, refused
         self.idle: dict[Connection, None] = {}  # the one that has been idle longest comes first
         self.in_hand = 0
-        self.is_draining = False
+        self.is_draining = False  # each connection is closed with its answer
+        self.last_came = 0.0  # by the loop's clock
         self._answer = handler
 
     def __call__(self) -> "Connection":
@@ -52,9 +53,8 @@ class ClientServer(web.Server):
         oldest.force_close()
         return True
 
-    def drain(self) -> None:
-        """Close what is idle; each other connection is closed with its answer."""
-        self.is_draining = True
+    def close_idle(self) -> None:
+        """Close the connections on which nothing is asked."""
         for connection in list(self.idle):
             connection.force_close()
 
@@ -96,6 +96,7 @@ class Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection, or say that there are too many."""
         super().connection_made(transport)
+        self._server.last_came = self._loop.time()
         self._server.idle[self] = None
         if not self._server.make_room(self):
             limit = self._server.limits.max_connections

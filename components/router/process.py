@@ -72,13 +72,22 @@ class Router:
         self.replicas.set(urls, well or ())
         self._forwarder.max_body_bytes = max_body_bytes
 
-    async def stop(self, drain_s: float) -> None:
-        """Take nothing new, let what was begun be finished within so many seconds, and end."""
+    async def stop(self, drain_s: float, quiet_s: float = 0) -> None:
+        """Let in who still comes until nobody does, let what was begun be finished, and end.
+
+        Args:
+            drain_s: How long both may take. Half of it is for what was begun.
+            quiet_s: How long nobody new must have come; 0: nobody is let in any more.
+        """
+        now = asyncio.get_running_loop().time
+        began = now()
+        self._server.is_draining = True
+        while now() < min(began + drain_s / 2, max(began, self._server.last_came) + quiet_s):
+            await asyncio.sleep(_POLL_S)
         if self._door is not None:
             self._door.close()
-        self._server.drain()
-        deadline = asyncio.get_running_loop().time() + drain_s
-        while self._server.in_hand and asyncio.get_running_loop().time() < deadline:
+        self._server.close_idle()
+        while self._server.in_hand and now() < began + drain_s:
             await asyncio.sleep(_POLL_S)
         await asyncio.sleep(_POLL_S)  # what was answered last is on its way
         for connection in self._server.connections:
@@ -115,23 +124,24 @@ class Router:
 Source = Callable[[Router], Awaitable[None]]
 
 
-def run(ports: Ports, source: Source, drain_s: float) -> None:
+def run(ports: Ports, source: Source, drain_s: float, quiet_s: float = 0) -> None:
     """Route until SIGTERM.
 
     Args:
         ports: Where.
         source: Tells the router its replicas, for ever.
-        drain_s: How long requests that were begun may take after SIGTERM.
+        drain_s: How long it may take to end after SIGTERM.
+        quiet_s: See `Router.stop`.
     """
     import uvloop
 
     disable_created_metrics()  # type: ignore[no-untyped-call]  # nobody asks for these series
     limits = Limits()
     limits = replace(limits, max_connections=allow_open_files(limits.max_connections))
-    uvloop.run(_run(ports, source, drain_s, limits))
+    uvloop.run(_run(ports, source, drain_s, quiet_s, limits))
 
 
-async def _run(ports: Ports, source: Source, drain_s: float, limits: Limits) -> None:
+async def _run(ports: Ports, source: Source, drain_s: float, quiet_s: float, limits: Limits) -> None:
     ending = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ending.set)
@@ -143,6 +153,6 @@ async def _run(ports: Ports, source: Source, drain_s: float, limits: Limits) -> 
     if following.done() and (error := following.exception()):
         print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
     following.cancel()
-    await router.stop(drain_s)
+    await router.stop(drain_s, quiet_s)
     with contextlib.suppress(asyncio.CancelledError):
         await following

@@ -18,7 +18,8 @@ from components.settings import ClusterSettings
 ROUTER_PORT_NAME, METRICS_PORT_NAME = "requests", "metrics"
 ROUTER = ("python", "-m", "components.router.cluster")
 SERVICE_ACCOUNT = "tunegate-router"  # may list and watch the pods of its namespace
-NOTICED_S = 5  # until every node sends new connections elsewhere
+# A node that hears late of its end goes on sending new connections to it: as long as any come, it stays.
+QUIET_S = 5
 ENDING_S = 2  # for a router's end itself, after its last request
 
 
@@ -50,7 +51,8 @@ def _router(spec: ServingSpec, settings: ClusterSettings) -> dict[str, Any]:
         "--port": str(ROUTER_PORT),
         "--metrics-port": str(METRICS_PORT),
         "--max-model-len": str(spec.max_model_len),
-        "--drain-s": str(max(1, settings.drain_s - NOTICED_S - ENDING_S)),
+        "--drain-s": str(settings.drain_s - ENDING_S),
+        "--quiet-s": str(QUIET_S),
     }
     return {
         "name": "router",
@@ -71,7 +73,5 @@ def _router(spec: ServingSpec, settings: ClusterSettings) -> dict[str, Any]:
         "readinessProbe": asks("/ready", periodSeconds=1, failureThreshold=2),
         # Late instead of a start-up probe: it is up in a second or two, and one state less is told by a node.
         "livenessProbe": asks("/live", initialDelaySeconds=60, periodSeconds=5, failureThreshold=6),
-        # It then ends gracefully by itself: no new connections, those it has are finished.
-        "lifecycle": {"preStop": {"exec": {"command": ["sleep", str(NOTICED_S)]}}},
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
     }

@@ -348,3 +348,37 @@ def test_while_it_ends_a_router_takes_nothing_new_from_whom_it_has_answered() ->
                 writer.close()
 
     asyncio.run(test())
+
+
+def test_a_router_that_ends_stays_as_long_as_anybody_comes() -> None:
+    """A node may hear late that others have taken its place, and send clients to it until then."""
+
+    async def test() -> None:
+        async with upstreams(1) as behind:
+            router = Router(Limits())
+            await router.start(Ports("127.0.0.1", 0, 0))
+            router.serve([behind[0].url], LEAST_BODY_BYTES, well=[behind[0].url])
+            run = Running(router, behind)
+            now = asyncio.get_running_loop().time
+            quiet_s, began = 2, now()
+            ending = asyncio.ensure_future(router.stop(60, quiet_s))
+            while now() < began + 1.5 * quiet_s:
+                answer = await run.send(request("stream").replace(b"Connection: close\r\n", b""))
+                assert (answer.status, answer.is_whole) == (200, True)
+            assert not ending.done()
+
+            await asyncio.wait_for(ending, 20)
+            with pytest.raises(OSError):
+                await run.open()
+
+    asyncio.run(test())
+
+
+def test_whoever_never_ceases_to_come_does_not_keep_a_router_from_its_end() -> None:
+    async def test() -> None:
+        router = Router(Limits())
+        await router.start(Ports("127.0.0.1", 0, 0))
+
+        await asyncio.wait_for(router.stop(0.2, quiet_s=3600), 20)
+
+    asyncio.run(test())
