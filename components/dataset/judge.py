@@ -95,7 +95,7 @@ def judge(config: DatasetConfig, screened: Screened, answers: AnswerCounts) -> V
     Answers that are not wanted are no flaw where that was said: with `preferences=chosen` they do not count.
     A share is that of the worse of both sets of files: clean eval files do not make up for bad train files.
     """
-    limit = config.max_quarantined_share
+    limit, is_any = config.max_quarantined_share, bool(screened.train or screened.eval)
     rows, named = Counter[str](), dict[str, str]()
     for file, count in screened.rows_by_file.items():
         files = screened.set_of[file]
@@ -120,14 +120,21 @@ def judge(config: DatasetConfig, screened: Screened, answers: AnswerCounts) -> V
             quarantined("empty_share", "have an empty prompt or answer", "empty_prompt", "empty_answer"),
             quarantined("duplicate_share", "are the same as an earlier one", "duplicate"),
             quarantined("leaked_share", "ask what is held out; they are not trained on", "leaks_eval"),
-            _truncated(config, screened),
+            *([_truncated(config, screened)] if is_any or len(screened.tokens) else ()),
             quarantined("quarantined_share", "are unusable, for any reason", *flaws),
-            _contradicting(config, screened),
-            *_near(config, screened),
-            *_answers(config, answers),
-            *_found(config, screened),
+            *(_of_accepted(config, screened, answers) if is_any else ()),
         ),
     )
+
+
+def _of_accepted(config: DatasetConfig, screened: Screened, answers: AnswerCounts) -> list[Check]:
+    """Check what was accepted; of nothing, these would only say that there is nothing."""
+    return [
+        _contradicting(config, screened),
+        *_near(config, screened),
+        *_answers(config, answers),
+        *_found(config, screened),
+    ]
 
 
 def not_understood(screened: Screened, file: str) -> bool:

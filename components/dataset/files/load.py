@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 
+from components.dataset.files.foreign import what_it_is
 from components.dataset.files.json_rows import json_rows
 from components.dataset.files.parquet import parquet_rows
 from components.dataset.files.source_row import SourceRow
@@ -63,6 +64,8 @@ class RowFile:
     def _rows(self, content: Content, name: str) -> Iterator[SourceRow]:
         suffix, chunks = content.file.suffix.lower(), self._chunks(content)
         head = next(chunks, b"")
+        if problem := what_it_is(head):
+            raise InvalidInput(name, [problem])
         read = chain([head], chunks)
         if suffix == PARQUET or head.startswith(PARQUET_BEGINS):
             with _on_disk(read, name) as path:

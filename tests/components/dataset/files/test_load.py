@@ -2,9 +2,11 @@
 
 import gzip
 import json
-from collections.abc import Iterator
+import pickle
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pyarrow
 import pytest
@@ -23,6 +25,14 @@ LIMIT = 1 << 30  # bytes
 
 def zstd(text: str) -> bytes:
     return bytes(pyarrow.compress(text.encode(), "zstd", asbytes=True))
+
+
+def arrow(opened: Callable[..., Any]) -> bytes:
+    """Return a row as Arrow writes it."""
+    table, made = pyarrow.table({"a": [1]}), pyarrow.BufferOutputStream()
+    with opened(made, table.schema) as writer:
+        writer.write(table)
+    return bytes(made.getvalue())
 
 
 def write(path: Path, content: str | bytes) -> str:
@@ -197,6 +207,10 @@ def test_a_row_that_cannot_be_read_is_one_flaw(
             id="a-row-of-items",
         ),
         pytest.param("a.parquet", b"PAR1 and no more", ["no valid Parquet"], id="broken-parquet"),
+        pytest.param("a.xlsx", b"PK\x03\x04" + bytes(40), ["a workbook", "as CSV"], id="workbook"),
+        pytest.param("a.arrow", arrow(pyarrow.ipc.new_file), ["an Arrow file", "as Parquet"], id="arrow"),
+        pytest.param("a.arrow", arrow(pyarrow.ipc.new_stream), ["an Arrow stream"], id="arrow-stream"),
+        pytest.param("a.pkl", pickle.dumps([{"a": 1}]), ["a pickle", "JSON lines"], id="pickle"),
     ],
 )
 def test_a_file_that_cannot_be_read_says_why(tmp_path: Path, name: str, content: bytes, words: list[str]):
