@@ -3,6 +3,7 @@
 import hashlib
 import re
 import zlib
+from array import array
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from components.dataset.arrays import Numbers
+from components.dataset.arrays import Numbers, numbers
 from components.dataset.row_store import Row, Rows, answer_number, folded
 from components.tracking.log import StageLog
 
@@ -65,9 +66,10 @@ def profile_of(rows: Rows, has_labels: bool) -> DatasetProfile:
 
     asked, answers = rows.store.asked[rows.indices], rows.store.answers[rows.indices]
     lengths = numpy.floor(BINS_PER_OCTAVE * numpy.log2(numpy.maximum(rows.tokens, 1)))
-    prompts = numpy.unique(asked)
+    ordered = numpy.sort(asked)  # numpy.unique takes 80 times as long where it is asked for nothing else
+    prompts = ordered[numpy.diff(ordered, prepend=~ordered[:1]) != 0]
     kept = prompts[:PROMPTS_KEPT]
-    marks, words = dict[int, int](), numpy.zeros(BUCKETS, dtype=int)
+    marks, words = dict[int, int](), array("H")
     if len(kept):
         chosen = numpy.flatnonzero(asked <= kept[-1])
         contents = rows.store.contents[rows.indices[chosen]]
@@ -79,14 +81,14 @@ def profile_of(rows: Rows, has_labels: bool) -> DatasetProfile:
             kept.tolist(), said.tolist(), rows.where(chosen[begins]), strict=True
         ):
             marks[prompt] = _mark(row, all_said)
-            words += numpy.bincount(_words(row), minlength=BUCKETS)
+            words.extend(_words(row))
     return DatasetProfile(
         rows=len(rows),
         prompts=len(prompts),
         lengths=_counted(lengths.astype(int)),
         answers=marks,
         labels=_counted(answers % BUCKETS) if has_labels else {},
-        words=tuple(words.tolist()),
+        words=tuple(numpy.bincount(numbers(words, "u2"), minlength=BUCKETS).tolist()),
     )
 
 
@@ -111,8 +113,8 @@ def longest_of(length_bin: int) -> float:
 def _counted(values: Numbers) -> dict[int, int]:
     import numpy
 
-    found, counts = numpy.unique(values, return_counts=True)
-    return dict(zip(found.tolist(), counts.tolist(), strict=True))
+    counts = enumerate(numpy.bincount(values).tolist())
+    return {value: count for value, count in counts if count}
 
 
 def _mark(row: Row, said: int) -> int:
