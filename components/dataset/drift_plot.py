@@ -71,10 +71,12 @@ def _draw_labels(drift: Drift, names: Mapping[int, str], axes: "Axes") -> None:
     from matplotlib.ticker import PercentFormatter
 
     then, now = drift.earlier.profile.labels, drift.now.labels
-    named = sorted(
-        names.keys() & {*then, *now}, key=lambda label: -max(_share(then, label), _share(now, label))
-    )
-    named = named[:LABELS_DRAWN]
+
+    def most(label: int) -> float:
+        return max(_share(then, label), _share(now, label))
+
+    # These are names of answers of now: a label of then alone is known by its bucket, which others share.
+    named = sorted(names.keys() & now.keys(), key=most, reverse=True)[:LABELS_DRAWN]
     bars = [(_drawable(names[label], number), {label}) for number, label in enumerate(named, 1)]
     others = {*then, *now}.difference(named)
     bars += [("all others", others)] if others else []
