@@ -58,6 +58,9 @@ def validate(
     output: Annotated[
         Path | None, typer.Option(help="Folder for the sets, the quarantined rows and the report.")
     ] = None,
+    model: Annotated[
+        str, typer.Option(help="Compare it with the dataset of this model's champion, as MLflow has it.")
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Tell whether a release would take a dataset, and why not; nothing is started or recorded."""
@@ -71,7 +74,7 @@ def validate(
 
     with shown_errors():
         own = overrides(set_, dataset=dataset, eval_dataset=eval_dataset, base_model=base_model)
-        config = read_config(preset, *own)
+        config = read_config(preset, *own, model)
         with Console(stderr=True).status("reading") as status:
             found = validate_alone(config, output, lambda text: status.update(Text(text)))
     if as_json:

@@ -128,6 +128,45 @@ class ReleaseParams(BaseModel):
         description="The same for card numbers, IBANs, e-mail addresses and phone numbers.",
     )
 
+    max_added_share: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Largest share of prompts that the champion's dataset does not have. This and the next "
+        "five compare with the dataset of the present champion of model_name. 1: report it.",
+    )
+    max_removed_share: float = Field(
+        1.0, ge=0, le=1, description="Largest share of the prompts of then that are gone. 1: report it."
+    )
+    max_changed_share: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Largest share of the prompts in both that are answered otherwise. 1: report it.",
+    )
+    max_length_drift: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Largest distance of the lengths of rows (of Jensen and Shannon, as the next two): 0 is "
+        "the same, 1 has nothing in common. 1: report it.",
+    )
+    max_label_drift: float = Field(
+        1.0, ge=0, le=1, description="Largest distance of the labels, where answers are labels. 1: report it."
+    )
+    max_vocabulary_drift: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Largest distance of the words; of few rows it is large by chance. 1: report it.",
+    )
+    champion_dataset: str = Field(
+        "",
+        description="Fingerprint of the dataset that the champion was trained on. Filled in when the run is "
+        "started, so that no comparison with another one is taken from the cache. The stage itself looks who "
+        "the champion is when it runs.",
+    )
+
     skip_unchanged: bool = Field(
         False, description="Whether to stop after the dataset when the champion was trained on the same."
     )

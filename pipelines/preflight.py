@@ -11,6 +11,7 @@ from components.sources.digests import changes, joined, read_parameters
 from components.sources.names import absolute
 from pipelines.params import FILES, ReleaseParams
 from pipelines.reading import read_values, sift
+from pipelines.tracker import champion_dataset
 
 
 def read_release(
@@ -35,7 +36,9 @@ def read_release(
 
 
 def preflight(params: ReleaseParams) -> ReleaseParams:
-    """Refuse what would fail later, all of it at once; return the parameters with the dataset's digest.
+    """Refuse what would fail later, all of it at once; return the parameters with what is known by now.
+
+    That is the dataset's digest, and which dataset the champion was trained on.
 
     Raises:
         InvalidInput: A dataset can't be read, there is no such base model, the image can't be pushed, or
@@ -44,7 +47,8 @@ def preflight(params: ReleaseParams) -> ReleaseParams:
     found, problems = _look_around(params)
     if problems:
         raise InvalidInput("parameters", problems)
-    return params.model_copy(update=found)
+    known = champion_dataset(params.model_name, found["dataset_digest"], is_shared=False)
+    return params.model_copy(update={**found, "champion_dataset": known or ""})
 
 
 def _look_around(params: ReleaseParams, wrong: Set[str] = frozenset()) -> tuple[dict[str, str], list[str]]:

@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from components.dataset.drift import LIMITS, Earlier
+from components.dataset.earlier import earlier_dataset
 from components.dataset.judge import DatasetConfig
 from components.dataset.reasons import Reason, reasons
 from components.dataset.screen import file_name
@@ -22,6 +24,7 @@ from components.web import shown
 from pipelines.interrupt import interruptible
 from pipelines.params import ReleaseParams
 from pipelines.reading import read_values, sift
+from pipelines.tracker import check_answers, has_records
 
 # What a folder of `--output` holds, by what the answer calls it.
 FILES = {
@@ -31,6 +34,7 @@ FILES = {
     "quarantine": "quarantine.jsonl",
 }
 REPORTS_KEPT = 20
+COMPARED = frozenset({"model_name", "champion_dataset"})  # say with what a release compares its dataset
 _UNFINISHED = ".unfinished-"
 
 
@@ -78,7 +82,7 @@ class Validation:
 
 
 def read_config(
-    preset: Path | None, overrides: dict[str, Any], problems: Sequence[str] = ()
+    preset: Path | None, overrides: dict[str, Any], problems: Sequence[str] = (), model_name: str = ""
 ) -> DatasetConfig:
     """Read the parameters of the dataset stage.
 
@@ -86,16 +90,24 @@ def read_config(
         preset: As `read_params` takes it; it may hold those of a whole release, whose others are not used.
         overrides: Values by name; others than those of the stage are refused.
         problems: What is wrong already; it is told with the rest.
+        model_name: Whose champion's dataset it is compared with; empty: nobody's, whatever a preset says.
 
     Raises:
         InvalidInput: Every value that is unknown, of another stage, of a wrong type or out of range.
     """
-    ours = DatasetConfig.model_fields.keys() & ReleaseParams.model_fields.keys()
+    ours = DatasetConfig.model_fields.keys() & ReleaseParams.model_fields.keys() - COMPARED
     others = [
         f"{name}: is of a later stage, and the dataset does not depend on it; leave it out here"
         for name in overrides
-        if name in ReleaseParams.model_fields and name not in ours
+        if name in ReleaseParams.model_fields and name not in ours | COMPARED
     ]
+    others += [f"{name}: say it as --model NAME" for name in overrides if name in COMPARED]
+    if not model_name:
+        others += [
+            f"{name}: limits what differs from a champion's dataset; name the champion's model with --model"
+            for name in overrides
+            if name in LIMITS
+        ]
     sifted = sift(ReleaseParams, read_values(preset, overrides))
     wrong = [
         problem
@@ -104,11 +116,13 @@ def read_config(
     ]
     if found := [*problems, *others, *wrong]:
         raise InvalidInput("parameters", found)
-    return DatasetConfig(**{name: getattr(sifted.params, name) for name in ours})
+    return DatasetConfig(model_name=model_name, **{name: getattr(sifted.params, name) for name in ours})
 
 
 def validate_alone(config: DatasetConfig, output: Path | None, say: Callable[[str], None]) -> Validation:
     """Examine a dataset as the first stage of a release does, and record nothing in MLflow.
+
+    MLflow is asked only where the dataset is to be compared with a champion's.
 
     Args:
         config: The dataset and its limits.
@@ -117,7 +131,8 @@ def validate_alone(config: DatasetConfig, output: Path | None, say: Callable[[st
         say: Is told each step of progress.
 
     Raises:
-        InvalidInput: The dataset can't be read, or the folder holds something else.
+        InvalidInput: The dataset can't be read, there is no champion's to compare it with though one was
+            named, or the folder holds something else.
         TunegateError: Nothing can be written there.
     """
     spare_torch()
@@ -127,15 +142,38 @@ def validate_alone(config: DatasetConfig, output: Path | None, say: Callable[[st
     else:
         folder = make_home() / "validations"
         kept = {"report": folder / _report_name(config)}
+    earlier = _earlier(config.model_name) if config.model_name else None
     with interruptible(), _filled(folder) as new:
         paths = {what: new / name for what, name in FILES.items()}
-        found = examine(config, paths["train"], paths["eval"], paths["report"], LocalLog(say, new))
+        found = examine(config, paths["train"], paths["eval"], paths["report"], LocalLog(say, new), earlier)
         for what, path in kept.items():
             paths[what].replace(path)
     if output is None:
         for old in sorted(folder.glob("*.html"))[:-REPORTS_KEPT]:
             old.unlink(missing_ok=True)
     return Validation(config, found, kept)
+
+
+def _earlier(model_name: str) -> Earlier:
+    """Return the dataset of the champion of a model.
+
+    Raises:
+        InvalidInput: There is none, or MLflow can't be asked.
+    """
+    from components.tracking import runs
+
+    why: list[str] = []
+    try:
+        found = None
+        if has_records():
+            check_answers(runs.tracking_uri())
+            found = earlier_dataset(runs.client(), model_name, why.append)
+    except OSError as error:
+        why.append(f"MLflow at {runs.shown_tracking_uri()} does not answer: {error}")
+    if found is None:
+        nobody = f"MLflow at {runs.shown_tracking_uri()} knows no champion of that name"
+        raise InvalidInput(f"--model {model_name}", why or [nobody])
+    return found
 
 
 def _check_output(folder: Path) -> None:

@@ -25,6 +25,14 @@ def validate_dataset(
     group_by: str,
     secrets: str,
     personal_data: str,
+    max_added_share: float,
+    max_removed_share: float,
+    max_changed_share: float,
+    max_length_drift: float,
+    max_label_drift: float,
+    max_vocabulary_drift: float,
+    model_name: str,
+    champion_dataset: str,
     max_length: int,
     seed: int,
     learn_turns: str,
@@ -37,7 +45,8 @@ def validate_dataset(
     """Accept or quarantine every row and refuse a dataset that is not fit to train on.
 
     `dataset_digest` is what the files held when the run was started; if they hold something else now, they
-    are refused. It is part of the cache key, too: a path does not say that its content is the same.
+    are refused. It is part of the cache key, too: a path does not say that its content is the same. So is
+    `champion_dataset`, for the rows are compared with those of the champion, whoever that is by now.
     """
     from pathlib import Path
 

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 from components.checks import Check, Verdict, at_least, at_most
 from components.dataset.checks.answers import AnswerCounts
 from components.dataset.checks.sift import Policy
+from components.dataset.drift import Drift
 from components.dataset.forms.columns import known_columns
 from components.dataset.forms.wanted import Preferences
 from components.dataset.rows import KINDS, Kind
@@ -75,6 +76,16 @@ class DatasetConfig(StageConfig):
     secrets: Policy = Field("refuse", description="What becomes of rows with keys and tokens.")
     personal_data: Policy = Field("report", description="What becomes of rows with personal data.")
     max_length: int = Field(512, ge=1, description="Longest row, tokens.")
+    max_added_share: float = Field(1.0, ge=0, le=1, description="Largest share of prompts that are new.")
+    max_removed_share: float = Field(1.0, ge=0, le=1, description="Largest share of prompts that are gone.")
+    max_changed_share: float = Field(
+        1.0, ge=0, le=1, description="Largest share of prompts that are answered otherwise."
+    )
+    max_length_drift: float = Field(1.0, ge=0, le=1, description="Largest distance of the lengths.")
+    max_label_drift: float = Field(1.0, ge=0, le=1, description="Largest distance of the labels.")
+    max_vocabulary_drift: float = Field(1.0, ge=0, le=1, description="Largest distance of the words.")
+    model_name: str = Field("", description="Model whose champion's dataset it is compared with.")
+    champion_dataset: str = Field("", description="Which one that was when the run was started.")
     seed: int = Field(17, ge=0, description="Seed of the split.")
     learn_turns: LearnTurns = Field("all", description="Turns that are shown as learned.")
 
@@ -89,8 +100,12 @@ class DatasetConfig(StageConfig):
         return super().recorded() | names
 
 
-def judge(config: DatasetConfig, screened: Screened, answers: AnswerCounts) -> Verdict:
+def judge(
+    config: DatasetConfig, screened: Screened, answers: AnswerCounts, drift: Drift | None = None
+) -> Verdict:
     """Judge a dataset; its checks stand in the order in which a person should read them.
+
+    Without a dataset to compare with nothing is said about drift.
 
     Answers that are not wanted are no flaw where that was said: with `preferences=chosen` they do not count.
     A share is that of the worse of both sets of files: clean eval files do not make up for bad train files.
@@ -123,6 +138,7 @@ def judge(config: DatasetConfig, screened: Screened, answers: AnswerCounts) -> V
             *([_truncated(config, screened)] if is_any or len(screened.tokens) else ()),
             quarantined("quarantined_share", "are unusable, for any reason", *flaws),
             *(_of_accepted(config, screened, answers) if is_any else ()),
+            *(_drifted(config, drift) if drift and is_any else ()),
         ),
     )
 
@@ -212,4 +228,23 @@ def _found(config: DatasetConfig, screened: Screened) -> list[Check]:
             if count:
                 why += f". Take them out, or let them be replaced with {policy}=redact"
             checks.append(at_most(f"rows_with_{policy}", count, 0, "rows", why))
+    return checks
+
+
+def _drifted(config: DatasetConfig, drift: Drift) -> list[Check]:
+    """Hold what has changed since the champion's dataset against its limits."""
+    before = f"the dataset of champion version {drift.earlier.version}"
+    parts = {
+        "added": (drift.added, f"prompts are not in {before}"),
+        "removed": (drift.removed, f"prompts of {before} are gone"),
+        "changed": (drift.changed, "prompts in both are answered otherwise"),
+    }
+    checks = [
+        at_most(f"{name}_share", part.share, getattr(config, f"max_{name}_share"), "share", f"{part} {what}")
+        for name, (part, what) in parts.items()
+    ]
+    for what, distance in drift.distances.items():
+        why = f"by {what}, the rows are {distance:.3g} away from {before}; 0: the same, 1: nothing in common"
+        name = f"{what}_drift"
+        checks.append(at_most(name, distance, getattr(config, f"max_{name}"), "", why))
     return checks

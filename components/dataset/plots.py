@@ -1,7 +1,7 @@
 """The report's pictures."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from components.dataset.arrays import Numbers
 from components.dataset.screen import Screened
@@ -17,7 +17,7 @@ WIDE_RANGE = 6  # longest by shortest row
 
 def draw_lengths(screened: Screened, max_length: int, path: Path) -> None:
     """Draw how long the rows are, in tokens, and where `max_length` cuts."""
-    figure, axes = _canvas(height_inches=3.2)
+    figure, axes = canvas(height_inches=3.2)
     axes.set_xlabel("tokens under the chat template")
     axes.set_ylabel("rows")
     if len(screened.tokens):
@@ -64,7 +64,7 @@ def draw_quarantine(screened: Screened, path: Path) -> None:
     from matplotlib.ticker import MaxNLocator
 
     counts = screened.quarantined.by_kind().most_common()
-    figure, axes = _canvas(height_inches=0.9 + 0.3 * len(counts))
+    figure, axes = canvas(height_inches=0.9 + 0.3 * len(counts))
     names = [kind.replace("_", " ") for kind, _ in counts]
     bars = axes.barh(names, [count for _, count in counts], color=ASIDE, height=0.65)
     axes.bar_label(bars, padding=4)
@@ -75,12 +75,13 @@ def draw_quarantine(screened: Screened, path: Path) -> None:
     figure.savefig(path)
 
 
-def _canvas(height_inches: float) -> "tuple[Figure, Axes]":
+def canvas(height_inches: float, columns: int = 1) -> "tuple[Figure, Any]":
+    """Return a figure and its axes, of several columns an array of them."""
     # Figure by itself needs no display and leaves nothing behind in pyplot.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, height_inches), dpi=144, layout="constrained")
-    axes = figure.subplots()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.set_axisbelow(True)
-    return figure, axes
+    for axes in figure.subplots(ncols=columns, squeeze=False).flat:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.set_axisbelow(True)
+    return figure, figure.axes[0] if columns == 1 else figure.axes

@@ -1,19 +1,76 @@
 """The report on a dataset: one HTML page that needs nothing beside itself."""
 
 import base64
+import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from components.checks import Verdict
+from components.dataset.drift import Drift
+from components.dataset.drift_plot import draw_drift
 from components.dataset.forms.not_used import told
 from components.dataset.judge import DatasetConfig
 from components.dataset.overview import Overview
+from components.dataset.plots import draw_lengths, draw_quarantine
+from components.dataset.profile import label_bucket
 from components.dataset.reasons import reasons
 from components.dataset.samples import Marked, samples
 from components.dataset.screen import Screened
+from components.tracking.log import StageLog
 from components.web import shown
 
+DRIFT = "Compared with the champion's dataset"
 TEMPLATE = Path(__file__).with_name("report.html")
+
+
+def write_report(
+    config: DatasetConfig,
+    screened: Screened,
+    overview: Overview,
+    verdict: Verdict,
+    digest: str,
+    marked: Marked | None,
+    drift: Drift | None,
+    path: Path,
+    stage: StageLog,
+) -> None:
+    """Write the report and keep it, its pictures and the quarantined rows with the run.
+
+    Args:
+        config: What was asked for.
+        screened: What became of the rows.
+        overview: What kind of rows they are.
+        verdict: The checks.
+        digest: The dataset's fingerprint.
+        marked: As `render_report` takes it.
+        drift: As `render_report` takes it.
+        path: Where the page goes.
+        stage: Where all of it is kept.
+    """
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        pictures = {"Tokens per row": folder / "token_lengths.png"}
+        draw_lengths(screened, config.max_length, pictures["Tokens per row"])
+        stage.figure("Tokens per row", pictures["Tokens per row"])
+        if drift:
+            pictures[DRIFT] = folder / "drift.png"
+            answers = [*overview.answers.rare, *overview.answers.common]
+            draw_drift(drift, {label_bucket(answer): answer for answer, _ in answers}, pictures[DRIFT])
+            stage.figure(DRIFT, pictures[DRIFT])
+        if len(screened.quarantined):  # the page has them as a table
+            draw_quarantine(screened, folder / "quarantined.png")
+            stage.figure("Quarantined rows", folder / "quarantined.png")
+        page = render_report(config, screened, overview, verdict, digest, pictures, marked, drift)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page, encoding="utf-8")
+        (folder / "dataset-report.html").write_text(page, encoding="utf-8")
+        stage.file(folder / "dataset-report.html")
+        with (folder / "quarantine.jsonl").open("w", encoding="utf-8") as file:
+            for row in screened.quarantined:
+                file.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
+        stage.file(folder / "quarantine.jsonl")
 
 
 def render_report(
@@ -24,6 +81,7 @@ def render_report(
     digest: str,
     pictures: Mapping[str, Path],
     marked: Marked | None = None,
+    drift: Drift | None = None,
 ) -> str:
     """Return the page; everything that comes from the data is escaped.
 
@@ -35,6 +93,7 @@ def render_report(
         digest: The dataset's fingerprint.
         pictures: PNG files by title; they are embedded.
         marked: Tells how the model sees a row; None where there is no base model to ask.
+        drift: What has changed since the champion's dataset; None where there is none to compare with.
     """
     import jinja2
 
@@ -54,6 +113,8 @@ def render_report(
         },
         reasons=reasons(screened.quarantined),
         samples=samples(screened.train, marked),
+        drift=drift,
+        drift_title=DRIFT,
         format_value=format_value,
     )
 

@@ -88,6 +88,7 @@ class RowStore:
         # Of ten million rows, two have one key of eight bytes by chance in one of 300,000 datasets.
         self._file, self._line, self._tokens = array("I"), array("Q"), array("I")
         self._prompt, self._content, self._answer = array("Q"), array("Q"), array("I")
+        self._asked = array("Q")
         self._group, self._held_out = array("Q"), array("B")
         # Of rows in which something was found: what, by number, and where what people may see of them is.
         self._found, self._shown = array("I"), array("I")
@@ -121,9 +122,11 @@ class RowStore:
         self._file.append(self._files[row.file])
         self._line.append(row.line)
         self._tokens.append(row.tokens)
-        self._prompt.append(_key(f"{self._seed} {row.prompt_key}".encode(), 8))
+        prompt = row.prompt_key
+        self._prompt.append(_key(f"{self._seed} {prompt}".encode(), 8))
+        self._asked.append(_key(prompt.encode(), 8))
         self._content.append(_key(content, 8))
-        self._answer.append(_key(row.answer_key.encode(), 4))
+        self._answer.append(answer_number(row.answer_key))
         self._group.append(_key(group.encode(), 8) if group else 0)
         self._held_out.append(is_held_out)
 
@@ -163,6 +166,11 @@ class RowStore:
     def prompts(self) -> Numbers:
         """A key of each row's prompt; in their order prompts are held out."""
         return numbers(self._prompt, "u8")
+
+    @property
+    def asked(self) -> Numbers:
+        """A key of each row's prompt that is the same in every dataset, whatever the seed."""
+        return numbers(self._asked, "u8")
 
     @property
     def contents(self) -> Numbers:
@@ -205,25 +213,25 @@ class Rows(Sequence[Row]):
     """
 
     def __init__(self, store: RowStore, indices: Numbers) -> None:
-        self._store, self.indices = store, indices
+        self.store, self.indices = store, indices
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
-            return Rows(self._store, self.indices[index])
-        return self._store.row(int(self.indices[index]))
+            return Rows(self.store, self.indices[index])
+        return self.store.row(int(self.indices[index]))
 
     def where(self, chosen: Numbers) -> "Rows":
         """Return those for which this is true, or whose numbers among these it holds."""
-        return Rows(self._store, self.indices[chosen])
+        return Rows(self.store, self.indices[chosen])
 
     def together_with(self, others: "Rows") -> "Rows":
         """Return these and others of the same store."""
         import numpy
 
-        return Rows(self._store, numpy.concatenate([self.indices, others.indices]))
+        return Rows(self.store, numpy.concatenate([self.indices, others.indices]))
 
     def some(self, most: int) -> "Rows":
         """Return so many of them at random, the same in each run, in their order; all if they are fewer."""
@@ -236,17 +244,22 @@ class Rows(Sequence[Row]):
     def answers(self) -> Iterator[str]:
         """Yield the text of each answer, as people may see it."""
         for index, content in zip(self.indices.tolist(), self.contents(), strict=True):
-            shown = self._store.shown(index)
+            shown = self.store.shown(index)
             yield shown.completion if shown else json.loads(content)["messages"][-1]["content"]
 
     def contents(self) -> Iterator[bytes]:
         """Yield each row's content as JSON on one line."""
-        return (self._store.content(int(index)) for index in self.indices)
+        return (self.store.content(int(index)) for index in self.indices)
 
     @property
     def tokens(self) -> Numbers:
         """The tokens of each."""
-        return self._store.tokens[self.indices]
+        return self.store.tokens[self.indices]
+
+
+def answer_number(answer_key: str) -> int:
+    """Return the key that `RowStore.answers` has for an answer, given as `Row.answer_key` has it."""
+    return _key(answer_key.encode(), 4)
 
 
 def _key(content: bytes, size: int) -> int:

@@ -1,8 +1,7 @@
 """Validate a dataset: screen its rows, judge it, write its sets and its report."""
 
-import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +13,8 @@ from components.dataset.checks.names import shown_text
 from components.dataset.checks.secrets import ScanFailed
 from components.dataset.checks.sift import Sieve
 from components.dataset.checks.signatures import NoRoom, Signatures
+from components.dataset.drift import Earlier, drift
+from components.dataset.earlier import earlier_dataset
 from components.dataset.files.load import RowFiles
 from components.dataset.files.source_row import SourceRow
 from components.dataset.forms.columns import read_columns
@@ -23,15 +24,15 @@ from components.dataset.judge import DatasetConfig, judge, not_understood
 from components.dataset.lengths import chat_tokenizer, row_lengths
 from components.dataset.lineage import inputs
 from components.dataset.overview import Overview, look_over
-from components.dataset.plots import draw_lengths, draw_quarantine
-from components.dataset.report import render_report
-from components.dataset.samples import Marked
+from components.dataset.profile import keep_profile, profile_of
+from components.dataset.report import write_report
 from components.dataset.screen import Screen, Screened, file_name, fingerprint
 from components.errors import InvalidInput
 from components.sources.digests import changes
 from components.storage import atomic_write
 from components.templates.chat_tokenizer import ChatTokenizer
 from components.tracking.log import StageLog
+from components.tracking.stage import Stage
 from components.web import shown
 
 __all__ = ["DatasetConfig", "examine", "validate"]
@@ -57,16 +58,16 @@ class Examined:
 
 
 def validate(
-    config: DatasetConfig, train_path: Path, eval_path: Path, report_path: Path, stage: StageLog
+    config: DatasetConfig, train_path: Path, eval_path: Path, report_path: Path, stage: Stage
 ) -> str:
-    """Examine a dataset and refuse one that is not fit to train on.
+    """Examine a dataset, compare it with that of the champion, and refuse one that is not fit to train on.
 
     Args:
         config: The files and their limits.
         train_path: Where the accepted training rows go, as conversations.
         eval_path: Where the held-out rows go.
         report_path: Where the HTML report goes.
-        stage: Where the verdict, the figures and the files are kept.
+        stage: The running stage.
 
     Returns:
         The fingerprint of the accepted rows, `sha256:...`.
@@ -75,14 +76,20 @@ def validate(
         InvalidInput: The dataset or its base model is unfit; every problem is listed. If the files could
             be read at all, report and record are written first.
     """
-    found = examine(config, train_path, eval_path, report_path, stage)
+    earlier = earlier_dataset(stage.client, config.model_name, stage.say) if config.model_name else None
+    found = examine(config, train_path, eval_path, report_path, stage, earlier)
     if found.problems or not found.verdict.passed:
         raise InvalidInput(f"dataset {shown(config.dataset)}", found.problems + found.verdict.reasons)
     return found.digest
 
 
 def examine(
-    config: DatasetConfig, train_path: Path, eval_path: Path, report_path: Path, stage: StageLog
+    config: DatasetConfig,
+    train_path: Path,
+    eval_path: Path,
+    report_path: Path,
+    stage: StageLog,
+    earlier: Earlier | None = None,
 ) -> Examined:
     """Accept or quarantine every row, write both sets and the report, and judge the whole.
 
@@ -92,6 +99,7 @@ def examine(
         eval_path: Where the held-out rows go.
         report_path: Where the HTML report goes.
         stage: Where the verdict, the figures and the files are kept.
+        earlier: The dataset of the champion; None: there is none to compare with.
 
     Returns:
         What was found, fit to train on or not.
@@ -118,11 +126,16 @@ def examine(
             file.writelines(content + b"\n" for content in rows.contents())
     digest = fingerprint(screened.train, screened.eval)
     overview = look_over(screened)
-    verdict = judge(config, screened, overview.answers)
+    profile = profile_of(screened.train.together_with(screened.eval), overview.answers.kind == "labels")
+    drifted = drift(earlier, profile) if earlier else None
+    verdict = judge(config, screened, overview.answers, drifted)
     _record(config, screened, verdict, digest, stage)
+    if earlier:
+        stage.fact("compared_with", f"the dataset of champion version {earlier.version}")
     _suggest(overview, stage)
     marked = partial(tokenizer.marked, learn=config.learn_turns) if tokenizer else None
-    _report(config, screened, overview, verdict, digest, marked, report_path, stage)
+    write_report(config, screened, overview, verdict, digest, marked, drifted, report_path, stage)
+    keep_profile(profile, stage)
     stage.inputs(inputs(config, screened, digest))
     if not verdict.passed:
         problems += _hints(screened)
@@ -239,33 +252,3 @@ def length_quantiles(tokens: Numbers) -> dict[str, float]:
         return float(ordered[min(len(ordered) - 1, int(share * len(ordered)))])
 
     return {"tokens_p50": quantile(0.5), "tokens_p95": quantile(0.95), "tokens_max": float(ordered[-1])}
-
-
-def _report(
-    config: DatasetConfig,
-    screened: Screened,
-    overview: Overview,
-    verdict: Verdict,
-    digest: str,
-    marked: Marked | None,
-    report_path: Path,
-    stage: StageLog,
-) -> None:
-    """Write the report and keep it, its pictures and the quarantined rows with the run."""
-    with TemporaryDirectory() as name:
-        folder = Path(name)
-        pictures = {"Tokens per row": folder / "token_lengths.png"}
-        draw_lengths(screened, config.max_length, pictures["Tokens per row"])
-        stage.figure("Tokens per row", pictures["Tokens per row"])
-        if len(screened.quarantined):  # the page has them as a table
-            draw_quarantine(screened, folder / "quarantined.png")
-            stage.figure("Quarantined rows", folder / "quarantined.png")
-        page = render_report(config, screened, overview, verdict, digest, pictures, marked)
-        report_path.parent.mkdir(parents=True, exist_ok=True)
-        report_path.write_text(page, encoding="utf-8")
-        (folder / "dataset-report.html").write_text(page, encoding="utf-8")
-        stage.file(folder / "dataset-report.html")
-        with (folder / "quarantine.jsonl").open("w", encoding="utf-8") as file:
-            for row in screened.quarantined:
-                file.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
-        stage.file(folder / "quarantine.jsonl")

@@ -1,17 +1,12 @@
 """Against whom a release stands: the present champion, if it has to be beaten, and whether to go on."""
 
-from typing import TYPE_CHECKING
-
 from pydantic import ConfigDict, Field
 
 from components.errors import InvalidInput
 from components.tracking import model_registry
-from components.tracking.model_registry import RegisteredAdapter
+from components.tracking.champion_data import trained_on
 from components.tracking.shell import StageConfig
 from components.tracking.stage import Stage
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
 
 UNCHANGED = "unchanged"
 UNCHANGED_FACT = "unchanged_since_version"
@@ -52,7 +47,7 @@ def champion_to_beat(config: StandingConfig, stage: Stage) -> str:
     if (
         config.skip_unchanged
         and same_base
-        and _fingerprint(stage.client, champion) == config.dataset_fingerprint
+        and trained_on(stage.client, champion) == config.dataset_fingerprint
     ):
         stage.say(f"the dataset is that of champion version {champion.version}: nothing to train")
         stage.fact(UNCHANGED_FACT, champion.version)
@@ -70,13 +65,3 @@ def champion_to_beat(config: StandingConfig, stage: Stage) -> str:
         )
     stage.say(f"champion version {champion.version} has to be beaten")
     return champion.version
-
-
-def _fingerprint(client: "MlflowClient", champion: RegisteredAdapter) -> str:
-    """Return the dataset that the champion was trained with, as its image stage noted it."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return str(client.get_run(champion.run_id).data.params.get("dataset_fingerprint", ""))
-    except MlflowException:  # the run was deleted; then nobody knows
-        return ""

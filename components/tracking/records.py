@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from components.checks import Verdict
+from components.errors import TunegateError
 from components.tracking.runs import nested_runs, parent_run
 
 if TYPE_CHECKING:
@@ -122,12 +123,30 @@ def stage_file(mlflow_client: "MlflowClient", stage: RecordedStage, path: str) -
     return run_file(mlflow_client, stage.cached_from or stage.run_id, path)
 
 
-def run_file(mlflow_client: "MlflowClient", run_id: str, path: str) -> bytes | None:
-    """Return a file that a run kept, by its place; None if there is none."""
+def run_file(
+    mlflow_client: "MlflowClient", run_id: str, path: str, most_bytes: int | None = None
+) -> bytes | None:
+    """Return a file that a run kept, by its place; None if there is none.
+
+    Args:
+        mlflow_client: Of the tracking server.
+        run_id: The run.
+        path: The file's place among its artifacts.
+        most_bytes: Its largest size; None: any.
+
+    Raises:
+        TunegateError: It is larger.
+    """
     folder = str(Path(path).parent) if "/" in path else None
-    if not any(item.path == path for item in mlflow_client.list_artifacts(run_id, folder)):
+    found = [item for item in mlflow_client.list_artifacts(run_id, folder) if item.path == path]
+    if not found:
         return None
-    return _read(mlflow_client, run_id, path)
+    size = found[0].file_size or 0
+    content = _read(mlflow_client, run_id, path) if most_bytes is None or size <= most_bytes else b""
+    size = max(size, len(content))  # not every store of artifacts says it
+    if most_bytes is not None and size > most_bytes:
+        raise TunegateError(f"{path} has {size:,} bytes; wanted {most_bytes:,} at most")
+    return content
 
 
 def _read(mlflow_client: "MlflowClient", run_id: str, path: str) -> bytes:

@@ -66,7 +66,7 @@ def schedule(
     # What was not said otherwise, in a preset or by hand.
     unless_said = {name: True for name in SCHEDULED if name not in params.model_fields_set}
     # A digest that is true today would stop the run when there are new rows, which it is to take.
-    params = params.model_copy(update={**unless_said, "dataset_digest": ""})
+    params = params.model_copy(update={**unless_said, "dataset_digest": "", "champion_dataset": ""})
     client = Client(settings)
     reference, experiment_id = client.places(package_text(read_settings(CompileSettings)))
     body = kfp_server_api.V2beta1RecurringRun(

@@ -12,11 +12,11 @@ from components.web import shown
 from pipelines.kubeflow.client import Client
 from pipelines.kubeflow.connection import NotThere, Unavailable
 from pipelines.kubeflow.settings import ClientSettings
+from pipelines.tracker import check_answers
 
 Ending = Literal["promoted", "refused", "skipped", "failed", "cancelled", "unknown"]
 POLL_S = 5.0
 PATIENCE = 60  # so many times in a row may the back end be away
-HEALTH_TIMEOUT_S = 10
 ENDED = {"SUCCEEDED", "FAILED", "SKIPPED", "CANCELED"}
 # What KFP calls the tasks, and what everything else calls the stages. What is not listed is KFP's own.
 STAGE_OF_TASK = {
@@ -177,18 +177,13 @@ def _recorded(run_id: str) -> WatchedRun | str:
         )
     from mlflow.exceptions import MlflowException
 
-    from components.oci.session import Session
     from components.release.card.summary import summary_lines
     from components.release.outcome import derive_outcome
     from components.tracking import records, runs
 
     uri = runs.tracking_uri()
     try:
-        if uri.startswith(("http://", "https://")):
-            # A name that only pods know, say: MLflow's own client would try for minutes.
-            # Only whether it answers counts: what it says is not read, however long.
-            with Session() as session:
-                session.get(f"{uri.rstrip('/')}/health", timeout=HEALTH_TIMEOUT_S, stream=True).close()
+        check_answers(uri)
         client = runs.client()
         if runs.find_parent_run(client, run_id) is None:
             return f"MLflow at {shown(uri)} has no record of this release"

@@ -16,9 +16,10 @@ from components.dataset import validate as stage_module
 from components.dataset.judge import DatasetConfig
 from components.dataset.petstore import generate
 from components.errors import InvalidInput, TunegateError
-from components.tracking.stage import Stage
+from components.tracking import model_registry
+from components.tracking.stage import Stage, open_stage
 from pipelines.cli import app
-from pipelines.validate import FILES, REPORTS_KEPT, read_config, validate_alone
+from pipelines.validate import COMPARED, FILES, REPORTS_KEPT, read_config, validate_alone
 
 PETSTORE = Path(generate.__file__).parent
 SOUND = [str(PETSTORE / "train.jsonl"), "--eval-dataset", str(PETSTORE / "eval.jsonl")]
@@ -208,9 +209,47 @@ def test_a_preset_of_a_whole_release_gives_the_datasets_part(tmp_path: Path):
 
 
 def test_every_parameter_of_the_dataset_can_be_set(tiny_model: Path):
-    default = DatasetConfig(dataset="rows.jsonl", base_model=str(tiny_model))
-    given = {name: str(value) for name, value in default.model_dump().items()}
-    assert read_config(None, given) == default
+    default = DatasetConfig(dataset="rows.jsonl", base_model=str(tiny_model), model_name="pets")
+    given = {name: str(value) for name, value in default.model_dump(exclude=COMPARED).items()}
+    assert read_config(None, given, model_name="pets") == default
+
+
+def test_what_would_compare_with_nothing_is_refused():
+    given = {"dataset": "rows.jsonl", "max_added_share": "0.1", "model_name": "pets"}
+    with pytest.raises(InvalidInput) as refused:
+        read_config(None, given)
+    assert refused.value.problems == [
+        "model_name: say it as --model NAME",
+        "max_added_share: limits what differs from a champion's dataset; name the champion's model with "
+        "--model",
+    ]
+
+
+def test_a_dataset_is_compared_with_that_of_a_champion_which_has_to_be_there(
+    tunegate: Command, state: Path, tmp_path: Path
+):
+    rows = rows_file(tmp_path / "rows.jsonl")
+    missing = tunegate(str(rows), "--model", "pets", code=1).output
+    assert "--model pets" in missing and "knows no champion of that name" in " ".join(missing.split())
+
+    config = DatasetConfig(dataset=str(rows), base_model=tunegate.model)
+    with open_stage("dataset", config.recorded()) as stage:
+        found = stage_module.validate(config, *(tmp_path / name for name in ("t", "e", "r")), stage)
+    with open_stage("image", {"dataset_fingerprint": found}) as stage:
+        version = model_registry.register(
+            stage.client,
+            model_name="pets",
+            image=f"oci:/images@sha256:{'a' * 64}",
+            adapter_digest=f"sha256:{'b' * 64}",
+            base_model="org/base",
+            run_id=stage.run_id,
+        )
+        model_registry.set_champion(stage.client, "pets", version, "{}", "local")
+    more = str(rows_file(tmp_path / "more.jsonl", count=150))
+    limited = ["--model", "pets", "--set", "max_added_share=0.1"]
+    checks = {check["name"]: check for check in tunegate.json(more, *limited, code=3)["checks"]}
+    assert (checks["added_share"]["value"], checks["added_share"]["status"]) == (30 / 150, "failed")
+    assert "added_share" not in {check["name"] for check in tunegate.json(more)["checks"]}
 
 
 def test_words_of_the_data_do_not_steer_the_terminal(tunegate: Command, tmp_path: Path):

@@ -18,8 +18,9 @@ def params(back_end: BackEnd) -> KubeflowParams:
 
 
 def test_one_at_a_time_and_none_for_missed_times(back_end: BackEnd, params: KubeflowParams):
-    made = schedule(params, "0 0 3 * * 1")
+    made = schedule(params.model_copy(update={"champion_dataset": "of today"}), "0 0 3 * * 1")
     sent = back_end.recurring[made.id]
+    assert sent.runtime_config["parameters"]["champion_dataset"] == ""
     assert sent.trigger == {"cron_schedule": {"cron": "0 0 3 * * 1"}}
     assert (sent.max_concurrency, sent.no_catchup, sent.mode) == ("1", True, "ENABLE")
     assert sent.service_account == "tunegate-release"

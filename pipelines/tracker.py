@@ -1,0 +1,57 @@
+"""What MLflow knows before a run is started: whether it answers, and the dataset of the present champion."""
+
+import os
+
+from components.errors import TunegateError
+from components.settings import home
+
+HEALTH_TIMEOUT_S = 10
+
+
+def has_records() -> bool:
+    """Tell whether anything was ever recorded, without making the tables of this machine's own MLflow."""
+    return bool(os.environ.get("MLFLOW_TRACKING_URI")) or (home() / "mlflow.db").exists()
+
+
+def check_answers(uri: str) -> None:
+    """Ask MLflow whether it is there: its own client would try for minutes at a name that only pods know.
+
+    Raises:
+        OSError: It does not answer.
+        TunegateError: It is not to be asked.
+    """
+    from components.oci.session import Session
+
+    if uri.startswith(("http://", "https://")):
+        # Only whether it answers counts: what it says is not read, however long.
+        with Session() as session:
+            session.get(f"{uri.rstrip('/')}/health", timeout=HEALTH_TIMEOUT_S, stream=True).close()
+
+
+def champion_dataset(model_name: str, dataset_digest: str, is_shared: bool) -> str | None:
+    """Return the parameter `champion_dataset` of a run that is about to be started.
+
+    Args:
+        model_name: The registered model.
+        dataset_digest: Of the files of the run.
+        is_shared: Whether the run records itself elsewhere than in this machine's state directory.
+
+    Returns:
+        What stands for the dataset of the champion, empty where there is no champion; None where MLflow
+        can't be asked from here.
+    """
+    if is_shared and not os.environ.get("MLFLOW_TRACKING_URI"):
+        return None
+    if not has_records():
+        return ""
+    from mlflow.exceptions import MlflowException
+
+    from components.tracking import runs
+    from components.tracking.champion_data import champion_data
+
+    try:
+        check_answers(runs.tracking_uri())
+        found = champion_data(runs.client(), model_name)
+    except (MlflowException, OSError, TunegateError):
+        return None  # the stage says what is wrong, if it still is
+    return found.key_for(dataset_digest) if found else ""
