@@ -14,7 +14,7 @@ from components.dataset.checks.signatures import Signatures
 from components.dataset.files.source_row import SourceRow
 from components.dataset.quarantine import Quarantine, Quarantined
 from components.dataset.row_store import Row, RowStore
-from components.dataset.rows import Columns, NotUsed, Preferences, RowFlaw, to_conversation
+from components.dataset.rows import NO_COLUMNS, Columns, NotUsed, Preferences, RowFlaw, to_conversation
 
 Lengths = Callable[[Sequence[Conversation]], list[int | RowFlaw]]
 # Large enough that starting the search for secrets costs little, small enough to hold two of them.
@@ -50,14 +50,14 @@ class Intake:
         max_length: int,
         lengths: Lengths | None,
         seed: int,
-        sieve: Sieve | None,
-        signatures: Signatures | None,
-        group_by: str,
-        columns: Columns,
-        preferences: Preferences,
+        sieve: Sieve | None = None,
+        signatures: Signatures | None = None,
+        group_by: str = "",
+        columns: Columns = NO_COLUMNS,
+        preferences: Preferences = "refuse",
     ) -> None:
         self._max_length, self._lengths = max_length, lengths
-        self._sieve, self._signatures, self._group_by = sieve, signatures, group_by
+        self.sieve, self.signatures, self.group_by = sieve, signatures, group_by
         self._columns, self._preferences = columns, preferences
         self.store, self.quarantine = RowStore(seed), Quarantine(found_in_raw if sieve else None)
         self.tokens = array("I")
@@ -115,7 +115,7 @@ class Intake:
 
     def _sift_and_count(self, rows: Sequence[Conversation]) -> tuple[list[Sifted], list[int | RowFlaw]]:
         """Look for what nobody may see, and count the tokens of what is left."""
-        sifted = self._sieve.conversations(rows) if self._sieve else [Sifted(row, row) for row in rows]
+        sifted = self.sieve.conversations(rows) if self.sieve else [Sifted(row, row) for row in rows]
         rows = [row.conversation for row in sifted]
         return sifted, self._lengths(rows) if self._lengths else [0] * len(rows)
 
@@ -141,12 +141,12 @@ class Intake:
             shown = row.shown if row.found else None
             self.store.add(
                 Row(name, source.line, source.text, row.conversation, tokens, shown, row.found),
-                group_of(source.value, self._group_by),
+                group_of(source.value, self.group_by),
                 is_held_out=source.side == "eval",
             )
             kept.append(row.conversation)
-        if self._signatures is not None:
-            self._signatures.add([asked_and_answered(row) for row in kept])
+        if self.signatures is not None:
+            self.signatures.add([asked_and_answered(row) for row in kept])
 
 
 def group_of(value: object, group_by: str) -> str:

@@ -19,6 +19,7 @@ from components.dataset.files.source_row import SourceRow
 from components.dataset.forms.columns import read_columns
 from components.dataset.forms.not_used import told
 from components.dataset.forms.suggest import suggest_columns
+from components.dataset.intake import Intake
 from components.dataset.judge import DatasetConfig, judge, not_understood
 from components.dataset.lengths import chat_tokenizer, row_lengths
 from components.dataset.lineage import inputs
@@ -156,7 +157,7 @@ def _screen(
 
     def screened() -> Screened:
         with TemporaryDirectory(prefix="tunegate-") as folder:
-            screen = Screen(
+            intake = Intake(
                 config.max_length,
                 row_lengths(tokenizer, config.learn_turns) if tokenizer else None,
                 config.seed,
@@ -166,6 +167,7 @@ def _screen(
                 read_columns(config.columns),
                 config.preferences,
             )
+            screen = Screen(intake)
             if config.eval_dataset:
                 return screen.with_eval_file(
                     (names[0], rows(train, screen)), (names[1], rows(held_out, screen))
