@@ -203,6 +203,15 @@ def test_rows_come_back_as_they_were_added():
     assert all(len(set(keys.tolist())) == count for keys, count in ((store.prompts, 5), (store.contents, 20)))
 
 
+def test_some_rows_are_of_all_of_them_in_their_order():
+    rows = Rows(stored(make_rows(200, 200)), numpy.arange(200))
+    some = rows.some(50).indices.tolist()
+    assert some == sorted(set(some)) and len(some) == 50
+    assert 15 < sum(index >= 100 for index in some) < 35
+    assert rows.some(50).indices.tolist() == some
+    assert rows.some(200).indices.tolist() == list(range(200))
+
+
 def random_row(random: Random) -> object:
     """Draw a row that is sound about half the time and flawed in any way otherwise."""
     texts: list[object] = [" ".join(random.choices(WORDS, k=random.randint(1, 3))) for _ in range(2)]
