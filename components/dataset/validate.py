@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
@@ -19,7 +19,7 @@ from components.dataset.files.source_row import SourceRow
 from components.dataset.forms.columns import read_columns
 from components.dataset.forms.not_used import told
 from components.dataset.forms.suggest import suggest_columns
-from components.dataset.intake import Intake
+from components.dataset.intake import Intake, Lengths
 from components.dataset.judge import DatasetConfig, judge, not_understood
 from components.dataset.lengths import chat_tokenizer, row_lengths
 from components.dataset.lineage import inputs
@@ -101,8 +101,8 @@ def examine(
         InvalidInput: A file can't be read; every problem is listed.
     """
     problems: list[str] = []
-    tokenizer = _attempt(lambda: chat_tokenizer(config.base_model), problems)
-    screened = _screen(config, tokenizer, problems, stage.say)
+    load_tokenizer = cache(lambda: _attempt(lambda: chat_tokenizer(config.base_model), problems))
+    screened = _screen(config, load_tokenizer, problems, stage.say)
     if screened is None:
         raise InvalidInput(f"dataset {shown(config.dataset)}", problems)
     stage.say(f"read {screened.rows_in} rows")
@@ -122,6 +122,7 @@ def examine(
     verdict = judge(config, screened, overview.answers)
     _record(config, screened, verdict, digest, stage)
     _suggest(overview, stage)
+    tokenizer = load_tokenizer()
     marked = partial(tokenizer.marked, learn=config.learn_turns) if tokenizer else None
     _report(config, screened, overview, verdict, digest, marked, report_path, stage)
     stage.inputs(inputs(config, screened, digest))
@@ -140,12 +141,16 @@ def _attempt(read: Callable[[], T], problems: list[str]) -> T | None:
 
 
 def _screen(
-    config: DatasetConfig, tokenizer: ChatTokenizer | None, problems: list[str], say: Callable[[str], None]
+    config: DatasetConfig,
+    load_tokenizer: Callable[[], ChatTokenizer | None],
+    problems: list[str],
+    say: Callable[[str], None],
 ) -> Screened | None:
     """Read and screen the files; None, and why with the other problems, if one can't be read."""
     train, held_out = (RowFiles(named, config.max_dataset_bytes, say) for named in config.files)
     names = [shown(named) for named in config.files]
     unread: list[str] = []
+    refused: list[str] = []
 
     def rows(files: RowFiles, screen: Screen) -> Iterator[SourceRow]:
         """Yield what can be read: what is wrong with one file hides nothing about the other."""
@@ -155,11 +160,15 @@ def _screen(
         except InvalidInput as error:
             unread.extend(f"{error.what}: {problem}" for problem in error.problems)
 
+    def load_lengths() -> Lengths | None:
+        tokenizer = load_tokenizer()
+        return row_lengths(tokenizer, config.learn_turns) if tokenizer else None
+
     def screened() -> Screened:
         with TemporaryDirectory(prefix="tunegate-") as folder:
             intake = Intake(
                 config.max_length,
-                row_lengths(tokenizer, config.learn_turns) if tokenizer else None,
+                load_lengths,
                 config.seed,
                 Sieve(config.secrets, config.personal_data),
                 Signatures(Path(folder)),
@@ -175,10 +184,11 @@ def _screen(
             return screen.with_split((names[0], rows(train, screen)), config.eval_fraction)
 
     try:
-        found = _attempt(screened, problems)
+        found = _attempt(screened, refused)
     except (ScanFailed, NoRoom) as error:
         raise InvalidInput(f"dataset {names[0]}", [*problems, *unread, str(error)]) from error
-    problems += unread
+    load_tokenizer()  # what is wrong with it is told even where there was no row to count
+    problems += refused + unread
     if found is None or unread:
         return None
     both = sorted(set(train.contents.names) & set(held_out.contents.names))

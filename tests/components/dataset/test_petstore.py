@@ -34,7 +34,7 @@ def screen_file(tiny_model: Path):
 
     def screen(name: str) -> tuple[Screened, Verdict]:
         train, held_out = str(FOLDER / name), str(FOLDER / "eval.jsonl")
-        screened = Screen(Intake(512, lengths, seed=17)).with_eval_file(
+        screened = Screen(Intake(512, lambda: lengths, seed=17)).with_eval_file(
             (train, RowFile(train, 1 << 30)), (held_out, RowFile(held_out, 1 << 30))
         )
         config = DatasetConfig(dataset=train, eval_dataset=held_out, base_model="m")
