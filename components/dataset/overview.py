@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from components.dataset.beside import Beside
 from components.dataset.checks.answers import AnswerCounter, AnswerCounts
 from components.dataset.checks.languages import LanguageShares, language_shares
 from components.dataset.checks.suggest import Suggestion, suggest
@@ -33,20 +34,26 @@ class Overview:
     suggestion: Suggestion
 
 
-def look_over(screened: Screened) -> Overview:
-    """Look at accepted rows, as people may see them."""
+def look_over(screened: Screened, beside: Beside) -> Overview:
+    """Look at accepted rows, as people may see them.
+
+    Args:
+        screened: What became of the rows.
+        beside: Tells their languages.
+    """
     import numpy
 
+    rows = screened.train.together_with(screened.eval)
+    languages = beside.call(language_shares, [_said(row) for row in rows.some(SAMPLE_ROWS)])
     counter = AnswerCounter()
     counter.add(screened.train.answers())
-    rows = screened.train.together_with(screened.eval)
     tokens = screened.tokens
     limit = LONG_BY_MEDIAN * numpy.partition(tokens, len(tokens) // 2)[len(tokens) // 2] if len(tokens) else 0
     long_rows = rows.where(rows.tokens > limit)
     longest = numpy.argsort(-long_rows.tokens.astype(int), kind="stable")[:LONGEST_SHOWN]
     counts = counter.counts()
     return Overview(
-        languages=language_shares(_said(row) for row in rows.some(SAMPLE_ROWS)),
+        languages=languages.result(),
         answers=counts,
         long_rows=len(long_rows),
         longest=list(long_rows.where(longest)),

@@ -10,6 +10,8 @@ from typing import TypeVar
 
 from components.checks import Verdict
 from components.dataset.arrays import Numbers
+from components.dataset.beside import Beside
+from components.dataset.checks.languages import load_model
 from components.dataset.checks.names import shown_text
 from components.dataset.checks.secrets import ScanFailed
 from components.dataset.checks.sift import Sieve
@@ -38,6 +40,8 @@ from components.web import shown
 __all__ = ["DatasetConfig", "examine", "validate"]
 
 T = TypeVar("T")
+# Languages are told and pictures drawn beside: together these take as long to load as the tokenizer does.
+LOADED_BESIDE = ("py3langid.langid", "matplotlib.figure", "matplotlib.backends.backend_agg")
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,19 @@ def examine(
     Raises:
         InvalidInput: A file can't be read; every problem is listed.
     """
+    with Beside(*LOADED_BESIDE) as beside:
+        beside.call(load_model)
+        return _examine(config, train_path, eval_path, report_path, stage, beside)
+
+
+def _examine(
+    config: DatasetConfig,
+    train_path: Path,
+    eval_path: Path,
+    report_path: Path,
+    stage: StageLog,
+    beside: Beside,
+) -> Examined:
     problems: list[str] = []
     load_tokenizer = cache(lambda: _attempt(lambda: chat_tokenizer(config.base_model), problems))
     screened = _screen(config, load_tokenizer, problems, stage.say)
@@ -118,13 +135,13 @@ def examine(
         with atomic_write(path) as file:
             file.writelines(content + b"\n" for content in rows.contents())
     digest = fingerprint(screened.train, screened.eval)
-    overview = look_over(screened)
+    overview = look_over(screened, beside)
     verdict = judge(config, screened, overview.answers)
     _record(config, screened, verdict, digest, stage)
     _suggest(overview, stage)
     tokenizer = load_tokenizer()
     marked = partial(tokenizer.marked, learn=config.learn_turns) if tokenizer else None
-    _report(config, screened, overview, verdict, digest, marked, report_path, stage)
+    _report(config, screened, overview, verdict, digest, marked, report_path, stage, beside)
     stage.inputs(inputs(config, screened, digest))
     if not verdict.passed:
         problems += _hints(screened)
@@ -262,15 +279,18 @@ def _report(
     marked: Marked | None,
     report_path: Path,
     stage: StageLog,
+    beside: Beside,
 ) -> None:
     """Write the report and keep it, its pictures and the quarantined rows with the run."""
     with TemporaryDirectory() as name:
         folder = Path(name)
         pictures = {"Tokens per row": folder / "token_lengths.png"}
-        draw_lengths(screened, config.max_length, pictures["Tokens per row"])
+        tokens = screened.train.tokens, screened.eval.tokens, screened.tokens
+        beside.call(draw_lengths, *tokens, config.max_length, pictures["Tokens per row"]).result()
         stage.figure("Tokens per row", pictures["Tokens per row"])
         if len(screened.quarantined):  # the page has them as a table
-            draw_quarantine(screened, folder / "quarantined.png")
+            counts = dict(screened.quarantined.by_kind().most_common())
+            beside.call(draw_quarantine, counts, folder / "quarantined.png").result()
             stage.figure("Quarantined rows", folder / "quarantined.png")
         page = render_report(config, screened, overview, verdict, digest, pictures, marked)
         report_path.parent.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 TEXT_CHARACTERS = 500
 # Fewer bytes, or a less certain answer, and the language is a guess.
@@ -39,16 +41,25 @@ def language_shares(rows: Iterable[tuple[str, int, str]]) -> LanguageShares:
     telling = [row for row in texts if len(row[2]) >= LEAST_BYTES]
     if not telling:
         return LanguageShares(0, {}, [])
-    # A model that comes with the package: nothing is fetched.
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
     told = []
     for file, line, text in telling:
-        language, certainty = identifier.classify(text.decode())
+        language, certainty = _identifier().classify(text.decode())
         if certainty >= LEAST_CERTAINTY:
             told.append((file, line, str(language)))
     counts = Counter(language for _, _, language in told)
     shares = {language: count / len(told) for language, count in counts.most_common()}
     outliers = [row for row in told if shares[row[2]] < RARE_SHARE][:OUTLIERS_SHOWN]
     return LanguageShares(len(told), shares, outliers)
+
+
+def load_model() -> None:
+    """Load what tells languages, which takes longer than telling those of a sample."""
+    _identifier()
+
+
+@cache
+def _identifier() -> Any:
+    # A model that comes with the package: nothing is fetched.
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from components.checks import Verdict
+from components.dataset.beside import Beside
 from components.dataset.files.load import RowFile
 from components.dataset.intake import Intake
 from components.dataset.judge import DatasetConfig, judge
@@ -38,7 +39,8 @@ def screen_file(tiny_model: Path):
             (train, RowFile(train, 1 << 30)), (held_out, RowFile(held_out, 1 << 30))
         )
         config = DatasetConfig(dataset=train, eval_dataset=held_out, base_model="m")
-        return screened, judge(config, screened, look_over(screened).answers)
+        with Beside() as beside:
+            return screened, judge(config, screened, look_over(screened, beside).answers)
 
     return screen
 
