@@ -141,6 +141,9 @@ def stage(state: Path) -> Iterator[Stage]:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Llama of about 100,000 weights with a byte-level tokenizer and a chat template."""
+    # With them, no process is started beside each run of the dataset's stage.
+    import matplotlib.backends.backend_agg  # noqa: F401
+    import py3langid.langid  # noqa: F401
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast

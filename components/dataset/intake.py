@@ -4,7 +4,7 @@ import json
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from components.conversations import Conversation
 from components.dataset.arrays import Numbers
@@ -14,7 +14,7 @@ from components.dataset.checks.signatures import Signatures
 from components.dataset.files.source_row import SourceRow
 from components.dataset.quarantine import Quarantine, Quarantined
 from components.dataset.row_store import Row, RowStore
-from components.dataset.rows import Columns, NotUsed, Preferences, RowFlaw, to_conversation
+from components.dataset.rows import NO_COLUMNS, Columns, NotUsed, Preferences, RowFlaw, to_conversation
 
 Lengths = Callable[[Sequence[Conversation]], list[int | RowFlaw]]
 # Large enough that starting the search for secrets costs little, small enough to hold two of them.
@@ -27,7 +27,8 @@ class Intake:
 
     Args:
         max_length: Longest row, tokens.
-        lengths: Counts the tokens of conversations; None where there is no tokenizer to count with.
+        load_lengths: Returns what counts the tokens of conversations; None where there is no tokenizer to
+            count with. It is called while the first rows are searched, which another program does.
         seed: Of the split.
         sieve: Finds secrets and personal data; None: they are not looked for.
         signatures: What near duplicates are told by; None: they are not looked for.
@@ -48,16 +49,16 @@ class Intake:
     def __init__(
         self,
         max_length: int,
-        lengths: Lengths | None,
+        load_lengths: Callable[[], Lengths | None],
         seed: int,
-        sieve: Sieve | None,
-        signatures: Signatures | None,
-        group_by: str,
-        columns: Columns,
-        preferences: Preferences,
+        sieve: Sieve | None = None,
+        signatures: Signatures | None = None,
+        group_by: str = "",
+        columns: Columns = NO_COLUMNS,
+        preferences: Preferences = "refuse",
     ) -> None:
-        self._max_length, self._lengths = max_length, lengths
-        self._sieve, self._signatures, self._group_by = sieve, signatures, group_by
+        self._max_length, self._load_lengths = max_length, load_lengths
+        self.sieve, self.signatures, self.group_by = sieve, signatures, group_by
         self._columns, self._preferences = columns, preferences
         self.store, self.quarantine = RowStore(seed), Quarantine(found_in_raw if sieve else None)
         self.tokens = array("I")
@@ -81,12 +82,13 @@ class Intake:
         try:
             for batch in _batches(source_rows):
                 read = list(self._read(files, batch))
-                work = working.submit(self._sift_and_count, [conversation for _, conversation in read])
+                sifting = working.submit(self._sift, [conversation for _, conversation in read])
+                counting = working.submit(_count, self._load_lengths(), sifting)
                 if before:
-                    self._keep(files, before[0], *before[1].result())
-                before = [source for source, _ in read], work
+                    self._keep(files, *before)
+                before = [source for source, _ in read], sifting, counting
             if before:
-                self._keep(files, before[0], *before[1].result())
+                self._keep(files, *before)
         finally:
             working.shutdown(cancel_futures=True)
         return numpy.arange(first, len(self.store))
@@ -113,26 +115,25 @@ class Intake:
         if file in self.first or len(self.first) < FILES_KEPT:
             self.first.setdefault(file, []).append(value)
 
-    def _sift_and_count(self, rows: Sequence[Conversation]) -> tuple[list[Sifted], list[int | RowFlaw]]:
-        """Look for what nobody may see, and count the tokens of what is left."""
-        sifted = self._sieve.conversations(rows) if self._sieve else [Sifted(row, row) for row in rows]
-        rows = [row.conversation for row in sifted]
-        return sifted, self._lengths(rows) if self._lengths else [0] * len(rows)
+    def _sift(self, rows: Sequence[Conversation]) -> list[Sifted]:
+        """Look for what nobody may see."""
+        return self.sieve.conversations(rows) if self.sieve else [Sifted(row, row) for row in rows]
 
     def _keep(
         self,
         files: str,
         sources: Sequence[SourceRow],
-        sifted: Sequence[Sifted],
-        lengths: Sequence[int | RowFlaw],
+        sifting: "Future[list[Sifted]]",
+        counting: "Future[list[int | RowFlaw] | None]",
     ) -> None:
+        sifted, lengths = sifting.result(), counting.result()
         kept: list[Conversation] = []
-        for source, row, tokens in zip(sources, sifted, lengths, strict=True):
+        for source, row, tokens in zip(sources, sifted, lengths or [0] * len(sifted), strict=True):
             name = source.file or files
             if isinstance(tokens, RowFlaw):
                 self.set_aside(name, source.line, source.text, tokens)
                 continue
-            if self._lengths:
+            if lengths:
                 self.tokens.append(tokens)
             if tokens > self._max_length:
                 why = f"is {tokens} tokens long under the chat template; max_length is {self._max_length}"
@@ -141,12 +142,17 @@ class Intake:
             shown = row.shown if row.found else None
             self.store.add(
                 Row(name, source.line, source.text, row.conversation, tokens, shown, row.found),
-                group_of(source.value, self._group_by),
+                group_of(source.value, self.group_by),
                 is_held_out=source.side == "eval",
             )
             kept.append(row.conversation)
-        if self._signatures is not None:
-            self._signatures.add([asked_and_answered(row) for row in kept])
+        if self.signatures is not None:
+            self.signatures.add([asked_and_answered(row) for row in kept])
+
+
+def _count(lengths: Lengths | None, sifting: "Future[list[Sifted]]") -> list[int | RowFlaw] | None:
+    """Count the tokens of what the search has left."""
+    return lengths([row.conversation for row in sifting.result()]) if lengths else None
 
 
 def group_of(value: object, group_by: str) -> str:

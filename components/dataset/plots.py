@@ -1,10 +1,11 @@
 """The report's pictures."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.dataset.arrays import Numbers
-from components.dataset.screen import Screened
+from components.dataset.flaws import Kind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,14 +16,22 @@ BINS = 40
 WIDE_RANGE = 6  # longest by shortest row
 
 
-def draw_lengths(screened: Screened, max_length: int, path: Path) -> None:
-    """Draw how long the rows are, in tokens, and where `max_length` cuts."""
+def draw_lengths(trained: Numbers, held_out: Numbers, tokens: Numbers, max_length: int, path: Path) -> None:
+    """Draw how long the rows are, in tokens, and where `max_length` cuts.
+
+    Args:
+        trained: Tokens of each training row.
+        held_out: Of each held-out row.
+        tokens: Of these, and of each row that is sound but for its length.
+        max_length: Longest row, tokens.
+        path: Where the PNG goes.
+    """
     figure, axes = canvas(height_inches=3.2)
     axes.set_xlabel("tokens under the chat template")
     axes.set_ylabel("rows")
-    if len(screened.tokens):
-        sets = [rows.tokens for rows in (screened.train, screened.eval)]
-        too_long = screened.tokens[screened.tokens > max_length]
+    if len(tokens):
+        sets = [trained, held_out]
+        too_long = tokens[tokens > max_length]
         labels = [f"train ({len(sets[0])})", f"eval ({len(sets[1])})"]
         colours = [TRAIN, EVAL]
         if len(too_long):
@@ -31,9 +40,9 @@ def draw_lengths(screened: Screened, max_length: int, path: Path) -> None:
                 [*labels, f"too long ({len(too_long)})"],
                 [*colours, ASIDE],
             )
-        axes.hist(sets, bins=_bins(screened.tokens, axes), stacked=True, color=colours, label=labels)
+        axes.hist(sets, bins=_bins(tokens, axes), stacked=True, color=colours, label=labels)
         # A limit far beyond every row would squeeze the rows into a corner: the legend says it then.
-        if max_length <= 2 * screened.tokens.max():
+        if max_length <= 2 * tokens.max():
             axes.axvline(max_length, color=LIMIT, linestyle="--", label=f"max_length ({max_length})")
         else:
             axes.plot(
@@ -59,14 +68,13 @@ def _bins(tokens: Numbers, axes: "Axes") -> list[float]:
     return [float(edge) for edge in numpy.geomspace(low, high, BINS + 1)]
 
 
-def draw_quarantine(screened: Screened, path: Path) -> None:
-    """Draw how many rows were set aside for which reason, most first."""
+def draw_quarantine(rows: Mapping[Kind, int], path: Path) -> None:
+    """Draw how many rows were set aside for which reason, in their order."""
     from matplotlib.ticker import MaxNLocator
 
-    counts = screened.quarantined.by_kind().most_common()
-    figure, axes = canvas(height_inches=0.9 + 0.3 * len(counts))
-    names = [kind.replace("_", " ") for kind, _ in counts]
-    bars = axes.barh(names, [count for _, count in counts], color=ASIDE, height=0.65)
+    figure, axes = canvas(height_inches=0.9 + 0.3 * len(rows))
+    names = [kind.replace("_", " ") for kind in rows]
+    bars = axes.barh(names, [*rows.values()], color=ASIDE, height=0.65)
     axes.bar_label(bars, padding=4)
     axes.invert_yaxis()
     axes.margins(x=0.1)

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from components.checks import Verdict
+from components.dataset.beside import Beside
 from components.dataset.drift import Drift
 from components.dataset.drift_plot import draw_drift
 from components.dataset.forms.not_used import told
@@ -35,6 +36,7 @@ def write_report(
     drift: Drift | None,
     path: Path,
     stage: StageLog,
+    beside: Beside,
 ) -> None:
     """Write the report and keep it, its pictures and the quarantined rows with the run.
 
@@ -48,19 +50,23 @@ def write_report(
         drift: As `render_report` takes it.
         path: Where the page goes.
         stage: Where all of it is kept.
+        beside: Draws the pictures.
     """
     with TemporaryDirectory() as name:
         folder = Path(name)
         pictures = {"Tokens per row": folder / "token_lengths.png"}
-        draw_lengths(screened, config.max_length, pictures["Tokens per row"])
+        tokens = screened.train.tokens, screened.eval.tokens, screened.tokens
+        beside.call(draw_lengths, *tokens, config.max_length, pictures["Tokens per row"]).result()
         stage.figure("Tokens per row", pictures["Tokens per row"])
         if drift:
             pictures[DRIFT] = folder / "drift.png"
             answers = [*overview.answers.rare, *overview.answers.common]
-            draw_drift(drift, {label_bucket(answer): answer for answer, _ in answers}, pictures[DRIFT])
+            names = {label_bucket(answer): answer for answer, _ in answers}
+            beside.call(draw_drift, drift, names, pictures[DRIFT]).result()
             stage.figure(DRIFT, pictures[DRIFT])
         if len(screened.quarantined):  # the page has them as a table
-            draw_quarantine(screened, folder / "quarantined.png")
+            counts = dict(screened.quarantined.by_kind().most_common())
+            beside.call(draw_quarantine, counts, folder / "quarantined.png").result()
             stage.figure("Quarantined rows", folder / "quarantined.png")
         page = render_report(config, screened, overview, verdict, digest, pictures, marked, drift)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,15 +8,13 @@ from components.dataset.arrays import Numbers, numbers
 from components.dataset.checks.findings import Findings
 from components.dataset.checks.names import shown_counts
 from components.dataset.checks.near import NearDuplicates, near_duplicates
-from components.dataset.checks.sift import Sieve
-from components.dataset.checks.signatures import Signatures
 from components.dataset.contradictions import Contradictions, find_contradictions
 from components.dataset.files.source_row import SourceRow
-from components.dataset.intake import Intake, Lengths
+from components.dataset.intake import Intake
 from components.dataset.nearly import Nearly, count_nearly
 from components.dataset.quarantine import Quarantine
 from components.dataset.row_store import Rows
-from components.dataset.rows import NO_COLUMNS, Columns, Preferences, RowFlaw
+from components.dataset.rows import RowFlaw
 from components.dataset.split import held_out_of
 from components.errors import InvalidInput
 
@@ -70,30 +68,12 @@ class Screen:
     """Sorts rows into accepted and quarantined; they are read once, and kept on disk.
 
     Args:
-        max_length: Longest row, tokens.
-        lengths: Counts the tokens of conversations; None where there is no tokenizer to count with.
-        seed: Of the split.
-        sieve: Finds secrets and personal data; None: they are not looked for.
-        signatures: What near duplicates are told by; None: they are not looked for.
-        group_by: The field of a row whose value says which rows are kept on one side of the split.
-        columns: Which field of a row is what.
-        preferences: Whether the chosen answers of preference rows are used.
+        intake: Takes them in.
     """
 
-    def __init__(
-        self,
-        max_length: int,
-        lengths: Lengths | None,
-        seed: int,
-        sieve: Sieve | None = None,
-        signatures: Signatures | None = None,
-        group_by: str = "",
-        columns: Columns = NO_COLUMNS,
-        preferences: Preferences = "refuse",
-    ) -> None:
-        self._intake = Intake(max_length, lengths, seed, sieve, signatures, group_by, columns, preferences)
-        self._store, self._signatures, self._group_by = self._intake.store, signatures, group_by
-        self._is_sifted = sieve is not None
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+        self._store, self._signatures, self._group_by = intake.store, intake.signatures, intake.group_by
 
     def with_eval_file(self, train: FileRows, held_out: FileRows) -> Screened:
         """Screen two files, each a name and its rows; train rows that ask what is held out are set aside.
@@ -197,7 +177,7 @@ class Screen:
             findings=findings,
             nearly=count_nearly(store, rows, is_held_out, near) if near else Nearly(),
             in_groups=int((store.groups[rows] != 0).sum()),
-            not_used=shown_counts(intake.not_used.rows) if self._is_sifted else intake.not_used.rows,
+            not_used=shown_counts(intake.not_used.rows) if intake.sieve else intake.not_used.rows,
             first=intake.first,
         )
 

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from components.checks import Verdict
 from components.dataset.arrays import Numbers
+from components.dataset.beside import Beside
+from components.dataset.checks.languages import load_model
 from components.dataset.checks.names import shown_text
 from components.dataset.checks.secrets import ScanFailed
 from components.dataset.checks.sift import Sieve
@@ -20,6 +22,7 @@ from components.dataset.files.source_row import SourceRow
 from components.dataset.forms.columns import read_columns
 from components.dataset.forms.not_used import told
 from components.dataset.forms.suggest import suggest_columns
+from components.dataset.intake import Intake, Lengths
 from components.dataset.judge import DatasetConfig, judge, not_understood
 from components.dataset.lengths import chat_tokenizer, row_lengths
 from components.dataset.lineage import inputs
@@ -38,6 +41,8 @@ from components.web import shown
 __all__ = ["DatasetConfig", "examine", "validate"]
 
 T = TypeVar("T")
+# Languages are told and pictures drawn beside: together these take as long to load as the tokenizer does.
+LOADED_BESIDE = ("py3langid.langid", "matplotlib.figure", "matplotlib.backends.backend_agg")
 
 
 @dataclass(frozen=True)
@@ -107,9 +112,23 @@ def examine(
     Raises:
         InvalidInput: A file can't be read; every problem is listed.
     """
+    with Beside(*LOADED_BESIDE) as beside:
+        beside.call(load_model)
+        return _examine(config, train_path, eval_path, report_path, stage, earlier, beside)
+
+
+def _examine(
+    config: DatasetConfig,
+    train_path: Path,
+    eval_path: Path,
+    report_path: Path,
+    stage: StageLog,
+    earlier: Earlier | None,
+    beside: Beside,
+) -> Examined:
     problems: list[str] = []
-    tokenizer = _attempt(lambda: chat_tokenizer(config.base_model), problems)
-    screened = _screen(config, tokenizer, problems, stage.say)
+    load_tokenizer = cache(lambda: _attempt(lambda: chat_tokenizer(config.base_model), problems))
+    screened = _screen(config, load_tokenizer, problems, stage.say)
     if screened is None:
         raise InvalidInput(f"dataset {shown(config.dataset)}", problems)
     stage.say(f"read {screened.rows_in} rows")
@@ -125,7 +144,7 @@ def examine(
         with atomic_write(path) as file:
             file.writelines(content + b"\n" for content in rows.contents())
     digest = fingerprint(screened.train, screened.eval)
-    overview = look_over(screened)
+    overview = look_over(screened, beside)
     profile = profile_of(screened.train.together_with(screened.eval), overview.answers.kind == "labels")
     drifted = drift(earlier, profile) if earlier else None
     verdict = judge(config, screened, overview.answers, drifted)
@@ -133,8 +152,9 @@ def examine(
     if earlier:
         stage.fact("compared_with", f"the dataset of champion version {earlier.version}")
     _suggest(overview, stage)
+    tokenizer = load_tokenizer()
     marked = partial(tokenizer.marked, learn=config.learn_turns) if tokenizer else None
-    write_report(config, screened, overview, verdict, digest, marked, drifted, report_path, stage)
+    write_report(config, screened, overview, verdict, digest, marked, drifted, report_path, stage, beside)
     keep_profile(profile, stage)
     stage.inputs(inputs(config, screened, digest))
     if not verdict.passed:
@@ -152,12 +172,16 @@ def _attempt(read: Callable[[], T], problems: list[str]) -> T | None:
 
 
 def _screen(
-    config: DatasetConfig, tokenizer: ChatTokenizer | None, problems: list[str], say: Callable[[str], None]
+    config: DatasetConfig,
+    load_tokenizer: Callable[[], ChatTokenizer | None],
+    problems: list[str],
+    say: Callable[[str], None],
 ) -> Screened | None:
     """Read and screen the files; None, and why with the other problems, if one can't be read."""
     train, held_out = (RowFiles(named, config.max_dataset_bytes, say) for named in config.files)
     names = [shown(named) for named in config.files]
     unread: list[str] = []
+    refused: list[str] = []
 
     def rows(files: RowFiles, screen: Screen) -> Iterator[SourceRow]:
         """Yield what can be read: what is wrong with one file hides nothing about the other."""
@@ -167,11 +191,15 @@ def _screen(
         except InvalidInput as error:
             unread.extend(f"{error.what}: {problem}" for problem in error.problems)
 
+    def load_lengths() -> Lengths | None:
+        tokenizer = load_tokenizer()
+        return row_lengths(tokenizer, config.learn_turns) if tokenizer else None
+
     def screened() -> Screened:
         with TemporaryDirectory(prefix="tunegate-") as folder:
-            screen = Screen(
+            intake = Intake(
                 config.max_length,
-                row_lengths(tokenizer, config.learn_turns) if tokenizer else None,
+                load_lengths,
                 config.seed,
                 Sieve(config.secrets, config.personal_data),
                 Signatures(Path(folder)),
@@ -179,6 +207,7 @@ def _screen(
                 read_columns(config.columns),
                 config.preferences,
             )
+            screen = Screen(intake)
             if config.eval_dataset:
                 return screen.with_eval_file(
                     (names[0], rows(train, screen)), (names[1], rows(held_out, screen))
@@ -186,10 +215,11 @@ def _screen(
             return screen.with_split((names[0], rows(train, screen)), config.eval_fraction)
 
     try:
-        found = _attempt(screened, problems)
+        found = _attempt(screened, refused)
     except (ScanFailed, NoRoom) as error:
         raise InvalidInput(f"dataset {names[0]}", [*problems, *unread, str(error)]) from error
-    problems += unread
+    load_tokenizer()  # what is wrong with it is told even where there was no row to count
+    problems += refused + unread
     if found is None or unread:
         return None
     both = sorted(set(train.contents.names) & set(held_out.contents.names))

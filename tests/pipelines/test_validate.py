@@ -15,6 +15,7 @@ from components.conversations import read_conversations
 from components.dataset import validate as stage_module
 from components.dataset.judge import DatasetConfig
 from components.dataset.petstore import generate
+from components.dataset.validate import LOADED_BESIDE
 from components.errors import InvalidInput, TunegateError
 from components.tracking import model_registry
 from components.tracking.stage import Stage, open_stage
@@ -287,7 +288,7 @@ def test_a_disk_that_is_full_leaves_the_answer_before_it(
     assert len(list(out.iterdir())) == len(FILES)
 
 
-def test_it_needs_neither_mlflow_nor_kfp_nor_torch(home: Path, tiny_model: Path, tmp_path: Path):
+def test_it_loads_nothing_that_takes_long_and_is_not_needed(home: Path, tiny_model: Path, tmp_path: Path):
     rows = rows_file(tmp_path / "rows.jsonl")
     code = (
         "import sys\nfrom pipelines.cli import app\n"
@@ -299,5 +300,6 @@ def test_it_needs_neither_mlflow_nor_kfp_nor_torch(home: Path, tiny_model: Path,
     assert json.loads(ended.stdout)["status"] == "accepted"
     exit_code, names = ended.stderr.splitlines()[-2:]
     assert exit_code == "0" and "transformers" in names.split()
-    assert not {"kfp", "mlflow", "torch", "vllm", "sklearn"} & set(names.split())
+    assert not {"kfp", "mlflow", "torch", "vllm", "sklearn", "pandas", "scipy"} & set(names.split())
+    assert not set(LOADED_BESIDE) & set(names.split())
     assert "mlflow.db" not in {path.name for path in home.iterdir()}

@@ -17,12 +17,12 @@ def joined(labels: "Labels", pairs: "Sequence[Labels]") -> "Labels":
         labels: The number of the earliest row in the group of each row.
         pairs: Numbers of rows, two lines each.
     """
+    if not any(pair.size for pair in pairs):
+        return labels
     import numpy
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    if not any(pair.size for pair in pairs):
-        return labels
     edges = labels[numpy.concatenate(pairs, axis=1)]
     rows = len(labels)
     graph = coo_array((numpy.ones(edges.shape[1], dtype=bool), (edges[0], edges[1])), shape=(rows, rows))

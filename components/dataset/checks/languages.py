@@ -1,10 +1,11 @@
 """In which languages rows are, from a sample of them, and which rows are in another one than most."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
-from random import Random
+from functools import cache
+from typing import Any
 
-SAMPLE_ROWS = 1000
 TEXT_CHARACTERS = 500
 # Fewer bytes, or a less certain answer, and the language is a guess.
 LEAST_BYTES, LEAST_CERTAINTY = 40, 0.95
@@ -30,37 +31,35 @@ class LanguageShares:
         return ", ".join(f"{language} {share * 100:.3g} %" for language, share in self.shares.items())
 
 
-class LanguageSample:
-    """A sample of rows, each as likely in it as any other (reservoir sampling), the same in each run."""
+def language_shares(rows: Iterable[tuple[str, int, str]]) -> LanguageShares:
+    """Tell the languages of a sample of rows.
 
-    def __init__(self) -> None:
-        self._random, self._seen = Random(17), 0
-        self._rows: list[tuple[str, int, str]] = []
+    Args:
+        rows: File, line and text of each.
+    """
+    texts = ((file, line, text[:TEXT_CHARACTERS].encode("utf-8", "replace")) for file, line, text in rows)
+    telling = [row for row in texts if len(row[2]) >= LEAST_BYTES]
+    if not telling:
+        return LanguageShares(0, {}, [])
+    told = []
+    for file, line, text in telling:
+        language, certainty = _identifier().classify(text.decode())
+        if certainty >= LEAST_CERTAINTY:
+            told.append((file, line, str(language)))
+    counts = Counter(language for _, _, language in told)
+    shares = {language: count / len(told) for language, count in counts.most_common()}
+    outliers = [row for row in told if shares[row[2]] < RARE_SHARE][:OUTLIERS_SHOWN]
+    return LanguageShares(len(told), shares, outliers)
 
-    def add(self, file: str, line: int, text: str) -> None:
-        """Offer one row to the sample."""
-        self._seen += 1
-        row = (file, line, text[:TEXT_CHARACTERS])
-        if len(self._rows) < SAMPLE_ROWS:
-            self._rows.append(row)
-        elif (place := self._random.randrange(self._seen)) < SAMPLE_ROWS:
-            self._rows[place] = row
 
-    def shares(self) -> LanguageShares:
-        """Tell the languages of the rows in the sample."""
-        telling = [row for row in self._rows if len(row[2].encode("utf-8", "replace")) >= LEAST_BYTES]
-        if not telling:
-            return LanguageShares(0, {}, [])
-        # A model that comes with the package: nothing is fetched.
-        from py3langid.langid import MODEL_FILE, LanguageIdentifier
+def load_model() -> None:
+    """Load what tells languages, which takes longer than telling those of a sample."""
+    _identifier()
 
-        identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-        told = []
-        for file, line, text in telling:
-            language, certainty = identifier.classify(text.encode("utf-8", "replace").decode())
-            if certainty >= LEAST_CERTAINTY:
-                told.append((file, line, str(language)))
-        counts = Counter(language for _, _, language in told)
-        shares = {language: count / len(told) for language, count in counts.most_common()}
-        outliers = [row for row in told if shares[row[2]] < RARE_SHARE][:OUTLIERS_SHOWN]
-        return LanguageShares(len(told), shares, outliers)
+
+@cache
+def _identifier() -> Any:
+    # A model that comes with the package: nothing is fetched.
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

@@ -7,6 +7,7 @@ not found. Numbers of orders, prices and years have neither the checksum nor the
 import re
 from collections.abc import Iterator, Sequence
 
+from components.dataset.arrays import text_column
 from components.dataset.checks.spans import Span
 
 # An @, seven digits near one another, or the beginning of an IBAN.
@@ -47,14 +48,11 @@ _PHONE = re.compile(
 
 def find_personal(texts: Sequence[str]) -> dict[int, list[Span]]:
     """Return what was found, by the number of the text that it stands in."""
-    import pyarrow
     import pyarrow.compute as pc
 
     if not texts:
         return {}
-    sound = (text if text.isascii() else text.encode("utf-8", "replace").decode() for text in texts)
-    column = pyarrow.array(sound, type=pyarrow.large_string(), size=len(texts))
-    hits = pc.indices_nonzero(pc.match_substring_regex(column, WORTH_A_LOOK)).to_pylist()
+    hits = pc.indices_nonzero(pc.match_substring_regex(text_column(texts), WORTH_A_LOOK)).to_pylist()
     return {number: spans for number in hits if (spans := look_closer(texts[number]))}
 
 

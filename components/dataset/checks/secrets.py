@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from components.dataset.arrays import text_column
 from components.dataset.checks.spans import Span
 from components.engine.private_folder import NotPrivate, make_private
 from components.errors import TunegateError
@@ -73,13 +74,12 @@ def _partners(
     rows: list[Sequence[str]], partners: list[tuple[str, str]]
 ) -> Iterator[tuple[tuple[int, int], Span]]:
     """Yield where the second halves of pairs stand, such as a key beside its id: they are told by value."""
-    import pyarrow
     import pyarrow.compute as pc
 
     for start in range(0, len(partners), PARTNERS_AT_ONCE):
         some = partners[start : start + PARTNERS_AT_ONCE]
         pattern = "|".join(re.escape(value) for value, _ in some)
-        column = pyarrow.array(map(_line, rows), type=pyarrow.large_string(), size=len(rows))
+        column = text_column(map(_line, rows))
         for number in pc.indices_nonzero(pc.match_substring_regex(column, pattern)).to_pylist():
             line = _line(rows[number])
             for value, rule in some:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from components.dataset.arrays import text_column
+
 if TYPE_CHECKING:
     import numpy
     from numpy.typing import NDArray
@@ -23,23 +25,20 @@ def words_of(texts: Sequence[str]) -> "tuple[Hashes, NDArray[numpy.int64]]":
     Case, width, punctuation and white space do not count. A text of punctuation alone is one word.
     """
     import numpy
-    import pyarrow
     import pyarrow.compute as pc
     from rensa import RMinHash
 
-    sound = [text if text.isascii() else text.encode("utf-8", "replace").decode() for text in texts]
-    column = pyarrow.array(sound, type=pyarrow.large_string())
-    column = pc.utf8_lower(pc.utf8_normalize(column, form="NFKC"))
+    column = pc.utf8_lower(pc.utf8_normalize(text_column(texts), form="NFKC"))
     column = pc.replace_substring_regex(column, _UNSPACED, r" \1 ")
     spaced = pc.utf8_trim_whitespace(pc.replace_substring_regex(column, _NO_WORD, " "))
-    is_bare = pc.equal(spaced, "")
+    is_bare = pc.match_substring_regex(spaced, "^$")
     if pc.any(is_bare).as_py():
         spaced = pc.if_else(is_bare, pc.replace_substring_regex(column, r"\s+", "_"), spaced)
     lists = pc.ascii_split_whitespace(spaced)
     words = lists.flatten().dictionary_encode()
     (hashed,) = RMinHash.hash_token_sets([words.dictionary.to_pylist()])
     table = numpy.array(hashed, dtype=numpy.uint64)
-    return table[words.indices.to_numpy()], lists.offsets.to_numpy().astype(numpy.int64)
+    return table[numpy.from_dlpack(words.indices)], numpy.from_dlpack(lists.offsets).astype(numpy.int64)
 
 
 def runs_of(words: "Hashes", offsets: "NDArray[numpy.int64]") -> "tuple[Hashes, NDArray[numpy.int64]]":

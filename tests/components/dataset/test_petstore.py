@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from components.checks import Verdict
+from components.dataset.beside import Beside
 from components.dataset.files.load import RowFile
+from components.dataset.intake import Intake
 from components.dataset.judge import DatasetConfig, judge
 from components.dataset.lengths import row_lengths
 from components.dataset.overview import look_over
@@ -33,11 +35,12 @@ def screen_file(tiny_model: Path):
 
     def screen(name: str) -> tuple[Screened, Verdict]:
         train, held_out = str(FOLDER / name), str(FOLDER / "eval.jsonl")
-        screened = Screen(512, lengths, seed=17).with_eval_file(
+        screened = Screen(Intake(512, lambda: lengths, seed=17)).with_eval_file(
             (train, RowFile(train, 1 << 30)), (held_out, RowFile(held_out, 1 << 30))
         )
         config = DatasetConfig(dataset=train, eval_dataset=held_out, base_model="m")
-        return screened, judge(config, screened, look_over(screened).answers)
+        with Beside() as beside:
+            return screened, judge(config, screened, look_over(screened, beside).answers)
 
     return screen
 

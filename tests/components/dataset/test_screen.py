@@ -13,6 +13,7 @@ from components.conversations import Conversation
 from components.dataset.checks.signatures import Signatures
 from components.dataset.contradictions import contradicting
 from components.dataset.files.source_row import SourceRow
+from components.dataset.intake import Intake
 from components.dataset.row_store import Row, Rows, RowStore
 from components.dataset.rows import RowFlaw, to_conversation
 from components.dataset.screen import Screen, Screened, fingerprint
@@ -33,7 +34,9 @@ def words(rows: Sequence[Conversation]) -> list[int | RowFlaw]:
 
 
 def screen_two(train: list[SourceRow], held_out: list[SourceRow], max_length: int = 50) -> Screened:
-    return Screen(max_length, words, 17).with_eval_file(("train.jsonl", train), ("eval.jsonl", held_out))
+    return Screen(Intake(max_length, lambda: words, 17)).with_eval_file(
+        ("train.jsonl", train), ("eval.jsonl", held_out)
+    )
 
 
 def set_aside(screened: Screened) -> list[tuple[str, int, str, str]]:
@@ -81,7 +84,7 @@ def grouped_rows(*customers: object) -> list[SourceRow]:
 
 def test_rows_of_a_group_are_on_one_side():
     customers: list[Any] = [{"id": n // 2} if n < 40 else None for n in range(80)]
-    screened = Screen(50, words, 3, group_by="customer").with_split(
+    screened = Screen(Intake(50, lambda: words, 3, group_by="customer")).with_split(
         ("train.jsonl", grouped_rows(*customers)), 0.25
     )
     sides = [
@@ -94,7 +97,7 @@ def test_rows_of_a_group_are_on_one_side():
 
 
 def test_a_train_row_of_a_group_that_is_held_out_is_left_out():
-    screen = Screen(50, words, 17, group_by="customer")
+    screen = Screen(Intake(50, lambda: words, 17, group_by="customer"))
     train, held_out = grouped_rows("ann", "bob", None), grouped_rows(*"x" * 7, "bob")[7:]
     screened = screen.with_eval_file(("train.jsonl", train), ("eval.jsonl", held_out))
     assert set_aside(screened) == [
@@ -105,7 +108,7 @@ def test_a_train_row_of_a_group_that_is_held_out_is_left_out():
 def test_near_duplicates_are_counted_and_shown(tmp_path: Path):
     long = "may I bring back the large bag of dog food that I bought for my neighbour on Monday"
     train = source_rows((f"{long}?", "Yes."), (f"Hello, {long}!", "Yes."), ("Where?", "There."))
-    screen = Screen(50, words, 17, signatures=Signatures(tmp_path))
+    screen = Screen(Intake(50, lambda: words, 17, signatures=Signatures(tmp_path)))
     screened = screen.with_eval_file(
         ("train.jsonl", train), ("eval.jsonl", source_rows((f"{long} please", "No.")))
     )
@@ -160,11 +163,13 @@ def test_a_file_that_says_what_it_holds_out_is_parted_so():
             start=1,
         )
     ]
-    screened = Screen(50, words, 17).with_split(("all.json", rows), 0.5)
+    screened = Screen(Intake(50, lambda: words, 17)).with_split(("all.json", rows), 0.5)
     assert [row.line for row in screened.train] == [1] and [row.line for row in screened.eval] == [2]
     assert set_aside(screened) == [("all.json", 3, "leaks_eval", "asks what line 2 of all.json holds out")]
     with pytest.raises(InvalidInput, match=r"all\.json holds rows to train on and rows to hold out"):
-        Screen(50, words, 17).with_eval_file(("all.json", rows), ("eval.jsonl", source_rows(("C?", "1"))))
+        Screen(Intake(50, lambda: words, 17)).with_eval_file(
+            ("all.json", rows), ("eval.jsonl", source_rows(("C?", "1")))
+        )
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -198,6 +203,15 @@ def test_rows_come_back_as_they_were_added():
     assert all(len(set(keys.tolist())) == count for keys, count in ((store.prompts, 5), (store.contents, 20)))
 
 
+def test_some_rows_are_of_all_of_them_in_their_order():
+    rows = Rows(stored(make_rows(200, 200)), numpy.arange(200))
+    some = rows.some(50).indices.tolist()
+    assert some == sorted(set(some)) and len(some) == 50
+    assert 15 < sum(index >= 100 for index in some) < 35
+    assert rows.some(50).indices.tolist() == some
+    assert rows.some(200).indices.tolist() == list(range(200))
+
+
 def random_row(random: Random) -> object:
     """Draw a row that is sound about half the time and flawed in any way otherwise."""
     texts: list[object] = [" ".join(random.choices(WORDS, k=random.randint(1, 3))) for _ in range(2)]
@@ -226,8 +240,10 @@ def test_every_row_is_accepted_or_quarantined_once(seed: int):
     )
     for screened in (
         screen_two(train, held_out),
-        Screen(50, words, seed).with_split(("train.jsonl", train), 0.3),
-        Screen(50, None, seed).with_eval_file(("train.jsonl", train), ("eval.jsonl", held_out)),
+        Screen(Intake(50, lambda: words, seed)).with_split(("train.jsonl", train), 0.3),
+        Screen(Intake(50, lambda: None, seed)).with_eval_file(
+            ("train.jsonl", train), ("eval.jsonl", held_out)
+        ),
     ):
         placed = [(row.file, row.line) for row in (*screened.train, *screened.eval, *screened.quarantined)]
         read = [("train.jsonl", row.line) for row in train]
