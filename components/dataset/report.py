@@ -7,18 +7,15 @@ from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from components.checks import Verdict
 from components.dataset.beside import Beside
-from components.dataset.drift import Drift
 from components.dataset.drift_plot import draw_drift
+from components.dataset.examined import Examined
 from components.dataset.forms.not_used import told
 from components.dataset.judge import DatasetConfig
-from components.dataset.overview import Overview
 from components.dataset.plots import draw_lengths, draw_quarantine
 from components.dataset.profile import label_bucket
 from components.dataset.reasons import reasons
 from components.dataset.samples import Marked, samples
-from components.dataset.screen import Screened
 from components.tracking.log import StageLog
 from components.web import shown
 
@@ -28,12 +25,8 @@ TEMPLATE = Path(__file__).with_name("report.html")
 
 def write_report(
     config: DatasetConfig,
-    screened: Screened,
-    overview: Overview,
-    verdict: Verdict,
-    digest: str,
+    found: Examined,
     marked: Marked | None,
-    drift: Drift | None,
     path: Path,
     stage: StageLog,
     beside: Beside,
@@ -42,16 +35,13 @@ def write_report(
 
     Args:
         config: What was asked for.
-        screened: What became of the rows.
-        overview: What kind of rows they are.
-        verdict: The checks.
-        digest: The dataset's fingerprint.
+        found: What became of the rows.
         marked: As `render_report` takes it.
-        drift: As `render_report` takes it.
         path: Where the page goes.
         stage: Where all of it is kept.
         beside: Draws the pictures.
     """
+    screened, drift = found.screened, found.drift
     with TemporaryDirectory() as name:
         folder = Path(name)
         pictures = {"Tokens per row": folder / "token_lengths.png"}
@@ -60,7 +50,7 @@ def write_report(
         stage.figure("Tokens per row", pictures["Tokens per row"])
         if drift:
             pictures[DRIFT] = folder / "drift.png"
-            answers = [*overview.answers.rare, *overview.answers.common]
+            answers = [*found.overview.answers.rare, *found.overview.answers.common]
             names = {label_bucket(answer): answer for answer, _ in answers}
             beside.call(draw_drift, drift, names, pictures[DRIFT]).result()
             stage.figure(DRIFT, pictures[DRIFT])
@@ -68,7 +58,7 @@ def write_report(
             counts = dict(screened.quarantined.by_kind().most_common())
             beside.call(draw_quarantine, counts, folder / "quarantined.png").result()
             stage.figure("Quarantined rows", folder / "quarantined.png")
-        page = render_report(config, screened, overview, verdict, digest, pictures, marked, drift)
+        page = render_report(config, found, pictures, marked)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(page, encoding="utf-8")
         (folder / "dataset-report.html").write_text(page, encoding="utf-8")
@@ -80,26 +70,15 @@ def write_report(
 
 
 def render_report(
-    config: DatasetConfig,
-    screened: Screened,
-    overview: Overview,
-    verdict: Verdict,
-    digest: str,
-    pictures: Mapping[str, Path],
-    marked: Marked | None = None,
-    drift: Drift | None = None,
+    config: DatasetConfig, found: Examined, pictures: Mapping[str, Path], marked: Marked | None = None
 ) -> str:
     """Return the page; everything that comes from the data is escaped.
 
     Args:
         config: What was asked for.
-        screened: What became of the rows.
-        overview: What kind of rows they are.
-        verdict: The checks.
-        digest: The dataset's fingerprint.
+        found: What became of the rows.
         pictures: PNG files by title; they are embedded.
         marked: Tells how the model sees a row; None where there is no base model to ask.
-        drift: What has changed since the champion's dataset; None where there is none to compare with.
     """
     import jinja2
 
@@ -109,17 +88,17 @@ def render_report(
         config=config,
         dataset=shown(config.dataset),
         eval_dataset=shown(config.eval_dataset),
-        screened=screened,
-        overview=overview,
-        verdict=verdict,
-        digest=digest,
-        not_used=told(screened.not_used),
+        screened=found.screened,
+        overview=found.overview,
+        verdict=found.verdict,
+        digest=found.digest,
+        not_used=told(found.screened.not_used),
         pictures={
             title: base64.b64encode(png.read_bytes()).decode("ascii") for title, png in pictures.items()
         },
-        reasons=reasons(screened.quarantined),
-        samples=samples(screened.train, marked),
-        drift=drift,
+        reasons=reasons(found.screened.quarantined),
+        samples=samples(found.screened.train, marked),
+        drift=found.drift,
         drift_title=DRIFT,
         format_value=format_value,
     )

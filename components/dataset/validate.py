@@ -1,13 +1,11 @@
 """Validate a dataset: screen its rows, judge it, write its sets and its report."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
-from components.checks import Verdict
 from components.dataset.arrays import Numbers
 from components.dataset.beside import Beside
 from components.dataset.checks.languages import load_model
@@ -17,6 +15,7 @@ from components.dataset.checks.sift import Sieve
 from components.dataset.checks.signatures import NoRoom, Signatures
 from components.dataset.drift import Earlier, drift
 from components.dataset.earlier import earlier_dataset
+from components.dataset.examined import Examined
 from components.dataset.files.load import RowFiles
 from components.dataset.files.source_row import SourceRow
 from components.dataset.forms.columns import read_columns
@@ -43,23 +42,6 @@ __all__ = ["DatasetConfig", "examine", "validate"]
 T = TypeVar("T")
 # Languages are told and pictures drawn beside: together these take as long to load as the tokenizer does.
 LOADED_BESIDE = ("py3langid.langid", "matplotlib.figure", "matplotlib.backends.backend_agg")
-
-
-@dataclass(frozen=True)
-class Examined:
-    """What was found of a dataset whose files could be read.
-
-    Attributes:
-        screened: What became of every row.
-        verdict: The checks.
-        digest: The fingerprint of the accepted rows, `sha256:...`.
-        problems: What else stands in the way: a base model that is not there, a file that has changed.
-    """
-
-    screened: Screened
-    verdict: Verdict
-    digest: str
-    problems: list[str]
 
 
 def validate(
@@ -148,18 +130,16 @@ def _examine(
     profile = profile_of(screened.train.together_with(screened.eval), overview.answers.kind == "labels")
     drifted = drift(earlier, profile) if earlier else None
     verdict = judge(config, screened, overview.answers, drifted)
-    _record(config, screened, verdict, digest, stage)
-    if earlier:
-        stage.fact("compared_with", f"the dataset of champion version {earlier.version}")
-    _suggest(overview, stage)
-    tokenizer = load_tokenizer()
-    marked = partial(tokenizer.marked, learn=config.learn_turns) if tokenizer else None
-    write_report(config, screened, overview, verdict, digest, marked, drifted, report_path, stage, beside)
-    keep_profile(profile, stage)
-    stage.inputs(inputs(config, screened, digest))
     if not verdict.passed:
         problems += _hints(screened)
-    return Examined(screened, verdict, digest, problems)
+    found = Examined(screened, overview, drifted, verdict, digest, problems)
+    _record(config, found, stage)
+    tokenizer = load_tokenizer()
+    marked = partial(tokenizer.marked, learn=config.learn_turns) if tokenizer else None
+    write_report(config, found, marked, report_path, stage, beside)
+    keep_profile(profile, stage)
+    stage.inputs(inputs(config, screened, digest))
+    return found
 
 
 def _attempt(read: Callable[[], T], problems: list[str]) -> T | None:
@@ -237,9 +217,8 @@ def _hints(screened: Screened) -> list[str]:
     return hints
 
 
-def _record(
-    config: DatasetConfig, screened: Screened, verdict: Verdict, digest: str, stage: StageLog
-) -> None:
+def _record(config: DatasetConfig, found: Examined, stage: StageLog) -> None:
+    screened = found.screened
     accepted = len(screened.train) + len(screened.eval)
     counts = {
         "rows_in": screened.rows_in,
@@ -254,11 +233,14 @@ def _record(
         "eval_tokens": int(screened.eval.tokens.sum()),
     }
     stage.metrics({**counts, **length_quantiles(screened.tokens)})
-    stage.verdict(verdict)
+    stage.verdict(found.verdict)
     stage.fact("dataset", shown(config.dataset))
-    stage.fact("dataset_fingerprint", digest)
+    stage.fact("dataset_fingerprint", found.digest)
     if screened.not_used:
         stage.fact("dataset_not_used", told(screened.not_used))
+    if found.drift:
+        stage.fact("compared_with", f"the dataset of champion version {found.drift.earlier.version}")
+    _suggest(found.overview, stage)
 
 
 def _suggest(overview: Overview, stage: StageLog) -> None:
