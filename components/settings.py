@@ -121,7 +121,8 @@ class Settings(BaseSettings):
     private_datasets: list[IPvAnyNetwork] = Field(
         [],
         description="Private address ranges (CIDR, as JSON) that datasets may be fetched from by http and "
-        'https: ["127.0.0.0/8"] for this machine. Empty: public addresses alone.',
+        'https, and from registries: ["127.0.0.0/8"] for this machine. Empty: public addresses alone. A '
+        "registry with a login on this machine, or one of insecure_registries, may stand anywhere.",
     )
     max_adapter_bytes: int = Field(
         16 << 30,

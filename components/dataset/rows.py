@@ -1,6 +1,5 @@
 """One row becomes a conversation, whatever its form, or it is told why it can't."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from components.dataset.forms.texts import NO_JSON, sound
 from components.dataset.forms.tools import read_tools
 from components.dataset.forms.turns import answered, asked, read_turns
 from components.dataset.forms.wanted import Preferences, check_wanted
+from components.dataset.json_values import read_json
 
 __all__ = ["KINDS", "NO_COLUMNS", "Columns", "Kind", "NotUsed", "Preferences", "RowFlaw", "to_conversation"]
 
@@ -127,7 +127,7 @@ def _unpacked(value: object) -> object:
     """Return turns that are kept as JSON text; any other value as it is."""
     if isinstance(value, str) and value.startswith("[{"):
         try:
-            turns = json.loads(value)
+            turns = read_json(value)
         except NO_JSON:
             return value
         if all(isinstance(turn, dict) and ("role" in turn or "from" in turn) for turn in turns):

@@ -3,7 +3,8 @@
 from components.dataset.arrays import Numbers
 from components.dataset.checks.groups import sharing
 
-# How far a group of several prompts may go beyond what is wanted, so that a large one does not take it all.
+# How far a group may go beyond what is wanted, so that a large one does not take it all: one of several
+# prompts with those taken before it, the rows of one prompt by themselves.
 OVERSHOOT = 1.25
 
 
@@ -13,7 +14,8 @@ def held_out_of(
     """Return for each row whether it is held out.
 
     Rows of one prompt, of one label or of one group are on one side. They are held out in the order of their
-    prompts' seeded keys, so that a row added later does not move the others.
+    prompts' seeded keys, so that a row added later does not move the others. What is too large for the share
+    that is wanted is trained on; of such groups alone, the smallest is held out.
 
     Args:
         prompts: A key of the prompt of each row.
@@ -39,7 +41,8 @@ def held_out_of(
         if count >= wanted:
             break
         size = int(sizes[group])
-        if lowest[group] != highest[group] and count + size > OVERSHOOT * wanted:
+        before = count if lowest[group] != highest[group] else 0
+        if before + size > OVERSHOOT * wanted:
             left.append(group)
         else:
             taken.append(group)

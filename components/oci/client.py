@@ -39,23 +39,27 @@ class RegistryClient(oras.provider.Registry):  # type: ignore[misc]  # oras ship
     Args:
         host: `host[:port]`.
         path: The repository's name within the registry.
+        named_by_data: See `components.oci.registry.RegistryRepository`.
 
     Raises:
         InvalidInput: That is no host, or docker's config can't be read.
     """
 
-    def __init__(self, host: str, path: str) -> None:
-        bare_host = re.sub(r":\d+$", "", host)
-        self._plain_hosts = {*LOOPBACK, *load_settings().insecure_registries.replace(" ", "").split(",")}
-        super().__init__(hostname=host, insecure=bool({host, bare_host} & self._plain_hosts))
+    def __init__(self, host: str, path: str, named_by_data: bool = False) -> None:
+        both = {host, re.sub(r":\d+$", "", host)}
+        settings = load_settings()
+        named = {*settings.insecure_registries.replace(" ", "").split(",")}
+        self._plain_hosts = {*LOOPBACK, *named}
+        super().__init__(hostname=host, insecure=bool(both & self._plain_hosts))
         self.host, self._authorization = host, ""
-        self.session = Session()
         # A blob that is a .gz must not be unpacked on the way.
         self.headers = {"Accept-Encoding": "identity"}
         self.repository = oras.container.Container("name", registry=HUB_API if host == HUB else host)
         self.repository.namespace, _, self.repository.repository = path.rpartition("/")
         self.address = parse_address(f"{self.prefix}://{self.repository.registry}/")
         self._login = load_login(host, HUB_LOGIN if host == HUB else host, _docker_config())
+        is_known = bool(self._login or both & named)
+        self.session = Session(settings.private_datasets if named_by_data and not is_known else None)
 
     def manifest_url(self, tag_or_digest: str) -> str:
         """Return the address of a manifest."""

@@ -14,6 +14,7 @@ from components.errors import InvalidInput, TunegateError, Unreachable
 from components.oci.answers import Body
 from components.oci.client import RegistryClient, Unavailable
 from components.oci.image import (
+    INDEX_TYPES,
     MANIFEST_TYPE,
     MANIFEST_TYPES,
     MAX_DOCUMENT_BYTES,
@@ -51,12 +52,15 @@ class RegistryRepository:
 
     Args:
         name: `host[:port]/name`.
+        named_by_data: Whether a dataset's parameter names it: then, as for any file of rows, only public
+            addresses and those of the setting `private_datasets` are asked, unless whoever runs this machine
+            knows the registry: has a login for it, or has it in `insecure_registries`.
 
     Raises:
         InvalidInput: That is no name of a repository.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, named_by_data: bool = False) -> None:
         found = repository_name(name)
         if found is None:
             raise InvalidInput(
@@ -64,7 +68,7 @@ class RegistryRepository:
                 ["wanted host[:port]/name in lower case, without a tag, or nothing for a directory here"],
             )
         self.name, self.host = name, found["host"]
-        self._client = RegistryClient(self.host, found["path"])
+        self._client = RegistryClient(self.host, found["path"], named_by_data)
 
     def check(self) -> None:
         """Refuse a repository that we may not push to: an upload is begun and given up."""
@@ -109,7 +113,7 @@ class RegistryRepository:
 
     def manifest(self, digest: str) -> bytes:
         """Download a manifest, not verified; of one that is too long, a little more than the limit."""
-        headers = {"Accept": ", ".join(MANIFEST_TYPES)}
+        headers = {"Accept": ", ".join(MANIFEST_TYPES + INDEX_TYPES)}
 
         def download() -> bytes:
             with self._client.do_request(

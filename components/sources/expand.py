@@ -60,9 +60,10 @@ def expanded(named: str, limit_bytes: int) -> Iterator[Files]:
     """
     with ExitStack() as kept:
         sources, passed_over, refused = list[Source](), list[str](), list[InvalidInput]()
+        images = _Images(limit_bytes, kept)
         for name in split_names(named) if named else []:
             try:
-                found = _expand(name, limit_bytes, kept)
+                found = _expand(name, images)
             except InvalidInput as error:
                 refused.append(error)
                 continue
@@ -92,12 +93,12 @@ def check_all(named: str, refused: list[InvalidInput]) -> None:
         raise InvalidInput(shown(named), told)
 
 
-def _expand(name: str, limit_bytes: int, kept: ExitStack) -> Files:
+def _expand(name: str, images: "_Images") -> Files:
     if name.startswith(LAYOUT_PREFIX) and not name.startswith(REGISTRY_PREFIX):
-        return _expand_image(Source("oci", name, name, PurePosixPath(name)), limit_bytes, kept)
+        return images.expand(Source("oci", name, name, PurePosixPath(name)))
     source = parse_source(name)
     if source.scheme == "oci":
-        return _expand_image(source, limit_bytes, kept)
+        return images.expand(source)
     if not source.scheme:
         return _expand_path(source)
     if source.scheme == "hf" and (split := split_of(source)):
@@ -124,28 +125,39 @@ def _files(found: Found) -> Files:
     return Files(paths, found.passed_over)
 
 
-def _expand_image(source: Source, limit_bytes: int, kept: ExitStack) -> Files:
-    """Fetch an image, and find the files of rows under its /data."""
-    folder = Path(kept.enter_context(TemporaryDirectory(prefix="tunegate-image-"))) / "data"
-    folder.mkdir()
-    try:
-        pull_data(source.target, folder, limit_bytes)
-    except InvalidInput:
-        raise
-    except TunegateError as error:
-        raise InvalidInput(source.shown, [str(error)]) from None
-    except OSError as error:
-        raise explain(source, error) from None
-    place = f"{source.shown}/data"
-    names = [f"{place}/{path.relative_to(folder)}" for path in folder.rglob("*") if path.is_file()]
-    found = sift(place, names, place)
-    return Files(
-        tuple(
-            Source("", f"{folder}{name.removeprefix(place)}", quoted(shown(name)), PurePosixPath(name))
-            for name in found.files
-        ),
-        found.passed_over,
-    )
+class _Images:
+    """Fetches the images of one parameter, which share its limit.
+
+    Args:
+        limit_bytes: The most that all of them may take.
+        kept: Keeps their files until the end.
+    """
+
+    def __init__(self, limit_bytes: int, kept: ExitStack) -> None:
+        self._limit_bytes, self._kept, self._used_bytes = limit_bytes, kept, 0
+
+    def expand(self, source: Source) -> Files:
+        """Fetch an image, and find the files of rows under its /data."""
+        folder = Path(self._kept.enter_context(TemporaryDirectory(prefix="tunegate-image-"))) / "data"
+        folder.mkdir()
+        try:
+            self._used_bytes += pull_data(source.target, folder, self._limit_bytes, self._used_bytes)
+        except InvalidInput:
+            raise
+        except TunegateError as error:
+            raise InvalidInput(source.shown, [str(error)]) from None
+        except OSError as error:
+            raise explain(source, error) from None
+        place = f"{source.shown}/data"
+        names = [f"{place}/{path.relative_to(folder)}" for path in folder.rglob("*") if path.is_file()]
+        found = sift(place, names, place)
+        return Files(
+            tuple(
+                Source("", f"{folder}{name.removeprefix(place)}", quoted(shown(name)), PurePosixPath(name))
+                for name in found.files
+            ),
+            found.passed_over,
+        )
 
 
 def _listed(found: Found) -> Files:

@@ -1,10 +1,12 @@
 """What a chat template leaves out of a row: it would be trained, and served, without it."""
 
 import json
+import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from components.conversations import Conversation, Message
+from components.conversations import Conversation, Message, ToolCall
 from components.templates.rendering import Renderer, as_served
 
 
@@ -55,10 +57,41 @@ def missing_answer(message: Message, number: int, answer: str) -> str:
         return f"the base model's chat template leaves out the text of {place}"
     if message.reasoning and not _holds(answer, message.reasoning):
         return f"the base model's chat template leaves out the reasoning of {place}"
-    for call in message.tool_calls:
-        if not all(_holds(answer, text) for text in (call.name, *_leaves(call.arguments))):
+    # Two calls of one tool say its name twice: how often a part is there counts, not only whether.
+    parts = Counter(part for call in message.tool_calls for part in _parts(call))
+    for part, times in parts.items():
+        is_number = isinstance(part, _Number)
+        found = _count_number(answer, part) if is_number else _count(answer, part)
+        if found < times + (0 if is_number else message.content.count(part)):
             return f"the base model's chat template leaves out a part of the call of a tool in {place}"
     return ""
+
+
+class _Number(str):
+    """A number, true or false as JSON has it."""
+
+    __slots__ = ()
+
+
+def _parts(call: ToolCall) -> Iterator[str]:
+    """Yield what a call brings: texts without white space around them, and numbers."""
+    for value in (call.name, *_scalars(call.arguments)):
+        if isinstance(value, str):
+            yield value.strip()
+        elif value is not None:  # which templates may leave out: it says that there is nothing
+            yield _Number(json.dumps(value))
+
+
+def _count(rendering: str, text: str) -> int:
+    """Return how often a text stands in a rendering, in the ways that `_holds` knows."""
+    escaped = _unescaped(json.dumps(text, ensure_ascii=False)[1:-1])
+    in_json = _unescaped(rendering).count(escaped)
+    return max(rendering.count(text), in_json) if escaped == text else rendering.count(text) + in_json
+
+
+def _count_number(rendering: str, number: str) -> int:
+    """Return how often a number stands in a rendering and is no part of a name or a longer one."""
+    return len(re.findall(rf"(?<!\w){re.escape(number)}(?!\w)", rendering, re.IGNORECASE))  # True, true
 
 
 def _holds(rendering: str, text: str) -> bool:
@@ -75,12 +108,17 @@ def _unescaped(text: str) -> str:
 
 def _leaves(value: Any) -> Iterator[str]:
     """Yield every key and text of a JSON value."""
+    return (scalar for scalar in _scalars(value) if isinstance(scalar, str))
+
+
+def _scalars(value: Any) -> Iterator[Any]:
+    """Yield every key of a JSON value, and every value in it that holds no other."""
     waiting = [value]
     while waiting:
         value = waiting.pop()
-        if isinstance(value, str):
-            yield value
-        elif isinstance(value, dict):
+        if isinstance(value, dict):
             waiting += [*value, *value.values()]
         elif isinstance(value, list | tuple):
             waiting += value
+        else:
+            yield value

@@ -7,6 +7,7 @@ from itertools import chain
 
 from components.dataset.files.source_row import SourceRow, beginning
 from components.dataset.files.text import MAX_ROW_CHARACTERS
+from components.dataset.json_values import JsonValues
 
 # json.loads raises these on text that is no JSON, or nested or written too absurdly to be a row.
 NOT_JSON = (ValueError, RecursionError)
@@ -27,7 +28,7 @@ class Document:
         self._pieces, self.name = pieces, name
         self.text, self.position, self.line = "", 0, 1
         self._column = 0  # of what is held, in its line
-        self._decoder = json.JSONDecoder()
+        self._values = JsonValues()
 
     def peek(self) -> str:
         """Return the next character; empty at the end."""
@@ -66,10 +67,12 @@ class Document:
         return self.text[self.position : end if end >= 0 else len(self.text)]
 
     def is_all(self, text: str) -> bool:
-        """Return whether nothing follows on this text, which is what comes next."""
+        """Return whether nothing follows on this text, which is what comes next, or nothing for long."""
         end = self.position + len(text)
         while not self.text[end:].strip():
             size = len(self.text) - self.position
+            if size - len(text) > MAX_ROW_CHARACTERS:
+                return True  # what is held of a stranger's blanks has an end
             if not self._fill(size + 1):
                 return True
             end = self.position + len(text)
@@ -101,9 +104,11 @@ class Document:
     def element(self, side: str) -> SourceRow:
         """Read a value as a row."""
         line = self.line
+        self._values.flaw()  # of what came before, and is no part of a row
         value, end = self._value()
-        text = beginning(self.text[self.position : end])
-        row = SourceRow(line, text, value, size=end - self.position, file=self.name, side=side)
+        text, flaw = beginning(self.text[self.position : end]), self._values.flaw()
+        value = None if flaw else value
+        row = SourceRow(line, text, value, flaw, size=end - self.position, file=self.name, side=side)
         self._go_to(end)
         return row
 
@@ -147,7 +152,7 @@ class Document:
         while True:
             size = len(self.text) - self.position
             try:
-                value, end = self._decoder.raw_decode(self.text, self.position)
+                value, end = self._values.decoder.raw_decode(self.text, self.position)
             except json.JSONDecodeError:
                 # Perhaps it is only not here yet.
                 if size > MAX_ROW_CHARACTERS or not self._fill(2 * size + 1):

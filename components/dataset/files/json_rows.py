@@ -5,11 +5,14 @@ import re
 from collections.abc import Iterator
 
 from components.dataset.files.json_document import NOT_JSON, Document, json_problem
-from components.dataset.files.source_row import SourceRow, beginning
-from components.dataset.files.text import MAX_ROW_CHARACTERS, Line, lines
+from components.dataset.files.source_row import SourceRow, beginning, too_long
+from components.dataset.files.text import Line, lines
 from components.dataset.forms.fields import KNOWN
+from components.dataset.forms.not_used import MOST_NAMES, NAME_CHARACTERS
+from components.dataset.json_values import JsonValues
 from components.dataset.rows import RowFlaw
 from components.errors import InvalidInput
+from components.web import quoted
 
 LINE_FORMATS = (".jsonl", ".ndjson")
 # What an object calls the rows that it wraps.
@@ -66,6 +69,8 @@ def _wraps(document: Document) -> bool:
 
 
 def _of_lines(found: Iterator[Line], skipped: int, name: str) -> Iterator[SourceRow]:
+    values = JsonValues()
+    decode = values.decoder.decode
     for number, text, is_whole in found:
         line = text.strip()
         if not line:
@@ -74,15 +79,14 @@ def _of_lines(found: Iterator[Line], skipped: int, name: str) -> Iterator[Source
             yield SourceRow(number + skipped, beginning(line), flaw=too_long(), size=len(line), file=name)
             continue
         try:
-            yield SourceRow(number + skipped, beginning(line), json.loads(line), size=len(line), file=name)
+            value = decode(line)
         except NOT_JSON as error:
-            flaw = RowFlaw("not_json", f"is no JSON: {json_problem(error)}")
-            yield SourceRow(number + skipped, beginning(line), flaw=flaw, size=len(line), file=name)
-
-
-def too_long() -> RowFlaw:
-    """Return the flaw of a row that is not even read."""
-    return RowFlaw("too_long", f"is longer than {MAX_ROW_CHARACTERS:,} characters, which no model takes")
+            values.flaw()
+            value, flaw = None, RowFlaw("not_json", f"is no JSON: {json_problem(error)}")
+        else:
+            flaw = values.flaw()
+            value = None if flaw else value
+        yield SourceRow(number + skipped, beginning(line), value, flaw, size=len(line), file=name)
 
 
 def _of_document(document: Document, beside: list[str]) -> Iterator[SourceRow]:
@@ -111,10 +115,17 @@ def _of_object(document: Document, beside: list[str]) -> Iterator[SourceRow]:
             yield from document.elements(_side(key.lower()))
         else:
             _check_beside(key, document.decode(), document.name)
-            beside.append(key)
+            _note(key, beside)
         if document.skip_blank() != "}":
             document.expect(",")
     document.expect("}")
+
+
+def _note(key: str, beside: list[str]) -> None:
+    """Note a name, cut as whoever counts them cuts it; of a million of them no more than are told apart."""
+    key = quoted(key, NAME_CHARACTERS)
+    if len(beside) <= MOST_NAMES and key not in beside:
+        beside.append(key)
 
 
 def _check_beside(key: str, value: object, name: str) -> None:

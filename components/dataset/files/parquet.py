@@ -5,13 +5,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from components.dataset.files.source_row import SourceRow, beginning
+from components.dataset.files.source_row import SourceRow, beginning, check_columns, too_long
+from components.dataset.files.text import MAX_ROW_CHARACTERS
 from components.errors import InvalidInput
 from components.sources.packing import FREE_BYTES, WIDE, check_size
 from components.web import quoted
 
-MAX_COLUMNS = 1000
-BATCH_ROWS = 1024
+BATCH_ROWS, BATCH_BYTES = 1024, 8 << 20  # at once; the bytes only where that is more than one row
+VALUE_BYTES = 8  # the least that a value takes once it is read, were it null
+# Values that are the same all over take no space in a file; of others, each takes a bit or more.
+FREE_VALUES, VALUES_A_BYTE = 8 << 20, 10
+MAX_ROW_BYTES = 4 * MAX_ROW_CHARACTERS
 
 
 def parquet_rows(path: Path, name: str, limit_bytes: int) -> Iterator[SourceRow]:
@@ -45,18 +49,47 @@ def parquet_rows(path: Path, name: str, limit_bytes: int) -> Iterator[SourceRow]
         # A value that stands in a thousand rows stays one value until it was counted a thousand times.
         with parquet.ParquetFile(path, read_dictionary=texts, memory_map=True) as file:
             size, read = 0, 0
-            for batch in file.iter_batches(batch_size=BATCH_ROWS):
-                size += sum(map(_text_bytes, batch.columns))
+            for batch in file.iter_batches(batch_size=_rows_at_once(metadata)):
+                size += _batch_bytes(batch)
                 check_size(name, size, limit_bytes, "unpacks to")
-                for number, value in enumerate(_told(batch).to_pylist(), start=read + 1):
-                    text = json.dumps(value, ensure_ascii=False, default=str)
-                    yield SourceRow(number, beginning(text), value, size=len(text), file=name)
-                read += batch.num_rows
+                for part in _parts(batch):
+                    yield from _rows(part, read + 1, name)
+                    read += part.num_rows
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
         why = quoted(str(error).partition("\n")[0])
         raise InvalidInput(
             name, [f"is no valid Parquet file ({why}): damaged or cut short; fetch or write it again"]
         ) from None
+
+
+def _rows_at_once(metadata: Any) -> int:
+    """Return how many rows are read at once: few where they are long."""
+    groups = map(metadata.row_group, range(metadata.num_row_groups))
+    longest = max((group.total_byte_size / group.num_rows for group in groups if group.num_rows), default=0)
+    return max(1, min(BATCH_ROWS, int(BATCH_BYTES / max(longest, 1))))
+
+
+def _parts(batch: Any) -> Iterator[Any]:
+    """Cut a batch until what each part stands for fits into memory, or is of one row."""
+    half = batch.num_rows // 2
+    if not half or _batch_bytes(batch) <= BATCH_BYTES:
+        yield batch
+    else:
+        yield from _parts(batch[:half])
+        yield from _parts(batch[half:])
+
+
+def _rows(batch: Any, number: int, name: str) -> Iterator[SourceRow]:
+    """Return the rows of a part as Python's objects; one that no model takes is not even made."""
+    if batch.num_rows == 1 and (size := _batch_bytes(batch)) > MAX_ROW_BYTES:
+        yield SourceRow(number, "", flaw=too_long(), size=size, file=name)
+        return
+    for place, value in enumerate(_told(batch).to_pylist(), start=number):
+        text = json.dumps(value, ensure_ascii=False, default=str)
+        if len(text) > MAX_ROW_CHARACTERS:
+            yield SourceRow(place, beginning(text), flaw=too_long(), size=len(text), file=name)
+        else:
+            yield SourceRow(place, beginning(text), value, size=len(text), file=name)
 
 
 def _told(batch: Any) -> Any:
@@ -71,14 +104,19 @@ def _told(batch: Any) -> Any:
 
 def _check_declared(metadata: Any, arrived: int, name: str, limit_bytes: int) -> None:
     """Refuse by what the file says of itself, before any of it is unpacked."""
-    if metadata.num_columns > MAX_COLUMNS:
-        raise InvalidInput(
-            name,
-            [f"has {metadata.num_columns:,} columns, over {MAX_COLUMNS:,}; write those that mean something"],
-        )
-    groups = map(metadata.row_group, range(metadata.num_row_groups))
+    check_columns(metadata.num_columns, name)
+    groups = [*map(metadata.row_group, range(metadata.num_row_groups))]
     declared = sum(group.total_byte_size for group in groups)
     check_size(name, declared, limit_bytes, "unpacks to")
+    values = sum(group.column(place).num_values for group in groups for place in range(group.num_columns))
+    if values > FREE_VALUES + VALUES_A_BYTE * arrived:
+        raise InvalidInput(
+            name,
+            [
+                f"has {values:,} values in {arrived:,} bytes, over {VALUES_A_BYTE} in each, as no file of "
+                "rows does; if it is sound, leave out columns that are empty or the same all over"
+            ],
+        )
     # Values that repeat are written once before they are packed: rows with one prompt in common pack no
     # better than other text.
     if declared > FREE_BYTES + WIDE * arrived:
@@ -91,6 +129,10 @@ def _check_declared(metadata: Any, arrived: int, name: str, limit_bytes: int) ->
         )
 
 
+def _batch_bytes(batch: Any) -> int:
+    return sum(map(_text_bytes, batch.columns))
+
+
 def _text_bytes(array: Any) -> int:
     """Return what an array takes when each of its values is written out."""
     import pyarrow
@@ -99,7 +141,7 @@ def _text_bytes(array: Any) -> int:
     kind = array.type
     if pyarrow.types.is_dictionary(kind):
         lengths = compute.take(compute.binary_length(array.dictionary), array.indices)
-        return int(compute.sum(lengths).as_py() or 0)
+        return int(compute.sum(lengths).as_py() or 0) + VALUE_BYTES * len(array)
     if pyarrow.types.is_struct(kind):
         return sum(map(_text_bytes, array.flatten()))
     if pyarrow.types.is_map(kind):
@@ -107,4 +149,4 @@ def _text_bytes(array: Any) -> int:
         return _text_bytes(array.keys[own]) + _text_bytes(array.items[own])
     if pyarrow.types.is_nested(kind) and hasattr(array, "flatten"):  # lists of all sorts
         return _text_bytes(array.flatten())
-    return int(array.nbytes)
+    return max(int(array.nbytes), VALUE_BYTES * len(array))

@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 
+from components.dataset.files.text import MAX_ROW_CHARACTERS
 from components.dataset.rows import RowFlaw
+from components.errors import InvalidInput
 
 EXCERPT_CHARACTERS = 240
 # So much of a row is held: whatever begins in its excerpt and is not to be shown is told by its whole.
 HELD_CHARACTERS = 16 << 10
+MAX_COLUMNS = 1000  # of a table
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,26 @@ class SourceRow:
     size: int = 0
     file: str = ""
     side: str = ""
+
+
+def too_long() -> RowFlaw:
+    """Return the flaw of a row that is not even read."""
+    return RowFlaw("too_long", f"is longer than {MAX_ROW_CHARACTERS:,} characters, which no model takes")
+
+
+def check_columns(count: int, name: str) -> None:
+    """Refuse a table that has more columns than one of rows to train on has.
+
+    Args:
+        count: How many it has.
+        name: What its file is called in an error.
+
+    Raises:
+        InvalidInput: They are too many.
+    """
+    if count > MAX_COLUMNS:
+        problem = f"has {count:,} columns, over {MAX_COLUMNS:,}; write those that mean something"
+        raise InvalidInput(name, [problem])
 
 
 def beginning(text: str) -> str:

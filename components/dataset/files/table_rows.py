@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
-from components.dataset.files.source_row import SourceRow, beginning
+from components.dataset.files.source_row import SourceRow, beginning, check_columns, too_long
 from components.dataset.files.text import MAX_ROW_CHARACTERS, table_lines
 from components.dataset.rows import RowFlaw
 from components.errors import InvalidInput
@@ -24,7 +24,7 @@ def table_rows(pieces: Iterator[str], suffix: str, name: str) -> Iterator[Source
         name: What it is called in an error.
 
     Raises:
-        InvalidInput: Its header names a column twice, or a line is longer than a row may be.
+        InvalidInput: Its header names a column twice or far too many, or a line is longer than a row may be.
     """
     found = table_lines(pieces, name)
     skipped, header = 0, ""
@@ -36,19 +36,49 @@ def table_rows(pieces: Iterator[str], suffix: str, name: str) -> Iterator[Source
         return
     delimiter = max(DELIMITERS[suffix], key=header.count)
     csv.field_size_limit(MAX_ROW_CHARACTERS)
-    reader = csv.reader(chain([header], found), delimiter=delimiter, strict=True)
+    read = _RowByRow(chain([header], found))
+    reader = csv.reader(read, delimiter=delimiter, strict=True)
     named = next(_lines(reader))
     if isinstance(named, csv.Error):
-        raise InvalidInput(name, [f"has no header that names its columns: {named}"])
+        raise InvalidInput(name, [f"has no header that names its columns: {_told(named)}"])
     columns = [column if column.strip() else f"column {place}" for place, column in enumerate(named, start=1)]
     _check_columns(columns, name)
     line = skipped + reader.line_num + 1
+    read.size = 0
     for fields in _lines(reader):
-        if isinstance(fields, csv.Error):
-            yield SourceRow(line, "", flaw=RowFlaw("not_csv", f"is no CSV: {fields}"), file=name)
+        read.size = 0
+        if isinstance(fields, _TooLong):
+            yield SourceRow(line, "", flaw=too_long(), file=name)
+        elif isinstance(fields, csv.Error):
+            yield SourceRow(line, "", flaw=RowFlaw("not_csv", f"is no CSV: {_told(fields)}"), file=name)
         elif fields:
             yield _row(line, columns, fields, delimiter, name)
         line = skipped + reader.line_num + 1
+
+
+class _TooLong(csv.Error):
+    """A row goes on and on, line by line."""
+
+
+class _RowByRow(Iterator[str]):
+    """Lines of a table; a row that quotes make longer than one may be is ended where that shows.
+
+    Args:
+        lines: Them.
+
+    Attributes:
+        size: The characters of the row that is read; whoever has got it sets that to 0.
+    """
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self._lines, self.size = lines, 0
+
+    def __next__(self) -> str:
+        if self.size > MAX_ROW_CHARACTERS:
+            raise _TooLong(f"a row is longer than {MAX_ROW_CHARACTERS:,} characters")
+        line = next(self._lines)
+        self.size += len(line)
+        return line
 
 
 def _lines(reader: Iterator[list[str]]) -> Iterator[list[str] | csv.Error]:
@@ -61,6 +91,10 @@ def _lines(reader: Iterator[list[str]]) -> Iterator[list[str] | csv.Error]:
             yield error
 
 
+def _told(error: csv.Error) -> str:
+    return str(error).replace("\t", r"\t")
+
+
 def _row(line: int, columns: Sequence[str], fields: Sequence[str], delimiter: str, name: str) -> SourceRow:
     value = dict(zip(columns, fields, strict=False))
     text = beginning(json.dumps(value, ensure_ascii=False))
@@ -71,6 +105,7 @@ def _row(line: int, columns: Sequence[str], fields: Sequence[str], delimiter: st
 
 
 def _check_columns(columns: Sequence[str], name: str) -> None:
+    check_columns(len(columns), name)
     twice = [column for column, count in Counter(columns).items() if count > 1]
     if twice:
         # By number: where there is no header, these are what the first row says.

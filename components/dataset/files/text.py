@@ -10,7 +10,8 @@ from components.errors import InvalidInput
 # A row that is longer fits into no model's context: it would only fill the memory.
 MAX_ROW_CHARACTERS = 16 << 20
 UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r(?=.))", re.DOTALL)
+# By itself, so that it is looked for once: a pattern of the whole line would be tried at each of its signs.
+_LINE_END = re.compile(r"\r\n|\n|\r(?=.)", re.DOTALL)
 
 
 class Line(NamedTuple):
@@ -92,11 +93,12 @@ def table_lines(pieces: Iterable[str], name: str) -> Iterator[str]:
     """
     rest, number = "", 0
     for piece in pieces:
+        seen = max(0, len(rest) - 1)  # of what is left, only a \r at its end may yet turn out to end a line
         rest += piece
         end = 0
-        for found in _LINE.finditer(rest):
+        for found in _LINE_END.finditer(rest, seen):
+            yield rest[end : found.end()]
             number, end = number + 1, found.end()
-            yield found[0]
         rest = rest[end:]
         if len(rest) > MAX_ROW_CHARACTERS:
             raise InvalidInput(

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from components.dataset.flaws import RowFlaw, described
+from components.dataset.json_values import read_json
 
 TEXT_PARTS = ("text", "input_text", "output_text")
 THINKING_PARTS = ("thinking", "reasoning")
@@ -112,7 +113,7 @@ def read_list(value: object, place: str, wanted: str) -> list[Any]:
     """
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         try:
-            found = json.loads(value)
+            found = read_json(value)
         except NO_JSON as error:
             hint = "; it is no JSON: write it with json.dumps" if value.rstrip()[-1:] in ("]", "}") else ""
             raise RowFlaw("wrong_type", f"{place}: got {described(value)}, wanted {wanted}{hint}") from error

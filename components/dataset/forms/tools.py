@@ -1,11 +1,11 @@
 """Tools that a row describes, and calls of them."""
 
-import json
 from typing import Any
 
 from components.conversations import ToolCall
 from components.dataset.flaws import RowFlaw, described
 from components.dataset.forms.texts import NO_JSON, read_list, read_text, sound, writable
+from components.dataset.json_values import read_json
 
 TOOLS = "a list of tools, each with a name, a description and parameters"
 CALLS = "a list of calls, each with a name and arguments"
@@ -78,7 +78,7 @@ def _object(value: object, place: str) -> dict[str, Any]:
     """Return an object, which may be kept as JSON text, without what is null in it."""
     try:
         if isinstance(value, str):
-            value = json.loads(value)
+            value = read_json(value)
     except NO_JSON:
         pass
     if not isinstance(value, dict):
@@ -92,7 +92,7 @@ def _arguments(value: object, place: str) -> dict[str, Any]:
     found, written = value, isinstance(value, str)
     if isinstance(value, str):
         try:
-            found = json.loads(value)
+            found = read_json(value)
         except NO_JSON:
             found = value
     if not isinstance(found, dict):

@@ -324,6 +324,12 @@ def messages(*roles_and_texts: tuple[Any, Any]) -> dict[str, Any]:
             id="messages-and-instruction",
         ),
         pytest.param(
+            {"messages": '[{"role": "user", "content": "Q", "content": "R"}]'},
+            "ambiguous",
+            "has content more than once",
+            id="a-name-twice-in-messages-as-text",
+        ),
+        pytest.param(
             {"instruction": "Q", "question": "R", "output": "A"}, "ambiguous", "prompt=", id="two-questions"
         ),
         pytest.param(
@@ -495,6 +501,13 @@ def test_a_chosen_conversation_about_something_else_is_refused():
     row = {"prompt": "When?", "chosen": [{"role": r, "content": c} for r, c in ASKED]}
     with pytest.raises(RowFlaw, match="does not begin with the prompt"):
         to_conversation(row, preferences="chosen")
+
+
+def test_a_chosen_answer_kept_as_text_gives_no_name_twice():
+    chosen = '[{"role": "assistant", "content": "A", "content": "B"}]'
+    with pytest.raises(RowFlaw, match="has content more than once") as caught:
+        to_conversation({"prompt": "Q", "chosen": chosen, "rejected": "C"}, preferences="chosen")
+    assert caught.value.kind == "ambiguous"
 
 
 def test_fields_that_were_not_used_are_counted_by_row():

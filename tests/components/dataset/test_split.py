@@ -1,7 +1,8 @@
-"""What belongs together is on one side, and no large group takes it all."""
+"""What belongs together is on one side, and no large group or prompt takes it all."""
 
 import hashlib
 from collections.abc import Sequence
+from random import Random
 from typing import Any
 
 import numpy
@@ -67,3 +68,29 @@ def test_of_large_groups_alone_the_smallest_is_held_out():
 def test_without_groups_nothing_changes():
     prompts = [f"Q{n}" for n in range(50)]
     assert held(prompts) == held(prompts, list(range(50)), [""] * 50)
+
+
+def test_a_prompt_that_is_most_of_the_rows_is_trained_on():
+    prompts = ["Summarise."] * 900 + [f"Q{n}" for n in range(100)]
+    for seed in range(20):  # of which some draw it first
+        aside = parted([f"{seed} {prompt}" for prompt in prompts], share=0.05)
+        assert sum(aside) == 50 and not any(aside[:900])
+
+
+def test_of_few_large_prompts_the_smallest_is_held_out_and_some_are_trained_on():
+    prompts = ["A"] * 50 + ["B"] * 20 + ["C"] * 30
+    assert held(prompts) == {"B"}
+    assert held(["A"] * 60 + ["B"] * 40) == {"B"}
+    assert held(["A"] * 100) == set()
+
+
+def test_prompts_that_are_no_larger_than_what_is_wanted_are_drawn_as_they_were():
+    """The first prompts by their keys until there are enough, as a plain loop draws them."""
+    for seed in range(20):
+        random = Random(seed)
+        prompts = [f"{seed} {random.randrange(40)}" for _ in range(200)]
+        by_key = sorted(set(prompts), key=lambda prompt: int(keys([prompt])[0]))
+        drawn = set[str]()
+        while sum(prompt in drawn for prompt in prompts) < 40:
+            drawn.add(by_key.pop(0))
+        assert held(prompts) == drawn

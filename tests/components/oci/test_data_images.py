@@ -1,17 +1,21 @@
 """The files under /data of an image are taken out, and nothing that an enemy would have beside them."""
 
+import base64
 import gzip
 import hashlib
 import io
 import json
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from components.errors import DigestMismatch, InvalidInput
+from components.oci import data_images
 from components.oci.data_images import pull_data
-from components.oci.image import Descriptor
+from components.oci.image import INDEX_TYPE, Descriptor
+from components.oci.index import image_of
 from components.oci.layout import ImageLayout
 from components.sources.digests import read_contents
 from components.sources.expand import expanded
@@ -124,6 +128,7 @@ def test_what_names_no_image_is_refused(tmp_path: Path, name: str):
 def test_a_dataset_is_read_from_a_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TUNEGATE_HOME", str(tmp_path))
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("TUNEGATE_PRIVATE_DATASETS", '["127.0.0.1"]')
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     manifest, blobs = image({"data/a.jsonl": ROWS, "data/README.md": b"", "data/b/c.csv": b"a,b\n"})
 
@@ -160,3 +165,139 @@ def test_a_dataset_is_read_from_a_layout(tmp_path: Path):
     damaged = f"{reference[:-1]}{'0' if reference[-1] != '0' else '1'}"
     with pytest.raises(InvalidInput, match="holds no sha256:"):
         read_contents(damaged, LIMIT)
+
+
+def registry_of(manifest: bytes, blobs: dict[str, bytes]) -> Callable[[Asked], Answer]:
+    def script(asked: Asked) -> Answer:
+        last = asked.path.rpartition("/")[2]
+        return Answer(200, {}, [manifest if "/manifests/" in asked.path else blobs[last]])
+
+    return script
+
+
+@pytest.mark.parametrize(
+    ("allowed", "is_read"),
+    [
+        pytest.param("", False, id="nothing"),
+        pytest.param("login", True, id="a login"),
+        pytest.param("plain", True, id="named as plain"),
+        pytest.param("range", True, id="its range"),
+        pytest.param("another range", False, id="another range"),
+    ],
+)
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_registry_within_is_asked_only_if_the_machine_knows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed: str, is_read: bool, host: str
+):
+    monkeypatch.setenv("TUNEGATE_HOME", str(tmp_path))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    ranges = {"range": '["127.0.0.0/8"]', "another range": '["10.0.0.0/8"]'}
+    monkeypatch.setenv("TUNEGATE_PRIVATE_DATASETS", ranges.get(allowed, "[]"))
+    with scripted_server(registry_of(*image({"data/a.jsonl": ROWS}))) as server:
+        place = server.host.replace("127.0.0.1", host)
+        if allowed == "login":
+            auths = {place: {"auth": base64.b64encode(b"user:word").decode()}}
+            (tmp_path / "config.json").write_text(json.dumps({"auths": auths}))
+        if allowed == "plain":
+            monkeypatch.setenv("TUNEGATE_INSECURE_REGISTRIES", place)
+        try:
+            assert pulled(f"oci://{place}/rows:v1", tmp_path) == {"a.jsonl": ROWS} and is_read
+        except InvalidInput as error:
+            assert not is_read and "TUNEGATE_PRIVATE_DATASETS" in str(error) and host in str(error)
+        assert bool(server.asked) == is_read
+
+
+def test_a_registry_leads_nowhere_within(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TUNEGATE_HOME", str(tmp_path))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("TUNEGATE_PRIVATE_DATASETS", '["127.0.0.1"]')
+    within = "http://127.0.0.2:9/blob"
+    with (
+        scripted_server(lambda asked: Answer(307, {"Location": within})) as server,
+        pytest.raises(InvalidInput, match=r"private network \(127\.0\.0\.2\)"),
+    ):
+        pulled(f"oci://{server.host}/rows:v1", tmp_path)
+
+
+def index_of(*listed: tuple[str, bytes]) -> bytes:
+    """Return an index of manifests, each with its platform as `os/architecture`."""
+    manifests = []
+    for name, manifest in listed:
+        system, _, architecture = name.partition("/")
+        place = {"platform": {"os": system, "architecture": architecture}} if name else {}
+        manifests.append({"mediaType": "x", "digest": sha256(manifest), "size": len(manifest), **place})
+    return json.dumps({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": manifests}).encode()
+
+
+OTHER = b"the manifest of another image"
+
+
+@pytest.mark.parametrize(
+    ("places", "problem"),
+    [
+        pytest.param(["linux/amd64", "linux/s390x"], "", id="its own platform"),
+        pytest.param(["linux/s390x"], "", id="the only one"),
+        pytest.param([""], "", id="the only one, without a platform"),
+        pytest.param(["linux/s390x", "unknown/unknown"], "", id="the only one, and how it was built"),
+        pytest.param(["linux/s390x", "linux/arm64"], "linux/s390x (sha256:", id="two others"),
+        pytest.param(["linux/amd64", "linux/amd64"], "linux/amd64 (sha256:", id="two of its own"),
+        pytest.param([], "there are none", id="none"),
+    ],
+)
+def test_of_an_index_the_image_for_this_machine_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, places: list[str], problem: str
+):
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    layout(tmp_path, {"data/a.jsonl": ROWS})
+    manifest, _ = image({"data/a.jsonl": ROWS})
+    index = index_of(*zip(places, [manifest, OTHER], strict=False))
+    (tmp_path / "layout" / "blobs" / "sha256" / sha256(index).removeprefix("sha256:")).write_bytes(index)
+    reference = f"oci:{tmp_path / 'layout'}@{sha256(index)}"
+    if not problem:
+        assert pulled(reference, tmp_path) == {"a.jsonl": ROWS}
+        return
+    with pytest.raises(InvalidInput) as told:
+        pulled(reference, tmp_path)
+    assert problem in str(told.value) and "for linux/amd64" in str(told.value)
+
+
+def test_what_would_be_an_index_and_an_image_is_no_index():
+    manifest, _ = image({"data/a.jsonl": ROWS})
+    assert (
+        image_of(json.dumps(json.loads(manifest) | json.loads(index_of(("", OTHER)))).encode(), "x") is None
+    )
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [{f"data/{n}": b"" for n in range(11)}],
+        [{f"data/{n}": b"" for n in range(6)}, {f"data/{n}": b"" for n in range(6)}],
+        [{"data/" + "d/" * 10 + "a": b""}],
+    ],
+    ids=["in one layer", "over all layers", "folders"],
+)
+def test_files_are_counted_however_small_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layers: list[Layer]
+):
+    monkeypatch.setattr(data_images, "MAX_ENTRIES", 10)
+    with pytest.raises(InvalidInput, match="has more than 10 files and folders under /data"):
+        pulled(layout(tmp_path, *layers), tmp_path)
+    assert len([*(tmp_path / "into").rglob("*")]) <= 10
+
+
+def test_images_of_one_parameter_share_its_limit(tmp_path: Path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    one = layout(tmp_path / "one", {"data/a.jsonl": b"a" * 30_000})
+    two = layout(tmp_path / "two", {"data/a.jsonl": b"b" * 30_000})
+    limit = 60_000
+    for alone in (one, two):
+        with expanded(alone, limit):
+            pass
+    with pytest.raises(InvalidInput, match="unpacks to more than"), expanded(f"{one} + {two}", limit):
+        pass
+    first = len(tar({"data/a.jsonl": b"a" * 30_000}))
+    told = rf"with the {first:,} of the images before it, over max_dataset_bytes \({first:,}\)"
+    with pytest.raises(InvalidInput, match=told), expanded(f"{one} + {two}", first):
+        pass

@@ -180,6 +180,29 @@ REFUSED = [
         id="second-call-left-out",
     ),
     pytest.param(
+        families.CHATML_TOOLS.replace("m['tool_calls'] or []", "(m['tool_calls'] or [])[:1]"),
+        row(turn("user", "?"), turn("assistant", tool_calls=[CALL, CALL])),
+        "a part of the call of a tool in turn 2",
+        id="second-call-of-one-tool-left-out",
+    ),
+    pytest.param(
+        families.CHATML_TOOLS.replace("m['tool_calls'] or []", "(m['tool_calls'] or [])[1:]"),
+        row(turn("user", "?"), turn("assistant", "The price of Käse, an item.", tool_calls=[CALL, CALL])),
+        "a part of the call of a tool in turn 2",
+        id="call-left-out-whose-words-are-in-the-text",
+    ),
+    *(
+        pytest.param(
+            families.CHATML_TOOLS.replace(
+                "call['function']['arguments'] | tojson", "call['function']['arguments'] | list | tojson"
+            ),
+            row(turn("user", "?"), turn("assistant", tool_calls=[CALL | {"arguments": {"n2": value}}])),
+            "a part of the call of a tool in turn 2",
+            id=f"argument-left-out-{value}",
+        )
+        for value in (2, 0.25, True, -3)
+    ),
+    pytest.param(
         families.HEADERS_TOOLS,
         row(turn("user", "Cost?"), turn("assistant", "Let me see.", tool_calls=[CALL])),
         "leaves out the text of turn 2",
@@ -244,6 +267,27 @@ def test_a_control_token_in_any_text_is_refused(make: Make, conversation: Conver
 
 def test_a_text_that_json_escapes_is_there(make: Make) -> None:
     (examples,) = make(families.HEADERS_TOOLS).encode([row(*CALLING, tools=(TOOL,))])
+
+    assert isinstance(examples, tuple)
+
+
+# Parameters in tags of their own, as they are printed: True and not true.
+PRINTED = families.CHATML_TOOLS.replace(
+    "{{ call['function']['arguments'] | tojson }}",
+    "{% for name, value in call['function']['arguments'].items() %}"
+    "<{{ name }}>{{ value if value is string or value is number else value | tojson }}</{{ name }}>"
+    "{% endfor %}",
+)
+
+
+@pytest.mark.parametrize("template", [families.CHATML_TOOLS, PRINTED], ids=["json", "printed"])
+def test_calls_of_one_tool_and_numbers_are_there(make: Make, template: str) -> None:
+    odd = {"n": 2, "m": -0.5, "big": 1e300, "yes": True, "none": None, "in": ['a"b\n', {"n": [2, 22]}]}
+    calls = [CALL, CALL, CALL | {"arguments": odd}, CALL | {"arguments": {"aa": "aaa", "a": "aa"}}]
+
+    (examples,) = make(template).encode(
+        [row(turn("user", "?"), turn("assistant", "a price", tool_calls=calls))]
+    )
 
     assert isinstance(examples, tuple)
 

@@ -44,7 +44,8 @@ def rows_with(what: str) -> list[str]:
         {"messages": [{"role": "system", "content": text}, {"role": "user", "content": "What?"}]},
     ]
     broken = f'{{"instruction": "Where is {text}", "output": '
-    return [json.dumps(row) for row in rows] + [broken, f"{text}, and no JSON"]
+    twice = f'{{"{text}": 1, "{text}": 2}}'
+    return [json.dumps(row) for row in rows] + [broken, twice, f"{text}, and no JSON"]
 
 
 @pytest.mark.parametrize("policy", ["report", "redact", "refuse"])

@@ -154,6 +154,31 @@ def test_a_row_that_cannot_be_read_is_one_flaw(
     assert {row.line: row.flaw.kind for row in rows if row.flaw} == flaws
 
 
+TWICE = '{"prompt": "A", "completion": "B", "prompt": "C"}'
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "line"),
+    [
+        pytest.param("a.jsonl", f"{LINE}\n{TWICE}\n{LINE}\n", 2, id="lines"),
+        pytest.param(
+            "a.jsonl", f'{LINE}\n{{"messages": [{{"prompt": 1, "prompt": 2}}]}}\n{LINE}', 2, id="inside"
+        ),
+        pytest.param("a.jsonl", f'{LINE}\n{{"prompt": "A", "pr\\u006fmpt": "A"}}\n{LINE}', 2, id="escaped"),
+        pytest.param("a.json", f"[{LINE},\n{TWICE},\n{LINE}]", 2, id="array"),
+        pytest.param(
+            "a.json", f'{{"data": [{LINE},\n{TWICE}, {LINE}], "by": {{"a": 1, "a": 2}}}}', 2, id="wrapped"
+        ),
+        pytest.param("a.json", f"{PRETTY}\n{TWICE}\n{PRETTY}", 6, id="one-after-another"),
+    ],
+)
+def test_a_row_that_gives_a_name_twice_is_set_aside(tmp_path: Path, name: str, content: str, line: int):
+    first, twice, last = RowFile(write(tmp_path / name, content), LIMIT)
+    assert first.value == last.value == ROW and not first.flaw and not last.flaw
+    assert twice.line == line and twice.value is None and twice.flaw and twice.flaw.kind == "ambiguous"
+    assert twice.flaw.why == "has prompt more than once in one object; wanted it once"
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [

@@ -7,7 +7,8 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from components.dataset.files.parquet import _text_bytes, parquet_rows
+from components.dataset.files import parquet as parquet_module
+from components.dataset.files.parquet import FREE_VALUES, VALUES_A_BYTE, _text_bytes, parquet_rows
 from components.errors import InvalidInput
 
 TEXTS = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 10, "int32"), ["p" * 100])
@@ -71,3 +72,34 @@ def test_two_columns_of_one_name_are_refused(tmp_path: Path):
     parquet.write_table(names, path)
     with pytest.raises(InvalidInput, match="columns 1 and 2 have one name"):
         list(parquet_rows(path, "rows.parquet", 1 << 30))
+
+
+def test_values_that_take_no_space_in_the_file_are_counted_before_they_are_read(tmp_path: Path):
+    path = tmp_path / "rows.parquet"
+    many = FREE_VALUES + VALUES_A_BYTE * 10_000
+    lists = pyarrow.ListArray.from_arrays(pyarrow.array([0, many], "int32"), pyarrow.nulls(many))
+    parquet.write_table(pyarrow.table({"prompt": ["A"], "completion": ["B"], "tags": lists}), path)
+    assert path.stat().st_size < 10_000
+    before = pyarrow.default_memory_pool().max_memory()
+    with pytest.raises(InvalidInput, match=r"has 8,[\d,]+ values in .* bytes, over 10 in each"):
+        list(parquet_rows(path, "rows.parquet", 1 << 40))
+    assert pyarrow.default_memory_pool().max_memory() == before
+
+
+def test_long_rows_are_read_a_few_at_once_and_one_that_is_too_long_is_set_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / "rows.parquet"
+    texts = ["a" * 900, "b" * 9000, "c", "ä" * 300, *["d" * 100] * 500]  # most of them one value in the file
+    parquet.write_table(pyarrow.table({"prompt": texts, "n": range(len(texts))}), path)
+    for name, value in (("BATCH_BYTES", 2000), ("MAX_ROW_CHARACTERS", 1000), ("MAX_ROW_BYTES", 4000)):
+        monkeypatch.setattr(f"components.dataset.files.parquet.{name}", value)
+    asked, told = list[int](), parquet_module._told
+    monkeypatch.setattr(parquet_module, "_told", lambda batch: asked.append(batch.num_rows) or told(batch))
+    rows = list(parquet_rows(path, "rows.parquet", 1 << 30))
+    assert [row.line for row in rows] == [*range(1, len(texts) + 1)]
+    assert [row.line for row in rows if row.flaw and row.flaw.kind == "too_long"] == [2]
+    assert [row.value for row in rows if not row.flaw] == [
+        {"prompt": text, "n": n} for n, text in enumerate(texts) if n != 1
+    ]
+    assert sum(asked) == len(texts) - 1 and max(asked) <= 2000 / 100

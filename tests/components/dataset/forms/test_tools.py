@@ -197,6 +197,18 @@ def test_a_row_may_end_with_a_call():
             openai({"name": "find", "arguments": [1]}), "wrong_type", "arguments: got a list", id="args-list"
         ),
         pytest.param(
+            openai({"name": "find", "arguments": '{"item": "bed", "item": "food"}'}),
+            "ambiguous",
+            "has item more than once",
+            id="a-name-twice-in-args",
+        ),
+        pytest.param(
+            {"messages": [ASK, SAY], "tools": ['{"name": "find", "name": "other"}']},
+            "ambiguous",
+            "has name more than once",
+            id="a-name-twice-in-a-tool",
+        ),
+        pytest.param(
             {"messages": [ASK, {"role": "assistant", "content": "A", "tool_calls": [CALL]}, ASK, SAY, SAY]},
             "wrong_turns",
             "assistant",
