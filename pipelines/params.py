@@ -132,8 +132,8 @@ class ReleaseParams(BaseModel):
         1.0,
         ge=0,
         le=1,
-        description="Largest share of prompts that the champion's dataset does not have. This and the next "
-        "five compare with the dataset of the present champion of model_name. 1: report it.",
+        description="Largest share of prompts that the dataset of the present champion of model_name does "
+        "not have; the next five compare with it, too. 1: report it.",
     )
     max_removed_share: float = Field(
         1.0, ge=0, le=1, description="Largest share of the prompts of then that are gone. 1: report it."

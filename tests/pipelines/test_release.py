@@ -86,6 +86,8 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ran]:
     run("a failed run if refused", **new, champion="4", quality="failed", fail_on_reject=True)
     run("evaluate fails", **new, champion="5", fails="evaluate")
     run("champion has seen the same", **new, champion="unchanged")
+    of_another = {"champion_dataset": "sha256:rows", "champion": "unchanged"}
+    run("another dataset to compare with", **new, **of_another)
     run("the same without the cache", **new, champion="unchanged", cache=False)
     return found
 
@@ -136,6 +138,12 @@ def test_a_stage_that_fails_stops_the_release_and_closes_it(ran: dict[str, Ran])
 def test_nothing_is_trained_where_the_champion_has_seen_the_same(ran: dict[str, Ran]):
     got = ran["champion has seen the same"]
     assert got.stages == ["champion", "closed"], got.said
+    assert got.code == 0
+
+
+def test_another_dataset_to_compare_with_is_compared_with_anew(ran: dict[str, Ran]):
+    got = ran["another dataset to compare with"]
+    assert got.stages == ["dataset", "champion", "closed"], got.said
     assert got.code == 0
 
 
