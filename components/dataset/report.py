@@ -4,6 +4,7 @@ import base64
 from collections.abc import Mapping
 from pathlib import Path
 
+from components import wording
 from components.checks import Verdict
 from components.dataset.forms.not_used import told
 from components.dataset.judge import DatasetConfig
@@ -54,12 +55,5 @@ def render_report(
         },
         reasons=reasons(screened.quarantined),
         samples=samples(screened.train, marked),
-        format_value=format_value,
+        wording=wording,
     )
-
-
-def format_value(value: float | None, unit: str) -> str:
-    """Write a check's value with its unit, as a person reads it."""
-    if value is None:
-        return "not measured"
-    return f"{value * 100:.3g} %" if unit == "share" else f"{value:,.5g} {unit}"
