@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from components.dataset.judge import DatasetConfig
+from components.dataset.config import DatasetConfig
 from components.dataset.reasons import Reason, reasons
 from components.dataset.screen import file_name
 from components.dataset.validate import Examined, examine

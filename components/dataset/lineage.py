@@ -1,6 +1,6 @@
 """The dataset as the record of a run knows it: its sets, by name and digest."""
 
-from components.dataset.judge import DatasetConfig
+from components.dataset.config import DatasetConfig
 from components.dataset.row_store import Rows
 from components.dataset.screen import Screened, file_name
 from components.sources.names import split_names

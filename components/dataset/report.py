@@ -6,8 +6,8 @@ from pathlib import Path
 
 from components import wording
 from components.checks import Verdict
+from components.dataset.config import DatasetConfig
 from components.dataset.forms.not_used import told
-from components.dataset.judge import DatasetConfig
 from components.dataset.overview import Overview
 from components.dataset.reasons import reasons
 from components.dataset.samples import Marked, samples

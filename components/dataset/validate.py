@@ -16,13 +16,14 @@ from components.dataset.checks.names import shown_text
 from components.dataset.checks.secrets import ScanFailed
 from components.dataset.checks.sift import Sieve
 from components.dataset.checks.signatures import NoRoom, Signatures
+from components.dataset.config import DatasetConfig
 from components.dataset.files.load import RowFiles
 from components.dataset.files.source_row import SourceRow
 from components.dataset.forms.columns import read_columns
 from components.dataset.forms.not_used import told
 from components.dataset.forms.suggest import suggest_columns
 from components.dataset.intake import Intake, Lengths
-from components.dataset.judge import DatasetConfig, judge, not_understood
+from components.dataset.judge import judge, not_understood
 from components.dataset.lengths import chat_tokenizer, row_lengths
 from components.dataset.lineage import inputs
 from components.dataset.overview import Overview, look_over
