@@ -12,11 +12,11 @@ from typing import Any
 
 from components.dataset.config import DatasetConfig
 from components.dataset.reasons import Reason, reasons
-from components.dataset.screen import file_name
 from components.dataset.validate import Examined, examine
 from components.errors import InvalidInput, TunegateError
 from components.models.tokenizer import spare_torch
 from components.settings import make_home
+from components.sources.names import file_name
 from components.tracking.log import LocalLog
 from components.web import shown
 from pipelines.interrupt import interruptible

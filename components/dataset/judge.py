@@ -6,7 +6,8 @@ from components.checks import Check, Verdict, at_least, at_most
 from components.dataset.checks.answers import AnswerCounts
 from components.dataset.config import DatasetConfig
 from components.dataset.rows import KINDS, Kind
-from components.dataset.screen import Screened, file_name
+from components.dataset.screen import Screened
+from components.sources.names import file_name
 
 MORE = " and those with it"
 UNREADABLE: tuple[Kind, ...] = (

@@ -2,8 +2,8 @@
 
 from components.dataset.config import DatasetConfig
 from components.dataset.row_store import Rows
-from components.dataset.screen import Screened, file_name
-from components.sources.names import split_names
+from components.dataset.screen import Screened
+from components.sources.names import file_name, split_names
 from components.tracking.inputs import Input
 from components.web import shown
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from components.dataset.quarantine import Quarantine, Quarantined
 from components.dataset.rows import Kind
-from components.dataset.screen import file_name
+from components.sources.names import file_name
 
 ROWS_KEPT = 8
 

@@ -30,9 +30,10 @@ from components.dataset.overview import Overview, look_over
 from components.dataset.plots import draw_lengths, draw_quarantine
 from components.dataset.report import render_report
 from components.dataset.samples import Marked
-from components.dataset.screen import Screen, Screened, file_name, fingerprint
+from components.dataset.screen import Screen, Screened, fingerprint
 from components.errors import InvalidInput
 from components.sources.digests import changes
+from components.sources.names import file_name
 from components.storage import atomic_write
 from components.templates.chat_tokenizer import ChatTokenizer
 from components.tracking.log import StageLog
