@@ -10,16 +10,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from components.dataset.config import DatasetConfig
 from components.dataset.drift import LIMITS, Earlier
 from components.dataset.earlier import earlier_dataset
 from components.dataset.examined import Examined
-from components.dataset.judge import DatasetConfig
 from components.dataset.reasons import Reason, reasons
-from components.dataset.screen import file_name
 from components.dataset.validate import examine
 from components.errors import InvalidInput, TunegateError
 from components.models.tokenizer import spare_torch
 from components.settings import make_home
+from components.sources.names import file_name
 from components.tracking.log import LocalLog
 from components.web import shown
 from pipelines.interrupt import interruptible

@@ -12,7 +12,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from components.errors import TunegateError
 
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 _ANSWER = (
     # Ctrl-C is for the process that asks, which ends this one.
     "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "

@@ -1,9 +1,9 @@
 """The dataset as the record of a run knows it: its sets, by name and digest."""
 
-from components.dataset.judge import DatasetConfig
+from components.dataset.config import DatasetConfig
 from components.dataset.row_store import Rows
-from components.dataset.screen import Screened, file_name
-from components.sources.names import split_names
+from components.dataset.screen import Screened
+from components.sources.names import file_name, split_names
 from components.tracking.inputs import Input
 from components.web import shown
 

@@ -10,7 +10,7 @@ from components.dataset.arrays import numbers
 from components.dataset.checks.findings import kind_of
 from components.dataset.checks.spans import Found
 from components.dataset.files.source_row import EXCERPT_CHARACTERS, HELD_CHARACTERS
-from components.dataset.rows import Kind
+from components.dataset.rows import KINDS, Kind
 from components.dataset.spool import Spool
 
 SEARCHED_AT_ONCE = 20_000  # rows: every search starts a program
@@ -47,7 +47,7 @@ class Quarantine:
         self._waiting_size = 0
         self._spool = Spool()
         self._files: dict[str, int] = {}  # in the order in which they came
-        self._file, self._line = array("I"), array("Q")
+        self._file, self._line, self._kind = array("I"), array("Q"), array("B")
         self.counts: Counter[tuple[str, Kind]] = Counter()
 
     def __len__(self) -> int:
@@ -68,13 +68,16 @@ class Quarantine:
     def __iter__(self) -> Iterator[Quarantined]:
         return self.first(len(self))
 
-    def first(self, most: int) -> Iterator[Quarantined]:
-        """Yield the first of them, by file and line."""
+    def first(self, most: int, kind: Kind | None = None) -> Iterator[Quarantined]:
+        """Yield the first of them, or of one kind of them, by file and line."""
         import numpy
 
         places = [self._files[file] for file in sorted(self._files)]
         rank = numpy.argsort(numpy.array(places, int))
-        order = numpy.lexsort((numbers(self._line, "u8"), rank[numbers(self._file, "u4")]))
+        kinds = numbers(self._kind, "u1")
+        rows = numpy.flatnonzero(kinds == KINDS.index(kind)) if kind else numpy.arange(len(kinds))
+        lines, files = numbers(self._line, "u8")[rows], rank[numbers(self._file, "u4")[rows]]
+        order = rows[numpy.lexsort((lines, files))]
         return (Quarantined(**json.loads(self._spool[int(index)])) for index in order[:most])
 
     def by_kind(self) -> Counter[Kind]:
@@ -99,6 +102,7 @@ class Quarantine:
             self._spool.append(json.dumps(asdict(excerpt_of(row, names))).encode())
             self._file.append(self._files.setdefault(row.file, len(self._files)))
             self._line.append(row.line)
+            self._kind.append(KINDS.index(row.kind))
 
 
 def excerpt_of(row: Quarantined, found: Found) -> Quarantined:

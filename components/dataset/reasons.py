@@ -1,16 +1,15 @@
 """Why rows were set aside: counted by reason, each with the places and rows that show it."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from components.dataset.quarantine import Quarantined
+from components.dataset.quarantine import Quarantine, Quarantined
 from components.dataset.rows import Kind
-from components.dataset.screen import file_name
+from components.sources.names import file_name
 
 ROWS_KEPT = 8
 
 
-@dataclass
+@dataclass(frozen=True)
 class Reason:
     """One reason for which rows were set aside.
 
@@ -21,8 +20,8 @@ class Reason:
     """
 
     kind: Kind
-    count: int = 0
-    first: list[Quarantined] = field(default_factory=list)
+    count: int
+    first: list[Quarantined]
 
     @property
     def places(self) -> str:
@@ -37,12 +36,10 @@ class Reason:
         return f"{told} and {more:,} more" if more else told
 
 
-def reasons(quarantined: Iterable[Quarantined]) -> list[Reason]:
-    """Count rows by the reason that they were set aside for, most first; few of each are kept."""
-    found: dict[Kind, Reason] = {}
-    for row in quarantined:
-        reason = found.setdefault(row.kind, Reason(row.kind))
-        reason.count += 1
-        if len(reason.first) < ROWS_KEPT:
-            reason.first.append(row)
-    return sorted(found.values(), key=lambda reason: -reason.count)
+def reasons(quarantined: Quarantine) -> list[Reason]:
+    """Return the reasons that rows were set aside for, most rows first, with a few rows of each."""
+    found = [
+        Reason(kind, count, [*quarantined.first(ROWS_KEPT, kind)])
+        for kind, count in quarantined.by_kind().items()
+    ]
+    return sorted(found, key=lambda reason: (-reason.count, reason.first[0].file, reason.first[0].line))

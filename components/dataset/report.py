@@ -7,11 +7,12 @@ from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from components import wording
 from components.dataset.beside import Beside
+from components.dataset.config import DatasetConfig
 from components.dataset.drift_plot import draw_drift
 from components.dataset.examined import Examined
 from components.dataset.forms.not_used import told
-from components.dataset.judge import DatasetConfig
 from components.dataset.plots import draw_lengths, draw_quarantine
 from components.dataset.profile import label_bucket
 from components.dataset.reasons import reasons
@@ -100,12 +101,5 @@ def render_report(
         samples=samples(found.screened.train, marked),
         drift=found.drift,
         drift_title=DRIFT,
-        format_value=format_value,
+        wording=wording,
     )
-
-
-def format_value(value: float | None, unit: str) -> str:
-    """Write a check's value with its unit, as a person reads it."""
-    if value is None:
-        return "not measured"
-    return f"{value * 100:.3g} %" if unit == "share" else f"{value:,.5g} {unit}"

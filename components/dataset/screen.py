@@ -17,6 +17,7 @@ from components.dataset.row_store import Rows
 from components.dataset.rows import RowFlaw
 from components.dataset.split import held_out_of
 from components.errors import InvalidInput
+from components.sources.names import file_name
 
 FileRows = tuple[str, Iterable[SourceRow]]
 
@@ -57,11 +58,6 @@ class Screened:
     def rows_in(self) -> int:
         """Rows read."""
         return sum(self.rows_by_file.values())
-
-
-def file_name(file: str) -> str:
-    """Return the last part of a path or URL."""
-    return file.rpartition("/")[2]
 
 
 class Screen:

@@ -13,6 +13,7 @@ from components.dataset.checks.names import shown_text
 from components.dataset.checks.secrets import ScanFailed
 from components.dataset.checks.sift import Sieve
 from components.dataset.checks.signatures import NoRoom, Signatures
+from components.dataset.config import DatasetConfig
 from components.dataset.drift import Earlier, drift
 from components.dataset.earlier import earlier_dataset
 from components.dataset.examined import Examined
@@ -22,15 +23,16 @@ from components.dataset.forms.columns import read_columns
 from components.dataset.forms.not_used import told
 from components.dataset.forms.suggest import suggest_columns
 from components.dataset.intake import Intake, Lengths
-from components.dataset.judge import DatasetConfig, judge, not_understood
+from components.dataset.judge import judge, not_understood
 from components.dataset.lengths import chat_tokenizer, row_lengths
 from components.dataset.lineage import inputs
 from components.dataset.overview import Overview, look_over
 from components.dataset.profile import keep_profile, profile_of
 from components.dataset.report import write_report
-from components.dataset.screen import Screen, Screened, file_name, fingerprint
+from components.dataset.screen import Screen, Screened, fingerprint
 from components.errors import InvalidInput
 from components.sources.digests import changes
+from components.sources.names import file_name
 from components.storage import atomic_write
 from components.templates.chat_tokenizer import ChatTokenizer
 from components.tracking.log import StageLog

@@ -48,6 +48,11 @@ def absolute(named: str, folder: Path = Path()) -> str:
     return SEPARATOR.join(_absolute(part, folder) for part in split_names(named, folder)) if named else ""
 
 
+def file_name(file: str) -> str:
+    """Return the last part of a path or URL."""
+    return file.rpartition("/")[2]
+
+
 def _absolute(name: str, folder: Path) -> str:
     if "://" in name or "\0" in name:  # no path; whoever opens it is told
         return name

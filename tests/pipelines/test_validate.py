@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from components.conversations import read_conversations
 from components.dataset import validate as stage_module
-from components.dataset.judge import DatasetConfig
+from components.dataset.config import DatasetConfig
 from components.dataset.petstore import generate
 from components.dataset.validate import LOADED_BESIDE
 from components.errors import InvalidInput, TunegateError

@@ -24,15 +24,10 @@ class NotUsed:
         """Return the rows by field, most first; fields inside of turns are called `messages[].name`."""
         return dict(sorted(self._rows.items(), key=lambda item: (item[0] == OTHERS, -item[1], item[0])))
 
-    def note(self, names: Iterable[str], rows: int = 1) -> None:
+    def note(self, names: Iterable[str]) -> None:
         """Count the fields of a row, each once."""
         for name in {self._kept(name) for name in names}:
-            self._rows[name] = self._rows.get(name, 0) + rows
-
-    def add(self, rows: Mapping[str, int]) -> None:
-        """Add what was counted elsewhere."""
-        for name, count in rows.items():
-            self.note([name], count)
+            self._rows[name] = self._rows.get(name, 0) + 1
 
     def _kept(self, name: str) -> str:
         # Cut before it is looked at: a name may be as long as a file.

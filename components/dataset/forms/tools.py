@@ -1,5 +1,6 @@
 """Tools that a row describes, and calls of them."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from components.conversations import ToolCall
@@ -21,12 +22,8 @@ def read_tools(value: object, place: str) -> tuple[dict[str, Any], ...]:
     Raises:
         RowFlaw: It is none, or a tool has no name.
     """
-    if isinstance(value, dict):
-        value = [value]
     found = []
-    for number, tool in enumerate(read_list(value, place, TOOLS), start=1):
-        here = f"{place}, tool {number}"
-        tool = _object(tool, here)
+    for here, tool in _objects(value, place, "tool", TOOLS):
         function = tool.get("function")
         if function is None:
             function = {name: own for name, own in tool.items() if (name, own) != ("type", "function")}
@@ -51,12 +48,8 @@ def read_calls(value: object, place: str) -> tuple[ToolCall, ...]:
     Raises:
         RowFlaw: It is none, or a call has no name, or arguments that are no object.
     """
-    if isinstance(value, dict):
-        value = [value]
     calls = []
-    for number, item in enumerate(read_list(value, place, CALLS), start=1):
-        here = f"{place}, call {number}"
-        call = _object(item, here)
+    for here, call in _objects(value, place, "call", CALLS):
         inner = call.get("function")
         function = call if inner is None else inner
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
@@ -72,6 +65,14 @@ def read_calls(value: object, place: str) -> tuple[ToolCall, ...]:
             )
         )
     return tuple(calls)
+
+
+def _objects(value: object, place: str, what: str, wanted: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the objects of a list, or one that stands alone, each with its place."""
+    items = [value] if isinstance(value, dict) else read_list(value, place, wanted)
+    for number, item in enumerate(items, start=1):
+        here = f"{place}, {what} {number}"
+        yield here, _object(item, here)
 
 
 def _object(value: object, place: str) -> dict[str, Any]:

@@ -9,9 +9,10 @@ import pytest
 
 from components.checks import Verdict
 from components.dataset.beside import Beside
+from components.dataset.config import DatasetConfig
 from components.dataset.files.load import RowFile
 from components.dataset.intake import Intake
-from components.dataset.judge import DatasetConfig, judge
+from components.dataset.judge import judge
 from components.dataset.lengths import row_lengths
 from components.dataset.overview import look_over
 from components.dataset.petstore import generate

@@ -1,6 +1,6 @@
 import pytest
 
-from components.dataset.quarantine import Quarantined
+from components.dataset.quarantine import Quarantine, Quarantined
 from components.dataset.reasons import ROWS_KEPT, reasons
 from components.dataset.rows import Kind
 
@@ -9,14 +9,27 @@ def row(kind: Kind, line: int, file: str = "/data/rows.jsonl") -> Quarantined:
     return Quarantined(file, line, kind, f"why {line}", "text")
 
 
+def set_aside(*rows: Quarantined) -> Quarantine:
+    quarantine = Quarantine(None)
+    for one in rows:
+        quarantine.add(one)
+    quarantine.finish()
+    return quarantine
+
+
 def test_reasons_come_most_rows_first_with_the_first_rows_of_each():
-    found = reasons([row("not_json", 2), row("duplicate", 3), row("duplicate", 5)])
+    found = reasons(set_aside(row("duplicate", 5), row("not_json", 2), row("duplicate", 3)))
     assert [(reason.kind, reason.count) for reason in found] == [("duplicate", 2), ("not_json", 1)]
     assert [kept.line for kept in found[0].first] == [3, 5]
 
 
+def test_reasons_of_as_many_rows_come_as_their_first_rows_stand():
+    found = reasons(set_aside(row("too_long", 1, "b"), row("duplicate", 9, "a"), row("not_json", 2, "a")))
+    assert [reason.kind for reason in found] == ["not_json", "duplicate", "too_long"]
+
+
 def test_no_row_set_aside_is_no_reason():
-    assert reasons([]) == []
+    assert reasons(set_aside()) == []
 
 
 @pytest.mark.parametrize(
@@ -37,6 +50,6 @@ def test_no_row_set_aside_is_no_reason():
     ],
 )
 def test_places(rows: list[Quarantined], places: str):
-    (reason,) = reasons(rows)
+    (reason,) = reasons(set_aside(*rows))
     assert reason.places == places
     assert len(reason.first) <= ROWS_KEPT

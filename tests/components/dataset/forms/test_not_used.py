@@ -23,11 +23,3 @@ def test_a_long_name_is_cut_and_made_printable():
     counted = NotUsed()
     counted.note(["\x1b[31m" + "x" * 10_000_000, "\ud800"])
     assert all(len(name) <= NAME_CHARACTERS and name.isprintable() for name in counted.rows)
-
-
-def test_what_was_counted_elsewhere_is_added():
-    counted, other = NotUsed(), NotUsed()
-    counted.note(["id"])
-    other.note(["id", "tag"])
-    counted.add(other.rows)
-    assert counted.rows == {"id": 2, "tag": 1}
