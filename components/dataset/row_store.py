@@ -81,7 +81,7 @@ class RowStore:
     """
 
     def __init__(self, seed: int) -> None:
-        self._seed = seed
+        self._seed = f"{seed} ".encode()
         self._files: dict[str, int] = {}
         self._names: list[str] = []  # of the files, by their numbers
         self._contents, self._texts = Spool(), Spool()
@@ -122,9 +122,9 @@ class RowStore:
         self._file.append(self._files[row.file])
         self._line.append(row.line)
         self._tokens.append(row.tokens)
-        prompt = row.prompt_key
-        self._prompt.append(_key(f"{self._seed} {prompt}".encode(), 8))
-        self._asked.append(_key(prompt.encode(), 8))
+        prompt = row.prompt_key.encode()
+        self._prompt.append(_key(self._seed + prompt, 8))
+        self._asked.append(_key(prompt, 8))
         self._content.append(_key(content, 8))
         self._answer.append(answer_number(row.answer_key))
         self._group.append(_key(group.encode(), 8) if group else 0)
