@@ -3,12 +3,12 @@
 import json
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from components.dataset.arrays import numbers
 from components.dataset.checks.findings import kind_of
-from components.dataset.checks.spans import Found
+from components.dataset.checks.spans import Found, Search
 from components.dataset.files.source_row import EXCERPT_CHARACTERS, HELD_CHARACTERS
 from components.dataset.rows import KINDS, Kind
 from components.dataset.spool import Spool
@@ -17,7 +17,6 @@ SEARCHED_AT_ONCE = 20_000  # rows: every search starts a program
 SEARCHED_CHARACTERS = 16 << 20
 # Reasons of these kinds have nothing in them that a row says.
 SILENT: tuple[Kind, ...] = ("duplicate", "leaks_eval", "too_long", "empty_prompt", "empty_answer")
-Search = Callable[[Sequence[str]], Sequence[Found]]
 
 
 @dataclass(frozen=True)
@@ -87,22 +86,30 @@ class Quarantine:
             counts[kind] += count
         return counts
 
-    def finish(self) -> None:
+    def finish(self, others: Sequence[str] = ()) -> Sequence[Found]:
         """Search and keep what was added last.
+
+        Args:
+            others: Texts to be searched with it: every search starts a program.
+
+        Returns:
+            What was found in each of the others.
 
         Raises:
             TunegateError: The disk is full, or the search failed.
         """
         rows, self._waiting, self._waiting_size = self._waiting, [], 0
         # Reasons, too: one may quote what stands behind what is held of its row.
-        texts = [*(row.excerpt for row in rows), *(row.reason for row in rows)]
-        found = self._search(texts) if rows and self._search else [()] * len(texts)
-        for row, in_text, in_reason in zip(rows, found[: len(rows)], found[len(rows) :], strict=True):
+        texts = [*(row.excerpt for row in rows), *(row.reason for row in rows), *others]
+        found = self._search(texts) if texts and self._search else [()] * len(texts)
+        count = len(rows)
+        for row, in_text, in_reason in zip(rows, found[:count], found[count : 2 * count], strict=True):
             names = (*in_text, *in_reason)
             self._spool.append(json.dumps(asdict(excerpt_of(row, names))).encode())
             self._file.append(self._files.setdefault(row.file, len(self._files)))
             self._line.append(row.line)
             self._kind.append(KINDS.index(row.kind))
+        return found[2 * count :]
 
 
 def excerpt_of(row: Quarantined, found: Found) -> Quarantined:

@@ -158,7 +158,7 @@ class Screen:
         import numpy
 
         intake, store = self._intake, self._store
-        intake.quarantine.finish()
+        not_used = shown_counts(intake.not_used.rows, intake.quarantine.finish)
         findings = Findings()
         for index in rows[store.is_found[rows]]:
             findings.note(*store.place(index), store.found(index))
@@ -173,7 +173,7 @@ class Screen:
             findings=findings,
             nearly=count_nearly(store, rows, is_held_out, near) if near else Nearly(),
             in_groups=int((store.groups[rows] != 0).sum()),
-            not_used=shown_counts(intake.not_used.rows) if intake.sieve else intake.not_used.rows,
+            not_used=not_used,
             first=intake.first,
         )
 

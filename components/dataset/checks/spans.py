@@ -1,12 +1,13 @@
 """Where in a text something was found that nobody is to read."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 What = Literal["secret", "card", "iban", "email", "phone"]
 WHATS: tuple[What, ...] = get_args(What)
 Found = tuple[str, ...]  # what is in a row, each kind once: `email`, `secret: github-pat`
+Search = Callable[[Sequence[str]], Sequence[Found]]  # says what is in each of some texts that nobody may read
 
 
 @dataclass(frozen=True, order=True)

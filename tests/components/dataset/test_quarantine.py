@@ -47,7 +47,22 @@ def test_of_a_row_that_holds_what_nobody_may_see_nothing_is_shown():
     assert silent.reason == "is no JSON: hidden"  # of this kind, a reason quotes nothing; here it is made up
 
 
+def test_other_texts_are_searched_with_the_rows():
+    searched: list[list[str]] = []
+
+    def search(texts: Sequence[str]) -> Sequence[Found]:
+        searched.append([*texts])
+        return [("email",) if "@" in text else () for text in texts]
+
+    quarantine = Quarantine(search)
+    quarantine.add(row("a", 1, text="a@b"))
+    assert quarantine.finish(["name", "c@d"]) == [(), ("email",)]
+    assert searched == [["a@b", "is no JSON: a@b", "name", "c@d"]]
+    assert [found.excerpt for found in quarantine] == ["[withheld: it holds email]"]
+    assert quarantine.finish(["e@f"]) == [("email",)] and len(quarantine) == 1
+
+
 def test_nothing_set_aside():
     quarantine = Quarantine(None)
-    quarantine.finish()
+    assert quarantine.finish(["a@b"]) == [()]
     assert list(quarantine) == [] and not len(quarantine) and not quarantine.by_kind()
