@@ -61,6 +61,7 @@ class Intake:
         self._columns, self._preferences = columns, preferences
         self.store, self.quarantine = RowStore(seed), Quarantine(found_in_raw if sieve else None)
         self.tokens = array("I")
+        self._counted = 0  # rows of which the tokens were counted
         self.rows_by_file: Counter[str] = Counter()
         self.set_of: dict[str, str] = {}
         self.not_used = NotUsed()
@@ -129,6 +130,7 @@ class Intake:
         kept: list[Conversation] = []
         for source, row, tokens in zip(sources, sifted, lengths, strict=True):
             name = source.file or files
+            number, self._counted = self._counted, self._counted + 1
             if isinstance(tokens, RowFlaw):
                 self.set_aside(name, source.line, source.text, tokens)
                 continue
@@ -140,7 +142,7 @@ class Intake:
                 continue
             shown = row.shown if row.found else None
             self.store.add(
-                Row(name, source.line, source.text, row.conversation, tokens, shown, row.found),
+                Row(name, source.line, source.text, row.conversation, tokens, shown, row.found, number),
                 group_of(source.value, self._group_by),
                 is_held_out=source.side == "eval",
             )

@@ -26,6 +26,7 @@ class Row:
         tokens: Its tokens under the chat template; 0: not counted.
         shown: What people may see of it, where that is something else.
         found: What was found in it that people may not see: kinds alone.
+        number: Its place among all rows of which the tokens were counted.
     """
 
     file: str
@@ -35,6 +36,7 @@ class Row:
     tokens: int = 0
     shown: Conversation | None = None
     found: Found = ()
+    number: int = 0
 
     @property
     def view(self) -> Conversation:
@@ -89,6 +91,7 @@ class RowStore:
         self._file, self._line, self._tokens = array("I"), array("Q"), array("I")
         self._prompt, self._content, self._answer = array("Q"), array("Q"), array("I")
         self._group, self._held_out = array("Q"), array("B")
+        self._number = array("I")
         # Of rows in which something was found: what, by number, and where what people may see of them is.
         self._found, self._shown = array("I"), array("I")
         self._kinds: dict[Found, int] = {(): 0}
@@ -121,6 +124,7 @@ class RowStore:
         self._file.append(self._files[row.file])
         self._line.append(row.line)
         self._tokens.append(row.tokens)
+        self._number.append(row.number)
         self._prompt.append(_key(f"{self._seed} {row.prompt_key}".encode(), 8))
         self._content.append(_key(content, 8))
         self._answer.append(_key(row.answer_key.encode(), 4))
@@ -136,6 +140,7 @@ class RowStore:
             self._tokens[index],
             self.shown(index),
             self.found(index),
+            self._number[index],
         )
 
     def place(self, index: int) -> tuple[str, int]:
@@ -195,6 +200,11 @@ class RowStore:
         """The tokens of each row."""
         return numbers(self._tokens, "u4")
 
+    @property
+    def numbers(self) -> Numbers:
+        """The place of each row among all of which the tokens were counted."""
+        return numbers(self._number, "u4")
+
 
 class Rows(Sequence[Row]):
     """Some rows of a store, read when they are asked for.
@@ -247,6 +257,11 @@ class Rows(Sequence[Row]):
     def tokens(self) -> Numbers:
         """The tokens of each."""
         return self._store.tokens[self.indices]
+
+    @property
+    def numbers(self) -> Numbers:
+        """The place of each among all rows of which the tokens were counted."""
+        return self._store.numbers[self.indices]
 
 
 def _key(content: bytes, size: int) -> int:

@@ -14,6 +14,7 @@ from components.dataset.checks.names import shown_text
 from components.dataset.checks.secrets import ScanFailed
 from components.dataset.checks.sift import Sieve
 from components.dataset.checks.signatures import NoRoom, Signatures
+from components.dataset.encoded_rows import EncodedRows
 from components.dataset.files.load import RowFiles
 from components.dataset.files.source_row import SourceRow
 from components.dataset.forms.columns import read_columns
@@ -28,9 +29,11 @@ from components.dataset.report import render_report
 from components.dataset.samples import Marked
 from components.dataset.screen import Screen, Screened, file_name, fingerprint
 from components.errors import InvalidInput
+from components.oci.hashing import file_digest
 from components.sources.digests import changes
 from components.storage import atomic_write
 from components.templates.chat_tokenizer import ChatTokenizer
+from components.templates.encoded import MadeWith, write_encoded
 from components.tracking.log import StageLog
 from components.web import shown
 
@@ -57,7 +60,12 @@ class Examined:
 
 
 def validate(
-    config: DatasetConfig, train_path: Path, eval_path: Path, report_path: Path, stage: StageLog
+    config: DatasetConfig,
+    train_path: Path,
+    eval_path: Path,
+    report_path: Path,
+    stage: StageLog,
+    tokens_path: Path | None = None,
 ) -> str:
     """Examine a dataset and refuse one that is not fit to train on.
 
@@ -67,6 +75,7 @@ def validate(
         eval_path: Where the held-out rows go.
         report_path: Where the HTML report goes.
         stage: Where the verdict, the figures and the files are kept.
+        tokens_path: Where the training rows go as tokens, which fine-tuning reads; None: nowhere.
 
     Returns:
         The fingerprint of the accepted rows, `sha256:...`.
@@ -75,14 +84,19 @@ def validate(
         InvalidInput: The dataset or its base model is unfit; every problem is listed. If the files could
             be read at all, report and record are written first.
     """
-    found = examine(config, train_path, eval_path, report_path, stage)
+    found = examine(config, train_path, eval_path, report_path, stage, tokens_path)
     if found.problems or not found.verdict.passed:
         raise InvalidInput(f"dataset {shown(config.dataset)}", found.problems + found.verdict.reasons)
     return found.digest
 
 
 def examine(
-    config: DatasetConfig, train_path: Path, eval_path: Path, report_path: Path, stage: StageLog
+    config: DatasetConfig,
+    train_path: Path,
+    eval_path: Path,
+    report_path: Path,
+    stage: StageLog,
+    tokens_path: Path | None = None,
 ) -> Examined:
     """Accept or quarantine every row, write both sets and the report, and judge the whole.
 
@@ -92,6 +106,7 @@ def examine(
         eval_path: Where the held-out rows go.
         report_path: Where the HTML report goes.
         stage: Where the verdict, the figures and the files are kept.
+        tokens_path: Where the training rows go as tokens, which fine-tuning reads; None: nowhere.
 
     Returns:
         What was found, fit to train on or not.
@@ -101,7 +116,8 @@ def examine(
     """
     problems: list[str] = []
     tokenizer = _attempt(lambda: chat_tokenizer(config.base_model), problems)
-    screened = _screen(config, tokenizer, problems, stage.say)
+    encoded = EncodedRows() if tokens_path else None
+    screened = _screen(config, tokenizer, encoded, problems, stage.say)
     if screened is None:
         raise InvalidInput(f"dataset {shown(config.dataset)}", problems)
     stage.say(f"read {screened.rows_in} rows")
@@ -116,6 +132,9 @@ def examine(
     for path, rows in ((train_path, screened.train), (eval_path, screened.eval)):
         with atomic_write(path) as file:
             file.writelines(content + b"\n" for content in rows.contents())
+    if tokens_path and tokenizer and encoded:
+        made_with = MadeWith(tokenizer.digest, config.learn_turns, file_digest(train_path))
+        write_encoded(tokens_path, encoded.batches(screened.train.numbers), made_with, config.max_length)
     digest = fingerprint(screened.train, screened.eval)
     overview = look_over(screened)
     verdict = judge(config, screened, overview.answers)
@@ -139,7 +158,11 @@ def _attempt(read: Callable[[], T], problems: list[str]) -> T | None:
 
 
 def _screen(
-    config: DatasetConfig, tokenizer: ChatTokenizer | None, problems: list[str], say: Callable[[str], None]
+    config: DatasetConfig,
+    tokenizer: ChatTokenizer | None,
+    encoded: EncodedRows | None,
+    problems: list[str],
+    say: Callable[[str], None],
 ) -> Screened | None:
     """Read and screen the files; None, and why with the other problems, if one can't be read."""
     train, held_out = (RowFiles(named, config.max_dataset_bytes, say) for named in config.files)
@@ -158,7 +181,7 @@ def _screen(
         with TemporaryDirectory(prefix="tunegate-") as folder:
             screen = Screen(
                 config.max_length,
-                row_lengths(tokenizer, config.learn_turns) if tokenizer else None,
+                row_lengths(tokenizer, config.learn_turns, encoded) if tokenizer else None,
                 config.seed,
                 Sieve(config.secrets, config.personal_data),
                 Signatures(Path(folder)),

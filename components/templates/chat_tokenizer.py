@@ -3,12 +3,13 @@
 import re
 from array import array
 from collections.abc import Callable, Collection, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from components.conversations import Conversation
 from components.templates.example import Example, LearnTurns, Measured, Refused
 from components.templates.left_out import missing_answer, missing_text, missing_tools, texts
-from components.templates.loading import control_tokens, load_tokenizer, stop_tokens
+from components.templates.loading import control_tokens, load_tokenizer, stop_tokens, tokenizer_digest
 from components.templates.rendering import Renderer, as_served
 from components.templates.scripts import Answer, Script, apart, learned_turns, not_continued, scripts
 from components.templates.tokens import Tokens
@@ -39,6 +40,11 @@ class ChatTokenizer:
         self._renderer = Renderer(self._tokenizer)
         self._tokens = Tokens(self._tokenizer, self._control)
 
+    @cached_property
+    def digest(self) -> str:
+        """A digest of all that the tokens of a row follow from, `sha256:...`."""
+        return tokenizer_digest(self._tokenizer, self._stops, self._control)
+
     def encode(
         self, rows: Sequence[Conversation], learn: LearnTurns = "all"
     ) -> list[tuple[Example, ...] | Refused]:
@@ -65,10 +71,6 @@ class ChatTokenizer:
         places = [place for place, row in enumerate(rows) if not row.messages[-1].learned]
         learned = dict(zip(places, self.encode([rows[place] for place in places], learn), strict=True))
         return [_measured(row, learned.get(place, row)) for place, row in enumerate(found)]
-
-    def lengths(self, rows: Sequence[Conversation], learn: LearnTurns = "all") -> list[int | Refused]:
-        """Count the tokens of rows as `measure` does, or say why the template refuses one."""
-        return [row if isinstance(row, Refused) else row.tokens for row in self.measure(rows, learn)]
 
     def marked(self, row: Conversation, learn: LearnTurns = "all") -> list[tuple[str, bool]]:
         """Return a row as the model sees it: pieces of text, and whether each is learned.
