@@ -49,6 +49,9 @@ class Message(BaseModel):
         Args:
             for_api: As OpenAI's API takes it: the arguments of a call are a text there.
         """
+        chat: dict[str, Any] = {"role": self.role, "content": self.content}
+        if not (self.reasoning or self.tool_calls or self.name or self.tool_call_id):
+            return chat  # as most are
         optional: dict[str, Any] = {
             # vLLM reads the first and gives templates both.
             "reasoning": self.reasoning,
@@ -57,9 +60,7 @@ class Message(BaseModel):
             "name": self.name,
             "tool_call_id": self.tool_call_id,
         }
-        return {"role": self.role, "content": self.content} | {
-            key: value for key, value in optional.items() if value
-        }
+        return chat | {key: value for key, value in optional.items() if value}
 
 
 def _call(call: ToolCall, for_api: bool) -> dict[str, Any]:

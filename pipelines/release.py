@@ -22,24 +22,26 @@ def wire(p: Any) -> None:
         data = cached(validate_dataset, p).outputs
         champion = fresh(find_champion, p, train_set=data["train_set"]).outputs["Output"]
         with dsl.If(champion != UNCHANGED, name="something-new"):
-            train_and_judge(p, data["train_set"], data["eval_set"], champion)
+            train_and_judge(p, data, champion)
 
 
-def train_and_judge(p: Any, train_set: Any, eval_set: Any, champion: Any) -> None:
+def train_and_judge(p: Any, data: Any, champion: Any) -> None:
     """Fine-tune and evaluate; what passes the quality gate is served on trial."""
-    adapter, scores, quality = measure(p, train_set, eval_set, champion)
+    adapter, scores, quality = measure(p, data, champion)
     with dsl.If(quality["Output"] == True, name="quality-passed"):  # noqa: E712
-        image = cached(push_image, p, adapter=adapter, scores=scores, train_set=train_set).outputs["image"]
-        serve_and_judge(p, image, eval_set, scores, quality["verdict"])
+        shipped = {"adapter": adapter, "scores": scores, "train_set": data["train_set"]}
+        image = cached(push_image, p, **shipped).outputs["image"]
+        serve_and_judge(p, image, data["eval_set"], scores, quality["verdict"])
     with dsl.Else(name="quality-refused"):
         fresh(refuse, p, verdict=quality["verdict"])
 
 
-def measure(p: Any, train_set: Any, eval_set: Any, champion: Any) -> tuple[Any, Any, Any]:
+def measure(p: Any, data: Any, champion: Any) -> tuple[Any, Any, Any]:
     """Fine-tune, evaluate and judge the quality; return the adapter, its scores and what the gate says."""
-    adapter = cached(finetune, p, train_set=train_set).outputs["adapter"]
+    learned = {"train_set": data["train_set"], "train_tokens": data["train_tokens"]}
+    adapter = cached(finetune, p, **learned).outputs["adapter"]
     contenders = {"adapter": adapter, "champion_version": champion}
-    scores = cached(evaluate, p, eval_set=eval_set, **contenders).outputs["scores"]
+    scores = cached(evaluate, p, eval_set=data["eval_set"], **contenders).outputs["scores"]
     return adapter, scores, fresh(quality_gate, p, scores=scores).outputs
 
 

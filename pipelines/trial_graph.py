@@ -20,7 +20,7 @@ def wire(p: Any) -> None:
     data = cached(validate_dataset, p).outputs
     champion = fresh(find_champion, p, train_set=data["train_set"]).outputs["Output"]
     with dsl.If(champion != UNCHANGED, name="something-new"):
-        measure(p, data["train_set"], data["eval_set"], champion)
+        measure(p, data, champion)
 
 
 trial = release_pipeline(wire, ReleaseParams, name="tunegate-trial")

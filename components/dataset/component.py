@@ -38,6 +38,7 @@ def validate_dataset(
     learn_turns: str,
     train_set: dsl.Output[dsl.Dataset],
     eval_set: dsl.Output[dsl.Dataset],
+    train_tokens: dsl.Output[dsl.Dataset],
     report: dsl.Output[dsl.HTML],
     metrics: dsl.Output[dsl.Metrics],
     page: dsl.Output[dsl.Markdown],
@@ -54,8 +55,9 @@ def validate_dataset(
     from components.tracking.shell import run_stage
 
     config = DatasetConfig.of(locals())
-    made = [train_set, eval_set]
+    made = [train_set, eval_set, train_tokens]
+    written = Path(train_set.path), Path(eval_set.path), Path(report.path)
     with run_stage("dataset", config, page, makes=made, metrics=[metrics]) as stage:
-        fingerprint = validate(config, Path(train_set.path), Path(eval_set.path), Path(report.path), stage)
+        fingerprint = validate(config, *written, stage, Path(train_tokens.path))
     for artifact in made:
         artifact.metadata["fingerprint"] = fingerprint

@@ -62,6 +62,7 @@ class Intake:
         self._columns, self._preferences = columns, preferences
         self.store, self.quarantine = RowStore(seed), Quarantine(found_in_raw if sieve else None)
         self.tokens = array("I")
+        self._counted = 0  # rows of which the tokens were counted
         self.rows_by_file: Counter[str] = Counter()
         self.set_of: dict[str, str] = {}
         self.not_used = NotUsed()
@@ -130,6 +131,7 @@ class Intake:
         kept: list[Conversation] = []
         for source, row, tokens in zip(sources, sifted, lengths or [0] * len(sifted), strict=True):
             name = source.file or files
+            number, self._counted = self._counted, self._counted + 1
             if isinstance(tokens, RowFlaw):
                 self.set_aside(name, source.line, source.text, tokens)
                 continue
@@ -141,7 +143,7 @@ class Intake:
                 continue
             shown = row.shown if row.found else None
             self.store.add(
-                Row(name, source.line, source.text, row.conversation, tokens, shown, row.found),
+                Row(name, source.line, source.text, row.conversation, tokens, shown, row.found, number),
                 group_of(source.value, self.group_by),
                 is_held_out=source.side == "eval",
             )

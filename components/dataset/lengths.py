@@ -3,10 +3,12 @@
 from collections.abc import Callable, Sequence
 
 from components.conversations import Conversation
+from components.dataset.encoded_rows import EncodedRows
 from components.dataset.rows import RowFlaw
 from components.models import prepare_tokenizer
 from components.templates.chat_tokenizer import ChatTokenizer
 from components.templates.example import LearnTurns, Refused
+from components.templates.work import BATCH_ROWS
 
 
 def chat_tokenizer(base_model: str) -> ChatTokenizer:
@@ -19,12 +21,25 @@ def chat_tokenizer(base_model: str) -> ChatTokenizer:
 
 
 def row_lengths(
-    tokenizer: ChatTokenizer, learn: LearnTurns = "all"
+    tokenizer: ChatTokenizer, learn: LearnTurns = "all", encoded: EncodedRows | None = None
 ) -> Callable[[Sequence[Conversation]], list[int | RowFlaw]]:
-    """Return what counts the tokens of rows; a flaw where the chat template refuses one."""
+    """Return what counts the tokens of rows; a flaw where the chat template refuses one.
+
+    Args:
+        tokenizer: Of the base model.
+        learn: Which turns of the assistant are learned.
+        encoded: Keeps the tokens of all rows that are counted, in their order; None: they are not kept.
+    """
 
     def lengths(rows: Sequence[Conversation]) -> list[int | RowFlaw]:
-        found = tokenizer.lengths(rows, learn)
-        return [RowFlaw(row.kind, row.why) if isinstance(row, Refused) else row for row in found]
+        found: list[int | RowFlaw] = []
+        for first in range(0, len(rows), BATCH_ROWS):
+            measured = tokenizer.measure(rows[first : first + BATCH_ROWS], learn)
+            if encoded is not None:
+                encoded.add([() if isinstance(row, Refused) else row.examples for row in measured])
+            found += [
+                RowFlaw(row.kind, row.why) if isinstance(row, Refused) else row.tokens for row in measured
+            ]
+        return found
 
     return lengths

@@ -26,6 +26,7 @@ class Row:
         tokens: Its tokens under the chat template; 0: not counted.
         shown: What people may see of it, where that is something else.
         found: What was found in it that people may not see: kinds alone.
+        number: Its place among all rows of which the tokens were counted.
     """
 
     file: str
@@ -35,6 +36,7 @@ class Row:
     tokens: int = 0
     shown: Conversation | None = None
     found: Found = ()
+    number: int = 0
 
     @property
     def view(self) -> Conversation:
@@ -90,6 +92,7 @@ class RowStore:
         self._prompt, self._content, self._answer = array("Q"), array("Q"), array("I")
         self._asked = array("Q")
         self._group, self._held_out = array("Q"), array("B")
+        self._number = array("I")
         # Of rows in which something was found: what, by number, and where what people may see of them is.
         self._found, self._shown = array("I"), array("I")
         self._kinds: dict[Found, int] = {(): 0}
@@ -125,6 +128,7 @@ class RowStore:
         prompt = row.prompt_key.encode()
         self._prompt.append(_key(self._seed + prompt, 8))
         self._asked.append(_key(prompt, 8))
+        self._number.append(row.number)
         self._content.append(_key(content, 8))
         self._answer.append(answer_number(row.answer_key))
         self._group.append(_key(group.encode(), 8) if group else 0)
@@ -139,6 +143,7 @@ class RowStore:
             self._tokens[index],
             self.shown(index),
             self.found(index),
+            self._number[index],
         )
 
     def place(self, index: int) -> tuple[str, int]:
@@ -203,6 +208,11 @@ class RowStore:
         """The tokens of each row."""
         return numbers(self._tokens, "u4")
 
+    @property
+    def numbers(self) -> Numbers:
+        """The place of each row among all of which the tokens were counted."""
+        return numbers(self._number, "u4")
+
 
 class Rows(Sequence[Row]):
     """Some rows of a store, read when they are asked for.
@@ -255,6 +265,11 @@ class Rows(Sequence[Row]):
     def tokens(self) -> Numbers:
         """The tokens of each."""
         return self.store.tokens[self.indices]
+
+    @property
+    def numbers(self) -> Numbers:
+        """The place of each among all rows of which the tokens were counted."""
+        return self.store.numbers[self.indices]
 
 
 def answer_number(answer_key: str) -> int:

@@ -16,6 +16,7 @@ from components.dataset.checks.signatures import NoRoom, Signatures
 from components.dataset.config import DatasetConfig
 from components.dataset.drift import Earlier, drift
 from components.dataset.earlier import earlier_dataset
+from components.dataset.encoded_rows import EncodedRows
 from components.dataset.examined import Examined
 from components.dataset.files.load import RowFiles
 from components.dataset.files.source_row import SourceRow
@@ -31,10 +32,12 @@ from components.dataset.profile import keep_profile, profile_of
 from components.dataset.report import write_report
 from components.dataset.screen import Screen, Screened, fingerprint
 from components.errors import InvalidInput
+from components.oci.hashing import file_digest
 from components.sources.digests import changes
 from components.sources.names import file_name
 from components.storage import atomic_write
 from components.templates.chat_tokenizer import ChatTokenizer
+from components.templates.encoded import MadeWith, write_encoded
 from components.tracking.log import StageLog
 from components.tracking.stage import Stage
 from components.web import shown
@@ -47,7 +50,12 @@ LOADED_BESIDE = ("py3langid.langid", "matplotlib.figure", "matplotlib.backends.b
 
 
 def validate(
-    config: DatasetConfig, train_path: Path, eval_path: Path, report_path: Path, stage: Stage
+    config: DatasetConfig,
+    train_path: Path,
+    eval_path: Path,
+    report_path: Path,
+    stage: Stage,
+    tokens_path: Path | None = None,
 ) -> str:
     """Examine a dataset, compare it with that of the champion, and refuse one that is not fit to train on.
 
@@ -57,6 +65,7 @@ def validate(
         eval_path: Where the held-out rows go.
         report_path: Where the HTML report goes.
         stage: The running stage.
+        tokens_path: Where the training rows go as tokens, which fine-tuning reads; None: nowhere.
 
     Returns:
         The fingerprint of the accepted rows, `sha256:...`.
@@ -66,7 +75,7 @@ def validate(
             be read at all, report and record are written first.
     """
     earlier = earlier_dataset(stage.client, config.model_name, stage.say) if config.model_name else None
-    found = examine(config, train_path, eval_path, report_path, stage, earlier)
+    found = examine(config, train_path, eval_path, report_path, stage, earlier, tokens_path)
     if found.problems or not found.verdict.passed:
         raise InvalidInput(f"dataset {shown(config.dataset)}", found.problems + found.verdict.reasons)
     return found.digest
@@ -79,6 +88,7 @@ def examine(
     report_path: Path,
     stage: StageLog,
     earlier: Earlier | None = None,
+    tokens_path: Path | None = None,
 ) -> Examined:
     """Accept or quarantine every row, write both sets and the report, and judge the whole.
 
@@ -89,6 +99,7 @@ def examine(
         report_path: Where the HTML report goes.
         stage: Where the verdict, the figures and the files are kept.
         earlier: The dataset of the champion; None: there is none to compare with.
+        tokens_path: Where the training rows go as tokens, which fine-tuning reads; None: nowhere.
 
     Returns:
         What was found, fit to train on or not.
@@ -98,7 +109,7 @@ def examine(
     """
     with Beside(*LOADED_BESIDE) as beside:
         beside.call(load_model)
-        return _examine(config, train_path, eval_path, report_path, stage, earlier, beside)
+        return _examine(config, train_path, eval_path, report_path, stage, earlier, tokens_path, beside)
 
 
 def _examine(
@@ -108,11 +119,13 @@ def _examine(
     report_path: Path,
     stage: StageLog,
     earlier: Earlier | None,
+    tokens_path: Path | None,
     beside: Beside,
 ) -> Examined:
     problems: list[str] = []
     load_tokenizer = cache(lambda: _attempt(lambda: chat_tokenizer(config.base_model), problems))
-    screened = _screen(config, load_tokenizer, problems, stage.say)
+    encoded = EncodedRows() if tokens_path else None
+    screened = _screen(config, load_tokenizer, encoded, problems, stage.say)
     if screened is None:
         raise InvalidInput(f"dataset {shown(config.dataset)}", problems)
     stage.say(f"read {screened.rows_in} rows")
@@ -127,6 +140,10 @@ def _examine(
     for path, rows in ((train_path, screened.train), (eval_path, screened.eval)):
         with atomic_write(path) as file:
             file.writelines(content + b"\n" for content in rows.contents())
+    tokenizer = load_tokenizer()
+    if tokens_path and tokenizer and encoded:
+        made_with = MadeWith(tokenizer.digest, config.learn_turns, file_digest(train_path))
+        write_encoded(tokens_path, encoded.batches(screened.train.numbers), made_with, config.max_length)
     digest = fingerprint(screened.train, screened.eval)
     overview = look_over(screened, beside)
     profile = profile_of(screened.train.together_with(screened.eval), overview.answers.kind == "labels")
@@ -136,7 +153,6 @@ def _examine(
         problems += _hints(screened)
     found = Examined(screened, overview, drifted, verdict, digest, problems)
     _record(config, found, stage)
-    tokenizer = load_tokenizer()
     marked = partial(tokenizer.marked, learn=config.learn_turns) if tokenizer else None
     write_report(config, found, marked, report_path, stage, beside)
     keep_profile(profile, stage)
@@ -156,6 +172,7 @@ def _attempt(read: Callable[[], T], problems: list[str]) -> T | None:
 def _screen(
     config: DatasetConfig,
     load_tokenizer: Callable[[], ChatTokenizer | None],
+    encoded: EncodedRows | None,
     problems: list[str],
     say: Callable[[str], None],
 ) -> Screened | None:
@@ -175,7 +192,7 @@ def _screen(
 
     def load_lengths() -> Lengths | None:
         tokenizer = load_tokenizer()
-        return row_lengths(tokenizer, config.learn_turns) if tokenizer else None
+        return row_lengths(tokenizer, config.learn_turns, encoded) if tokenizer else None
 
     def screened() -> Screened:
         with TemporaryDirectory(prefix="tunegate-") as folder:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from components.finetune.config import FinetuneConfig
+from components.oci.hashing import file_digest
 from components.settings import home
 from components.storage import atomic_write
 
@@ -16,8 +17,7 @@ FILE = "state.pt"
 
 def checkpoint_folder(config: FinetuneConfig, train_path: Path, base_revision: str, device: str) -> Path:
     """Return the folder of a run's checkpoints, the same whenever the same run is started again."""
-    with train_path.open("rb") as file:
-        train_set = hashlib.file_digest(file, "sha256").hexdigest()
+    train_set = file_digest(train_path).removeprefix("sha256:")
     parts = (FORMAT, config.model_dump_json(), train_set, base_revision, device)
     return home() / "checkpoints" / hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 

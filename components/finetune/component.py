@@ -6,6 +6,7 @@ from kfp import dsl
 @dsl.component(base_image="python:3.11-slim", install_kfp_package=False)
 def finetune(
     train_set: dsl.Input[dsl.Dataset],
+    train_tokens: dsl.Input[dsl.Dataset],
     base_model: str,
     seed: int,
     max_length: int,
@@ -30,5 +31,6 @@ def finetune(
 
     config = FinetuneConfig.of(locals())
     with run_stage("finetune", config, page, reads=[train_set], makes=[adapter], metrics=[metrics]) as stage:
-        digest = train(config, Path(train_set.path), Path(adapter.path), stage)
+        tokens = Path(train_tokens.path)
+        digest = train(config, Path(train_set.path), Path(adapter.path), stage, tokens)
     adapter.metadata["adapter_digest"] = digest

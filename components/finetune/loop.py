@@ -12,7 +12,7 @@ from components.finetune.checkpoint import load_checkpoint, save_checkpoint
 from components.finetune.config import FinetuneConfig
 from components.finetune.loss import CompletionLoss
 from components.finetune.optimizer import MasterAdamW, learning_rate_at
-from components.templates.example import Example
+from components.templates.examples import Examples
 from components.tracking.stage import Stage
 
 REPORT_S = 2.0
@@ -41,7 +41,7 @@ class History:
 
 def run_steps(
     model: Any,
-    examples: Sequence[Example],
+    examples: Examples,
     steps: Sequence[Step],
     config: FinetuneConfig,
     checkpoints: Path,
@@ -98,7 +98,7 @@ def run_steps(
 def _train_step(
     loss_of: CompletionLoss,
     optimizer: MasterAdamW,
-    examples: Sequence[Example],
+    examples: Examples,
     step: Step,
     learning_rate: float,
 ) -> tuple[float, float]:
@@ -106,18 +106,19 @@ def _train_step(
 
     Every learned token of the step weighs the same, in whichever batch it is.
     """
-    learned = sum(examples[row].learned_count for batch in step for row in batch)
+    batches = [[examples[row] for row in batch] for batch in step]
+    learned = sum(example.learned_count for batch in batches for example in batch)
     total = 0.0
-    for rows in step:
-        loss = loss_of(collate([examples[row] for row in rows]).to(loss_of.model.device)) / learned
+    for batch in batches:
+        loss = loss_of(collate(batch).to(loss_of.model.device)) / learned
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.collect()
         total += float(loss.detach())
     return total, optimizer.step(learning_rate)
 
 
-def _tokens(examples: Sequence[Example], step: Step) -> int:
-    return sum(len(examples[row].tokens) for batch in step for row in batch)
+def _tokens(examples: Examples, step: Step) -> int:
+    return int(examples.lengths[[row for batch in step for row in batch]].sum())
 
 
 def _state(optimizer: MasterAdamW, history: History) -> dict[str, Any]:

@@ -6,12 +6,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from components.conversations import Conversations
 from components.errors import InvalidInput
 from components.finetune.batches import Step, plan_steps
 from components.finetune.checkpoint import checkpoint_folder, remove_checkpoint
 from components.finetune.config import FinetuneConfig
-from components.finetune.data import encode
+from components.finetune.data import training_examples
 from components.finetune.estimate import (
     GIB,
     estimate,
@@ -26,13 +25,19 @@ from components.models import BaseModelFiles, prepare_base_model
 from components.oci.adapters import adapter_digest
 from components.precision import precision_for
 from components.settings import load_settings
-from components.templates.example import Example
+from components.templates.examples import Examples
 from components.tracking.stage import Stage
 
 __all__ = ["FinetuneConfig", "train"]
 
 
-def train(config: FinetuneConfig, train_path: Path, adapter_path: Path, stage: Stage) -> str:
+def train(
+    config: FinetuneConfig,
+    train_path: Path,
+    adapter_path: Path,
+    stage: Stage,
+    tokens_path: Path | None = None,
+) -> str:
     """Train an adapter on the completions of a training set; a run that was killed goes on.
 
     On a CPU, the same config, training set and number of threads give the same bytes, whether or not
@@ -43,6 +48,8 @@ def train(config: FinetuneConfig, train_path: Path, adapter_path: Path, stage: S
         train_path: Conversations as JSON lines.
         adapter_path: A directory to make; it will hold the adapter's two files.
         stage: Where progress, metrics and the loss curve go.
+        tokens_path: The same rows as tokens, as the dataset stage wrote them; without them, or where they
+            were made with something else, the rows are tokenised here, which comes to the same.
 
     Returns:
         The adapter's digest.
@@ -56,11 +63,10 @@ def train(config: FinetuneConfig, train_path: Path, adapter_path: Path, stage: S
     base = prepare_base_model(config.base_model)
     stage.fact("base_model_revision", base.revision)
     stage.fact("seed", str(config.seed))
-    rows = Conversations(train_path)
-    examples, left_out = encode(rows, base.path, config.max_length, config.learn_turns)
-    steps = plan_steps([len(example.tokens) for example in examples], config)
-    _announce(len(rows) - left_out, left_out, examples, steps, stage)
-    attention = attention_for(device, max(len(example.tokens) for example in examples))
+    examples = training_examples(config, train_path, tokens_path, base.path, stage.say)
+    steps = plan_steps(examples.lengths.tolist(), config)
+    _announce(examples, steps, stage)
+    attention = attention_for(device, int(examples.lengths.max()))
     _check_fit(base, attention, config, examples, steps, device, stage)
 
     _seed_everything(config.seed, device)
@@ -85,45 +91,46 @@ def _let_waiting_threads_sleep() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
-def _announce(
-    rows: int, left_out: int, examples: Sequence[Example], steps: Sequence[Step], stage: Stage
-) -> None:
-    tokens = sum(len(example.tokens) for example in examples)
-    learned = sum(example.learned_count for example in examples)
+def _announce(examples: Examples, steps: Sequence[Step], stage: Stage) -> None:
+    rows = examples.rows - examples.left_out
     stage.say(
-        f"{rows} rows, {tokens} tokens, {learned} of them learned "
+        f"{rows} rows, {examples.lengths.sum()} tokens, {examples.learned_tokens} of them learned "
         f"(answers with their end of turn); {len(steps)} steps"
     )
     if len(examples) > rows:
         stage.say(f"the chat template changes earlier turns: {len(examples)} examples, one for each answer")
-    if left_out:
+    if examples.left_out:
         stage.say(
-            f"{left_out} rows are left out: longer than max_length, or nothing in them is to be learned"
+            f"{examples.left_out} rows are left out: longer than max_length, or nothing in them is to be "
+            "learned"
         )
-    stage.metrics({"rows_left_out": left_out})
+    stage.metrics({"rows_left_out": examples.left_out})
 
 
 def _check_fit(
     base: BaseModelFiles,
     attention: Attention,
     config: FinetuneConfig,
-    examples: Sequence[Example],
+    examples: Examples,
     steps: Sequence[Step],
     device: str,
     stage: Stage,
 ) -> None:
     """Say how much memory and time the run takes, and refuse it if the memory is not there."""
     precision = precision_for(device)
-    batches = [[examples[row] for row in batch] for step in steps for batch in step]
-    largest = max(batches, key=lambda batch: len(batch) * max(len(example.tokens) for example in batch))
+    lengths = examples.lengths.tolist()
+    largest = max(
+        (batch for step in steps for batch in step),
+        key=lambda batch: len(batch) * max(lengths[row] for row in batch),
+    )
     try:
-        needed = estimate(base.path, attention, precision, config, largest)
+        needed = estimate(base.path, attention, precision, config, [examples[row] for row in largest])
     except (NotImplementedError, RuntimeError) as error:
         # Some architectures can't run without values; that is no reason not to train them.
         stage.say(f"memory and time can't be estimated for this model: {str(error).splitlines()[0]}")
         return
     refuse_if_too_large(needed, free_memory(device), config)
-    tokens = sum(len(example.tokens) for batch in batches for example in batch)
+    tokens = sum(lengths[row] for step in steps for batch in step for row in batch)
     duration = needed.seconds(tokens, layer_rate(device, precision))
     stage.say(f"needs about {needed.memory_bytes / GIB:.1f} GiB and {clock(duration)} (minutes:seconds)")
 

@@ -2,19 +2,19 @@
 
 import re
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from components.conversations import Conversation
-from components.templates.example import Example, LearnTurns, Refused
+from components.templates.example import Example, LearnTurns, Measured, Refused
 from components.templates.left_out import missing_answer, missing_text, missing_tools, texts
-from components.templates.loading import control_tokens, load_tokenizer, stop_tokens
+from components.templates.loading import control_tokens, load_tokenizer, stop_tokens, tokenizer_digest
 from components.templates.rendering import Renderer, as_served
 from components.templates.scripts import Answer, Script, apart, learned_turns, not_continued, scripts
 from components.templates.tokens import Tokens
+from components.templates.work import MOST_WORK, has_calls, work_batches
 
-BATCH_ROWS, BATCH_WORK = 1000, 1 << 23
-MOST_WORK, TURN_WORK = 1 << 26, 100  # what a turn costs beside its text
 HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 Choice = Callable[[Conversation], list[int]]
 
@@ -40,6 +40,11 @@ class ChatTokenizer:
         self._renderer = Renderer(self._tokenizer)
         self._tokens = Tokens(self._tokenizer, self._control)
 
+    @cached_property
+    def digest(self) -> str:
+        """A digest of all that the tokens of a row follow from, `sha256:...`."""
+        return tokenizer_digest(self._tokenizer, self._stops, self._control)
+
     def encode(
         self, rows: Sequence[Conversation], learn: LearnTurns = "all"
     ) -> list[tuple[Example, ...] | Refused]:
@@ -56,16 +61,16 @@ class ChatTokenizer:
         """
         return self._encode(rows, lambda row: learned_turns(row, learn))
 
-    def lengths(self, rows: Sequence[Conversation], learn: LearnTurns = "all") -> list[int | Refused]:
-        """Count the tokens of rows, answers included, or say why the template refuses one.
+    def measure(self, rows: Sequence[Conversation], learn: LearnTurns = "all") -> list[Measured | Refused]:
+        """Turn rows into examples and count their tokens, or say why the template refuses one.
 
         Where a row becomes several examples the longest counts. The last turn counts even where it is
         not to be learned: it is asked for in the evaluation.
         """
         found = self._encode(rows, lambda row: sorted({*learned_turns(row, learn), len(row.messages) - 1}))
-        return [
-            row if isinstance(row, Refused) else max(len(example.tokens) for example in row) for row in found
-        ]
+        places = [place for place, row in enumerate(rows) if not row.messages[-1].learned]
+        learned = dict(zip(places, self.encode([rows[place] for place in places], learn), strict=True))
+        return [_measured(row, learned.get(place, row)) for place, row in enumerate(found)]
 
     def marked(self, row: Conversation, learn: LearnTurns = "all") -> list[tuple[str, bool]]:
         """Return a row as the model sees it: pieces of text, and whether each is learned.
@@ -102,14 +107,16 @@ class ChatTokenizer:
 
     def _encode(self, rows: Sequence[Conversation], choose: Choice) -> list[tuple[Example, ...] | Refused]:
         found: list[tuple[Example, ...] | Refused] = []
-        for batch in _batches(rows):
-            found += self._encode_batch(batch, choose)
+        for batch, work in work_batches(rows):
+            found += self._encode_batch(batch, work, choose)
         return found
 
     def _encode_batch(
-        self, rows: Sequence[Conversation], choose: Choice
+        self, rows: Sequence[Conversation], work: Sequence[int], choose: Choice
     ) -> list[tuple[Example, ...] | Refused]:
-        found: list[tuple[Example, ...] | Refused] = [self._unfit(row) or () for row in rows]
+        found: list[tuple[Example, ...] | Refused] = [
+            self._unfit(row, size) or () for row, size in zip(rows, work, strict=True)
+        ]
         open_places = [place for place, row in enumerate(found) if not isinstance(row, Refused)]
         answered = self._answers([rows[place] for place in open_places], choose)
         laid_out: list[tuple[int, Script]] = []
@@ -131,8 +138,8 @@ class ChatTokenizer:
                 found[place] = _with(found[place], example)
         return found
 
-    def _unfit(self, row: Conversation) -> Refused | None:
-        if _work(row) > MOST_WORK:
+    def _unfit(self, row: Conversation, work: int) -> Refused | None:
+        if work > MOST_WORK:
             why = f"has {len(row.messages)} turns and too much text to look at each of them; split it"
             return Refused("template_refused", why)
         for text in texts(row):
@@ -186,7 +193,7 @@ class ChatTokenizer:
             if refused := not_continued(answer):
                 return refused
         why = (
-            (missing_tools(row, whole, self._renderer) if row.tools or _calls(row) else "")
+            (missing_tools(row, whole, self._renderer) if row.tools or has_calls(row) else "")
             or missing_text(row, whole)
             or next(
                 filter(None, (missing_answer(row.messages[a.turn], a.turn + 1, a.said) for a in answers)), ""
@@ -223,7 +230,7 @@ class ChatTokenizer:
         learned: list[tuple[int, int]] = []
         for start in known:
             # What the template writes after the end of the turn is never generated, so it isn't learned.
-            last = next((at for at in range(start, len(tokens)) if tokens[at] in self._stops), None)
+            last = _first_of(self._stops, tokens, start)
             if last is None:
                 names = ", ".join(self._stop_names)
                 why = f"it ends an answer with no end-of-turn token ({names}), so the model would never stop"
@@ -232,30 +239,19 @@ class ChatTokenizer:
         return Example(array("i", tokens[: learned[-1][1]]), tuple(learned))
 
 
-def _batches(rows: Sequence[Conversation]) -> Iterator[list[Conversation]]:
-    batch: list[Conversation] = []
-    work = 0
-    for row in rows:
-        if batch and (len(batch) == BATCH_ROWS or work + _work(row) > BATCH_WORK):
-            yield batch
-            batch, work = [], 0
-        batch.append(row)
-        work += _work(row)
-    if batch:
-        yield batch
+def _first_of(wanted: Collection[int], tokens: list[int], start: int) -> int | None:
+    """Return the first place from `start` on where one of some tokens stands."""
+    rest = tokens[start:]
+    return min((start + rest.index(token) for token in wanted if token in rest), default=None)
 
 
-def _work(row: Conversation) -> int:
-    """Return about how many characters are rendered for a row: all of it, up to each of its answers."""
-    size = sum(TURN_WORK + len(message.content) + len(message.reasoning) for message in row.messages)
-    if row.tools or _calls(row):
-        size += sum(len(str(call.arguments)) for message in row.messages for call in message.tool_calls)
-        size += sum(len(str(tool)) for tool in row.tools)
-    return len(row.messages) * size
-
-
-def _calls(row: Conversation) -> bool:
-    return any(message.tool_calls for message in row.messages)
+def _measured(
+    found: tuple[Example, ...] | Refused, learned: tuple[Example, ...] | Refused
+) -> Measured | Refused:
+    if isinstance(found, Refused):
+        return found
+    tokens = max(len(example.tokens) for example in found)
+    return learned if isinstance(learned, Refused) else Measured(tokens, learned)
 
 
 def _with(found: tuple[Example, ...] | Refused, example: Example | Refused) -> tuple[Example, ...] | Refused:

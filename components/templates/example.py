@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 LearnTurns = Literal["all", "last"]
 
@@ -33,6 +33,18 @@ class Example:
         """Yield the places of the tokens that are learned."""
         for start, end in self.learned:
             yield from range(start, end)
+
+
+class Measured(NamedTuple):
+    """A row as it is learned, and its length.
+
+    Attributes:
+        tokens: Of the longest that the model sees of it, in training or in the evaluation.
+        examples: What is learned of it; none where nothing is.
+    """
+
+    tokens: int
+    examples: tuple[Example, ...]
 
 
 @dataclass(frozen=True)

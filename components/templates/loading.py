@@ -1,7 +1,10 @@
 """The base model's tokenizer, and the tokens that are not text to it."""
 
+import hashlib
+import json
 import re
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from components.errors import InvalidInput
@@ -54,3 +57,36 @@ def control_tokens(tokenizer: Any, stops: frozenset[int]) -> "re.Pattern[str]":
     }
     longest_first = sorted(filter(None, names), key=lambda name: (-len(name), name))
     return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+
+
+def tokenizer_digest(tokenizer: Any, stops: frozenset[int], control: "re.Pattern[str]") -> str:
+    """Return a digest of all that the tokens of a row follow from, wherever it was loaded from.
+
+    That is what the tokenizer and its chat template say, not their files: a packaged base model has them in
+    another form before its weights are there. The libraries that read them count, too.
+    """
+    import tokenizers
+    import transformers
+
+    said = {
+        "libraries": [transformers.__version__, tokenizers.__version__],
+        "tokenizer": _content(tokenizer),
+        "template": tokenizer.chat_template,
+        "names": {name: str(token) for name, token in tokenizer.special_tokens_map.items()},
+        "stops": sorted(stops),
+        "control": control.pattern,
+        "split": tokenizer.split_special_tokens,
+    }
+    return f"sha256:{hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()}"
+
+
+def _content(tokenizer: Any) -> Any:
+    if backend := getattr(tokenizer, "backend_tokenizer", None):
+        # These two are set anew with every call, so they make no token another one.
+        backend.no_truncation()
+        backend.no_padding()
+        return hashlib.sha256(backend.to_str().encode()).hexdigest()
+    with TemporaryDirectory() as folder:  # a tokenizer in Python says it in its files alone
+        tokenizer.save_vocabulary(folder)
+        files = sorted(Path(folder).iterdir())
+        return [type(tokenizer).__name__, *(hashlib.sha256(file.read_bytes()).hexdigest() for file in files)]

@@ -21,6 +21,7 @@ from components.finetune.data import encode
 from components.finetune.loss import CompletionLoss
 from components.finetune.model import add_adapter, load_base
 from components.models import prepare_base_model
+from components.templates.chat_tokenizer import ChatTokenizer
 from components.templates.example import Example
 
 ROWS_A_BATCH, BATCHES, ROUNDS = 16, 2, 1
@@ -48,8 +49,8 @@ def main() -> int:
         lora_alpha=32,
         lora_dropout=0,
     )
-    examples, _ = encode(_rows(), base.path, config.max_length)
-    examples.sort(key=lambda example: len(example.tokens))
+    found = encode(_rows(), ChatTokenizer(base.path), config.max_length)
+    examples = sorted(found, key=lambda example: len(example.tokens))
     batches = [examples[i * ROWS_A_BATCH : (i + 1) * ROWS_A_BATCH] for i in range(BATCHES)]
     model = load_base(base, "eager", "cpu")
     adapted = add_adapter(model, config)

@@ -15,6 +15,7 @@ from components.dataset.validate import DatasetConfig, validate
 from components.errors import InvalidInput
 from components.sources.content import open_source
 from components.sources.digests import read_contents
+from components.templates.example import Measured
 from components.tracking.stage import Stage
 from pipelines.kubeflow.params import KubeflowParams
 from pipelines.kubeflow.submit import preflight as preflight_of_pods
@@ -41,7 +42,8 @@ def sha256(content: bytes) -> str:
 def run(tmp_path: Path, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """The stage, without a base model, whose tokenizer takes long to load."""
     tokenizer = SimpleNamespace(
-        lengths=lambda conversations, learn: [7 for _ in conversations], marked=lambda row, learn: []
+        measure=lambda conversations, learn: [Measured(7, ()) for _ in conversations],
+        marked=lambda row, learn: [],
     )
     monkeypatch.setattr("components.dataset.validate.chat_tokenizer", lambda base_model: tokenizer)
 

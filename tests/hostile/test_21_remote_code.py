@@ -249,10 +249,10 @@ def test_a_chat_template_is_rendered_in_a_sandbox(model: Path) -> None:
     row = Conversation.model_validate(
         {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
     )
-    (flaw,) = ChatTokenizer(model).lengths([row])
+    (flaw,) = ChatTokenizer(model).measure([row])
     assert isinstance(flaw, Refused) and "unsafe" in flaw.why
     with pytest.raises(InvalidInput, match=r"chat template[^$]*unsafe"):
-        encode([row], model, 100)
+        encode([row], ChatTokenizer(model), 100)
 
 
 def test_whoever_loads_a_model_says_that_its_code_is_not_to_run() -> None:

@@ -43,7 +43,7 @@ def test_a_control_token_in_the_text_is_a_flaw_of_that_row_alone(tokenizer: Chat
 
 def test_counts_what_fine_tuning_sees(tokenizer: ChatTokenizer, tiny_model: Path):
     row = conversation("Where?", system="Brief.")
-    (example,), _ = encode([row], tiny_model, 100)
+    (example,) = encode([row], ChatTokenizer(tiny_model), 100)
     assert row_lengths(tokenizer)([row]) == [len(example.tokens)]
 
 

@@ -13,6 +13,10 @@ from components.conversations import read_conversations
 from components.dataset.petstore import generate
 from components.dataset.validate import DatasetConfig, length_quantiles, validate
 from components.errors import InvalidInput
+from components.oci.hashing import file_digest
+from components.templates.chat_tokenizer import ChatTokenizer
+from components.templates.encoded import MadeWith, open_encoded
+from components.templates.examples import Examples
 from components.tracking.stage import Stage
 
 PETSTORE = Path(generate.__file__).parent
@@ -113,6 +117,30 @@ def test_a_share_is_held_out_when_there_is_no_eval_file(run: Run, tmp_path: Path
     train, held_out = read_conversations(run.train), read_conversations(run.eval)
     assert (len(train), len(held_out)) == (15, 5)
     assert not {row.prompt[0]["content"] for row in train} & {row.prompt[0]["content"] for row in held_out}
+
+
+@pytest.mark.parametrize("eval_dataset", ["", str(PETSTORE / "eval.jsonl")], ids=["split", "eval-file"])
+def test_the_training_rows_are_there_as_tokens_too(run: Run, tmp_path: Path, eval_dataset: str):
+    lines = (PETSTORE / "train.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    turns = [("user", "Hi", 1), ("assistant", "Go away", 0), ("user", "Dogs?", 1), ("assistant", "Hello", 1)]
+    unwanted = {"messages": [{"role": role, "content": text, "weight": n} for role, text, n in turns]}
+    long = {"instruction": "Where?", "output": "far " * 200}
+    odd = [
+        lines[0],
+        json.dumps(unwanted) + "\n",
+        json.dumps(long) + "\n",
+        '{"instruction": "<|end|>", "output": "a"}\n',
+    ]
+    (tmp_path / "a.jsonl").write_text("".join([*lines[:20], *odd, *lines[20:]]), encoding="utf-8")
+    values = {"dataset": str(tmp_path / "a.jsonl"), "eval_dataset": eval_dataset, "max_length": 400}
+    config = DatasetConfig(base_model=str(run.model), min_train_rows=5, min_eval_rows=2, **values)
+    tokens = tmp_path / "out/tokens"
+    validate(config, run.train, run.eval, run.report, run.stage, tokens)
+
+    tokenizer, train = ChatTokenizer(run.model), read_conversations(run.train)
+    examples = Examples(open_encoded(tokens, MadeWith(tokenizer.digest, "all", file_digest(run.train))))
+    assert examples.rows == len(train)
+    assert [(example,) for example in examples] == tokenizer.encode(train)
 
 
 def test_a_refused_dataset_still_leaves_report_record_and_quarantine(run: Run):

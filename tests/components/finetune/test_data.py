@@ -2,15 +2,21 @@
 
 import json
 import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from components.conversations import Conversation, Message
+from components.conversations import Conversation, Message, write_conversations
 from components.errors import InvalidInput
-from components.finetune.data import encode
-from components.templates.example import LearnTurns
+from components.finetune.config import FinetuneConfig
+from components.finetune.data import encode, training_examples
+from components.oci.hashing import file_digest
+from components.templates.chat_tokenizer import ChatTokenizer
+from components.templates.encoded import MadeWith, write_encoded
+from components.templates.example import LearnTurns, Refused
+from components.templates.examples import record_batch
 
 
 def _row(question: str, answer: str) -> Conversation:
@@ -37,7 +43,7 @@ def _with_template(model: Path, template: str, target: Path) -> Path:
 
 
 def test_only_the_answer_and_its_end_of_turn_are_learned(tiny_model: Path) -> None:
-    examples, left_out = encode([_row("Fish food?", "Aisle 3.")], tiny_model, 100)
+    examples = encode([_row("Fish food?", "Aisle 3.")], ChatTokenizer(tiny_model), 100)
 
     example = examples[0]
     assert _decode(tiny_model, example.tokens[: example.first_learned]) == (
@@ -45,7 +51,7 @@ def test_only_the_answer_and_its_end_of_turn_are_learned(tiny_model: Path) -> No
     )
     assert _decode(tiny_model, example.tokens[example.first_learned :]) == "Aisle 3.<|end|>"
     assert example.learned_count == len("Aisle 3.") + 1
-    assert left_out == 0
+    assert examples.left_out == 0
 
 
 @pytest.mark.parametrize(
@@ -60,7 +66,7 @@ def test_which_turns_of_a_conversation_are_learned(
 ) -> None:
     row = Conversation(messages=_row("Hi", "Hello").messages + _row("Dogs?", "Yes").messages)
 
-    (example,), _ = encode([row], tiny_model, 100, learn_turns)
+    (example,) = encode([row], ChatTokenizer(tiny_model), 100, learn_turns)
 
     assert [_decode(tiny_model, example.tokens[start:end]) for start, end in example.learned] == learned
 
@@ -69,11 +75,11 @@ def test_a_row_of_which_nothing_is_learned_is_left_out(tiny_model: Path) -> None
     question, answer = _row("Dogs?", "No").messages
     unwanted = Conversation(messages=(question, answer.model_copy(update={"learned": False})))
 
-    examples, left_out = encode([_row("Dogs?", "Yes"), unwanted], tiny_model, 100)
+    examples = encode([_row("Dogs?", "Yes"), unwanted], ChatTokenizer(tiny_model), 100)
 
-    assert (len(examples), left_out) == (1, 1)
+    assert (len(examples), examples.left_out) == (1, 1)
     with pytest.raises(InvalidInput, match="no row has a turn to be learned"):
-        encode([unwanted], tiny_model, 100)
+        encode([unwanted], ChatTokenizer(tiny_model), 100)
 
 
 def test_what_the_template_writes_after_the_end_of_turn_is_not_learned(
@@ -85,7 +91,7 @@ def test_what_the_template_writes_after_the_end_of_turn_is_not_learned(
     )
     model = _with_template(tiny_model, template, tmp_path / "model")
 
-    examples, _ = encode([_row("Dogs?", "Yes")], model, 100)
+    examples = encode([_row("Dogs?", "Yes")], ChatTokenizer(model), 100)
 
     assert _decode(model, examples[0].tokens[examples[0].first_learned :]) == "Yes<|end|>"
 
@@ -106,7 +112,7 @@ def test_an_answer_that_melts_into_the_prompt_is_cut_where_the_server_cuts(
     )
     model = _with_template(model, template, tmp_path / "melting")
 
-    examples, _ = encode([_row("Who?", "anna")], model, 100)
+    examples = encode([_row("Who?", "anna")], ChatTokenizer(model), 100)
 
     example = examples[0]
     assert _decode(model, example.tokens[: example.first_learned]).endswith("assistant: ")
@@ -114,9 +120,9 @@ def test_an_answer_that_melts_into_the_prompt_is_cut_where_the_server_cuts(
 
 
 def test_rows_longer_than_max_length_are_left_out_whole(tiny_model: Path) -> None:
-    examples, left_out = encode([_row("a", "b"), _row("a" * 200, "b")], tiny_model, 50)
+    examples = encode([_row("a", "b"), _row("a" * 200, "b")], ChatTokenizer(tiny_model), 50)
 
-    assert (len(examples), left_out) == (1, 1)
+    assert (len(examples), examples.left_out) == (1, 1)
 
 
 REFUSED = [
@@ -143,7 +149,7 @@ def test_a_template_that_cannot_be_trained_on_is_refused(
     model = _with_template(tiny_model, template, tmp_path / "model")
 
     with pytest.raises(InvalidInput) as refused:
-        encode([_row("Dogs?", "Yes")], model, 100)
+        encode([_row("Dogs?", "Yes")], ChatTokenizer(model), 100)
 
     for word in words:
         assert word in str(refused.value)
@@ -164,7 +170,88 @@ def test_a_set_without_a_usable_row_is_refused(
     tiny_model: Path, rows: list[Conversation], words: list[str]
 ) -> None:
     with pytest.raises(InvalidInput) as refused:
-        encode(rows, tiny_model, 10)
+        encode(rows, ChatTokenizer(tiny_model), 10)
 
     for word in words:
         assert word in str(refused.value)
+
+
+@pytest.fixture
+def config(tiny_model: Path) -> FinetuneConfig:
+    knobs = {
+        "learning_rate": 1e-3,
+        "num_train_epochs": 1,
+        "per_device_train_batch_size": 2,
+        "warmup_ratio": 0,
+    }
+    knobs |= {"gradient_accumulation_steps": 1, "lora_r": 1, "lora_alpha": 1, "lora_dropout": 0, "seed": 1}
+    return FinetuneConfig(base_model=str(tiny_model), max_length=20, **knobs)
+
+
+def _handed_on(folder: Path, model: Path, rows: list[Conversation]) -> tuple[Path, Path]:
+    """Write a training set, and its tokens as the dataset stage does."""
+    tokenizer = ChatTokenizer(model)
+    train, tokens = folder / "train.jsonl", folder / "tokens"
+    write_conversations(train, rows)
+    batch = record_batch([row for row in tokenizer.encode(rows) if not isinstance(row, Refused)])
+    write_encoded(tokens, [batch], MadeWith(tokenizer.digest, "all", file_digest(train)))
+    return train, tokens
+
+
+def test_tokens_that_are_handed_on_are_not_made_again(
+    config: FinetuneConfig, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, tokens = _handed_on(
+        tmp_path, tiny_model, [_row("a", "b"), _row("a" * 50, "b"), _row("Dogs?", "Yes")]
+    )
+    said: list[str] = []
+    made = training_examples(config, train, None, tiny_model, said.append)
+    monkeypatch.setattr(ChatTokenizer, "encode", lambda *_: pytest.fail("rows were tokenised"))
+
+    examples = training_examples(config, train, tokens, tiny_model, said.append)
+
+    assert list(examples) == list(made)
+    assert (len(examples), examples.left_out) == (2, 1)
+    assert not said
+
+
+@pytest.mark.parametrize("spoil", ["other-rows", "other-turns", "half-of-it", "not-there"])
+def test_tokens_of_something_else_are_made_again_and_that_is_told(
+    config: FinetuneConfig, tiny_model: Path, tmp_path: Path, spoil: str
+) -> None:
+    train, tokens = _handed_on(tmp_path, tiny_model, [_row("a", "b")])
+    if spoil == "other-rows":
+        write_conversations(train, [_row("c", "d")])
+    elif spoil == "other-turns":
+        config = config.model_copy(update={"learn_turns": "last"})
+    elif spoil == "half-of-it":
+        tokens.write_bytes(tokens.read_bytes()[:200])
+    else:
+        tokens.unlink()
+    said: list[str] = []
+
+    examples = training_examples(config, train, tokens, tiny_model, said.append)
+
+    assert list(examples) == list(training_examples(config, train, None, tiny_model, said.append))
+    (why,) = said
+    assert "tokenised again" in why and "train_tokens" in why
+
+
+def test_tokens_that_are_made_here_leave_no_file(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    examples = encode([_row("a", "b")], ChatTokenizer(tiny_model), 100)
+
+    assert not [*tmp_path.iterdir()]
+    assert len(examples[0].tokens) == 6
+
+
+def test_a_row_that_is_refused_is_named_by_its_number(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("components.finetune.data.BATCH_ROWS", 2)
+    rows = [_row("a", "b")] * 4 + [_row("a", "<|end|>")]
+
+    with pytest.raises(InvalidInput, match="training row 5: has the chat template's own token"):
+        encode(iter(rows), ChatTokenizer(tiny_model), 100)

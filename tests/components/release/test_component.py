@@ -57,7 +57,9 @@ def test_credentials_in_the_address_of_a_dataset_are_not_recorded(
         "base_model": "org/name",
         "dataset_digest": "sha256:rows",
     }
-    outputs = {name: artifact(tmp_path, name) for name in ("train_set", "eval_set", "report", "page")}
+    outputs = {
+        name: artifact(tmp_path, name) for name in ("train_set", "eval_set", "train_tokens", "report", "page")
+    }
     metrics = dsl.Metrics(uri=str(tmp_path / "metrics"), metadata={})
     validate_dataset.python_func(**{**defaults, **given}, **outputs, metrics=metrics)
     assert read[0].dataset == given["dataset"] and read[0].eval_dataset == given["eval_dataset"]

@@ -10,7 +10,7 @@ import pytest
 from components.conversations import Conversation
 from components.errors import InvalidInput
 from components.templates.chat_tokenizer import ChatTokenizer
-from components.templates.example import LearnTurns, Refused
+from components.templates.example import LearnTurns, Measured, Refused
 from tests.components.templates import families
 from tests.components.templates.families import with_template
 
@@ -137,7 +137,18 @@ def test_a_template_that_forgets_reasoning_gives_an_example_for_each_turn(make: 
     assert learned(tokenizer, row(*HELLO, *QUESTION)) == ["Hello<|end|>", "2 dollars<|end|>"]
     (examples,) = tokenizer.encode([thinking])
     assert not isinstance(examples, Refused)
-    assert tokenizer.lengths([thinking]) == [max(len(example.tokens) for example in examples)]
+    assert tokenizer.measure([thinking]) == [Measured(max(len(e.tokens) for e in examples), examples)]
+
+
+def test_a_last_turn_that_is_not_learned_counts_as_it_is_asked_for(make: Make) -> None:
+    tokenizer = make(families.PLAIN)
+    asked = row(*HELLO, QUESTION[0], turn("assistant", "Go away", learned=False))
+    (measured,) = tokenizer.measure([asked])
+    (examples,) = tokenizer.encode([asked])
+    (whole,) = tokenizer.measure([row(*HELLO, QUESTION[0], turn("assistant", "Go away"))])
+    assert isinstance(measured, Measured) and isinstance(whole, Measured)
+    assert measured == Measured(whole.tokens, examples)
+    assert [text for text, is_learned in tokenizer.marked(asked) if is_learned] == ["Hello<|end|>"]
 
 
 def test_answers_that_melt_into_what_opens_them_are_learned_one_by_one(
@@ -241,7 +252,7 @@ def test_refuses_what_the_template_leaves_out_and_that_row_alone(
     assert isinstance(refused, Refused) and refused.kind == "template_refused" and why in refused.why
     assert isinstance(other, tuple) or "+ 1" in template
     assert make(template).marked(conversation) == []
-    assert make(template).lengths([conversation]) == [refused]
+    assert make(template).measure([conversation]) == [refused]
 
 
 CONTROL = [

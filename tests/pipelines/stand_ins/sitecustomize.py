@@ -91,8 +91,8 @@ def write(value, *places):
     return written
 
 
-def train(config, train_path, adapter_path, stage):
-    assert train_path.is_file()
+def train(config, train_path, adapter_path, stage, tokens_path):
+    assert train_path.is_file() and tokens_path.is_file()
     adapter_path.mkdir(parents=True)
     return "sha256:adapter"
 
@@ -118,7 +118,7 @@ if "STAND_IN_LOG" in os.environ:
     module("mlflow")  # which the fork server of the stages would spend seconds on
     module("components.tracking.runs", RUN_KEY="mlflow_run_id")
     module("components.tracking.shell", run_stage=run_stage)
-    module("components.dataset.validate", DatasetConfig=Config, validate=write("sha256:data", 1, 2, 3))
+    module("components.dataset.validate", DatasetConfig=Config, validate=write("sha256:data", 1, 2, 3, 5))
     module("components.finetune.train", FinetuneConfig=Config, train=train)
     module("components.evaluate.compare", EvaluateConfig=Config, compare=write(EVALUATED, 3))
     module("components.evaluate.agreement", CATEGORIES=["a", "b"], agreement=lambda _: [[1, 2], [3, 4]])
