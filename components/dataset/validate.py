@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import TypeVar
 
 from components.checks import Verdict
@@ -29,7 +29,7 @@ from components.dataset.samples import Marked
 from components.dataset.screen import Screen, Screened, file_name, fingerprint
 from components.errors import InvalidInput
 from components.sources.digests import changes
-from components.storage import atomic_write
+from components.storage import atomic_write, full_disk_told
 from components.templates.chat_tokenizer import ChatTokenizer
 from components.tracking.log import StageLog
 from components.web import shown
@@ -252,7 +252,7 @@ def _report(
     stage: StageLog,
 ) -> None:
     """Write the report and keep it, its pictures and the quarantined rows with the run."""
-    with TemporaryDirectory() as name:
+    with full_disk_told(Path(gettempdir())), TemporaryDirectory() as name:
         folder = Path(name)
         pictures = {"Tokens per row": folder / "token_lengths.png"}
         draw_lengths(screened, config.max_length, pictures["Tokens per row"])
@@ -261,8 +261,8 @@ def _report(
             draw_quarantine(screened, folder / "quarantined.png")
             stage.figure("Quarantined rows", folder / "quarantined.png")
         page = render_report(config, screened, overview, verdict, digest, pictures, marked)
-        report_path.parent.mkdir(parents=True, exist_ok=True)
-        report_path.write_text(page, encoding="utf-8")
+        with atomic_write(report_path) as report:
+            report.write(page.encode())
         (folder / "dataset-report.html").write_text(page, encoding="utf-8")
         stage.file(folder / "dataset-report.html")
         with (folder / "quarantine.jsonl").open("w", encoding="utf-8") as file:
