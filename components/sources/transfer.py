@@ -121,7 +121,8 @@ class Transfer:
                 self._source.shown,
                 [
                     f"has sent {self._position:,} bytes in {self._waited_s / 3600:,.1f} hours, over "
-                    f"{LONGEST_S / 3600:g}, the longest wait; split it, or fetch it beforehand and name the copy"
+                    f"{LONGEST_S / 3600:g}, the longest wait; split it, or fetch it beforehand and name "
+                    "the copy"
                 ],
             )
         if self._window_s < PACE_WINDOW_S:
