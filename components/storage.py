@@ -20,6 +20,26 @@ _FLOCK = "hhqqi4x"  # struct flock: type, whence, start, length, process
 
 
 @contextmanager
+def full_disk_told(path: Path) -> Iterator[None]:
+    """Tell it in our words when what is written within has no room.
+
+    Args:
+        path: What is written, or where.
+
+    Raises:
+        TunegateError: The disk is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise TunegateError(
+                f"{path}: {error.strerror}; nothing was kept of it. Free some space and run again"
+            ) from error
+        raise
+
+
+@contextmanager
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """Write a file that appears whole or not at all.
 
@@ -28,18 +48,13 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """
     unfinished = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.unfinished")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except OSError as error:
-        if error.errno in _FULL:
-            raise TunegateError(
-                f"{path}: {error.strerror}; nothing was kept of it. Free some space and run again"
-            ) from error
-        raise
+        with full_disk_told(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with unfinished.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
 

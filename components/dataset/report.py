@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 from components import wording
 from components.dataset.beside import Beside
@@ -17,6 +17,7 @@ from components.dataset.plots import draw_lengths, draw_quarantine
 from components.dataset.profile import label_bucket
 from components.dataset.reasons import reasons
 from components.dataset.samples import Marked, samples
+from components.storage import atomic_write, full_disk_told
 from components.tracking.log import StageLog
 from components.web import shown
 
@@ -43,7 +44,7 @@ def write_report(
         beside: Draws the pictures.
     """
     screened, drift = found.screened, found.drift
-    with TemporaryDirectory() as name:
+    with full_disk_told(Path(gettempdir())), TemporaryDirectory() as name:
         folder = Path(name)
         pictures = {"Tokens per row": folder / "token_lengths.png"}
         tokens = screened.train.tokens, screened.eval.tokens, screened.tokens
@@ -60,8 +61,8 @@ def write_report(
             beside.call(draw_quarantine, counts, folder / "quarantined.png").result()
             stage.figure("Quarantined rows", folder / "quarantined.png")
         page = render_report(config, found, pictures, marked)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page, encoding="utf-8")
+        with atomic_write(path) as report:
+            report.write(page.encode())
         (folder / "dataset-report.html").write_text(page, encoding="utf-8")
         stage.file(folder / "dataset-report.html")
         with (folder / "quarantine.jsonl").open("w", encoding="utf-8") as file:

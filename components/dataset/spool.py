@@ -10,10 +10,17 @@ HELD_BYTES = 1 << 20  # written at once: every write lets other threads in
 
 
 class Spool:
-    """Lines that are appended, then read in any order. Their file has no name: nothing of it is ever left."""
+    """Lines that are appended, then read in any order. Their file has no name: nothing of it is ever left.
+
+    Raises:
+        TunegateError: It can't be made.
+    """
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # it lives as long as this does
+        try:
+            self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # it lives as long as this does
+        except OSError as error:
+            raise _no_room(error) from None
         self._ends, self._held = array("Q", [0]), bytearray()
 
     def __len__(self) -> int:
@@ -43,8 +50,12 @@ class Spool:
                 while written < len(left):
                     written += self._file.write(left[written:]) or 0
         except OSError as error:
-            where = f"{tempfile.gettempdir()}: {error.strerror}"
-            raise TunegateError(
-                f"rows could not be kept in {where}; free some space there, or let TMPDIR name another folder"
-            ) from None
+            raise _no_room(error) from None
         self._held.clear()
+
+
+def _no_room(error: OSError) -> TunegateError:
+    where = f"{tempfile.tempdir or 'the temporary directory'}: {error.strerror}"
+    return TunegateError(
+        f"rows could not be kept in {where}; free some space there, or let TMPDIR name another folder"
+    )

@@ -5,7 +5,7 @@ import io
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING
 
@@ -177,7 +177,10 @@ def _kept(source: Source, file: IO[bytes]) -> Iterator[IO[bytes]]:
     with tempfile.TemporaryFile() as copy:
         try:
             shutil.copyfileobj(file, copy, CHUNK_BYTES)
+            copy.flush()
         except OSError as error:
+            with suppress(OSError):
+                copy.close()  # which would try again to write what is left
             where = f"{tempfile.gettempdir()}: {error.strerror}; TMPDIR names another folder"
             raise InvalidInput(source.shown, [f"could not be kept in {where}"]) from None
         copy.seek(0)

@@ -138,9 +138,9 @@ class _Images:
 
     def expand(self, source: Source) -> Files:
         """Fetch an image, and find the files of rows under its /data."""
-        folder = Path(self._kept.enter_context(TemporaryDirectory(prefix="tunegate-image-"))) / "data"
-        folder.mkdir()
         try:
+            folder = Path(self._kept.enter_context(TemporaryDirectory(prefix="tunegate-image-"))) / "data"
+            folder.mkdir()
             self._used_bytes += pull_data(source.target, folder, self._limit_bytes, self._used_bytes)
         except InvalidInput:
             raise

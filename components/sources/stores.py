@@ -3,9 +3,10 @@
 import re
 from typing import Any
 
+from components.errors import InvalidInput
 from components.sources.address import Source
 from components.sources.failures import explain
-from components.sources.folders import Found, sift
+from components.sources.folders import MAX_ENTRIES, Found, sift
 
 # What a store's client is told; this one asks the environment for a proxy only if told to.
 OPTIONS: dict[str, dict[str, Any]] = {"gs": {"session_kwargs": {"trust_env": True}}}
@@ -20,7 +21,7 @@ def list_store(source: Source) -> Found:
     """List the files of rows under an address of a store, as addresses.
 
     Raises:
-        InvalidInput: There is none, or the store can't be asked.
+        InvalidInput: There is none, there are too many, or the store can't be asked.
     """
     from fsspec.core import url_to_fs
 
@@ -29,6 +30,11 @@ def list_store(source: Source) -> Found:
         found = store.find(path) if source.target.endswith("/") else _files(store.glob(path, detail=True))
     except Exception as error:
         raise explain(source, error) from None
+    if len(found) > MAX_ENTRIES:
+        raise InvalidInput(
+            source.shown,
+            [f"has {len(found):,} entries, over {MAX_ENTRIES:,}; name a folder or a pattern of fewer"],
+        )
     root = re.split(r"[*?\[]", source.target, maxsplit=1)[0].rpartition("/")[0]
     return sift(source.shown, [_address(source, name) for name in found], root)
 

@@ -17,6 +17,7 @@ MAX_BREAKS, ATTEMPTS = 20, 4
 RETRY_WAIT = wait_random_exponential(multiplier=1, max=30)
 # Of the time that is spent waiting for bytes; whoever reads them may take as long as it takes.
 PACE_WINDOW_S, SLOWEST_BYTES_S = 300, 1 << 10
+LONGEST_S = 24 * 3600  # in all: at the slowest pace, the largest files would take years
 CLOCK = time.monotonic
 
 
@@ -40,13 +41,13 @@ class Transfer:
         self.encoding = self._file.r.headers.get("Content-Encoding", "").strip().lower()
         self._version, self._etag = _version(self._file.r.headers), self._file.r.headers.get("ETag", "")
         self._position = self._breaks = self._window_bytes = 0
-        self._window_s = 0.0
+        self._window_s = self._waited_s = 0.0
 
     def read(self, size: int, /) -> bytes:
         """Return up to so many bytes, and none at the end.
 
         Raises:
-            InvalidInput: It broke off and can't be gone on with, or it hardly moves.
+            InvalidInput: It broke off and can't be gone on with, hardly moves, or takes too long in all.
             Exception: What the client says of a connection that broke for good.
         """
         while True:
@@ -114,6 +115,16 @@ class Transfer:
     def _check_pace(self, size: int, took_s: float) -> None:
         self._window_bytes += size
         self._window_s += took_s
+        self._waited_s += took_s
+        if self._waited_s > LONGEST_S:
+            raise InvalidInput(
+                self._source.shown,
+                [
+                    f"has sent {self._position:,} bytes in {self._waited_s / 3600:,.1f} hours, over "
+                    f"{LONGEST_S / 3600:g}, the longest wait; split it, or fetch it beforehand and name "
+                    "the copy"
+                ],
+            )
         if self._window_s < PACE_WINDOW_S:
             return
         if self._window_bytes < self._window_s * SLOWEST_BYTES_S:

@@ -303,10 +303,13 @@ def full_disk() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_disk_that_fills_while_a_file_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("size", [40_000, 1000], ids=["in the middle", "at its end"])
+def test_a_disk_that_fills_while_a_file_is_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with (
-        scripted_server(lambda asked: Answer(200, {}, [zipped(CONTENT)])) as serving,
+        scripted_server(lambda asked: Answer(200, {}, [zipped(CONTENT[:size])])) as serving,
         pytest.raises(InvalidInput) as told,
         full_disk(),
     ):

@@ -78,11 +78,12 @@ def _of_lines(found: Iterator[Line], skipped: int, name: str) -> Iterator[Source
         if not is_whole:
             yield SourceRow(number + skipped, beginning(line), flaw=too_long(), size=len(line), file=name)
             continue
+        value, flaw = None, None
         try:
             value = decode(line)
         except NOT_JSON as error:
             values.flaw()
-            value, flaw = None, RowFlaw("not_json", f"is no JSON: {json_problem(error)}")
+            flaw = RowFlaw("not_json", f"is no JSON: {json_problem(error)}")
         else:
             flaw = values.flaw()
             value = None if flaw else value

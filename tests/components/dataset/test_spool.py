@@ -1,6 +1,7 @@
 """Lines that are kept on disk: each comes back, and a full disk is told."""
 
 import resource
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -21,6 +22,12 @@ def test_every_line_comes_back_whatever_is_read_meanwhile(seed: int):
             assert spool[index] == lines[index]
     assert len(spool) == 2000 and sum(map(len, lines)) > HELD_BYTES
     assert [spool[index] for index in range(2000)] == lines
+
+
+def test_a_place_where_nothing_can_be_kept_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    with pytest.raises(TunegateError, match=r"rows could not be kept in .*/none: No such file or directory"):
+        Spool()
 
 
 def test_a_full_disk_is_told():

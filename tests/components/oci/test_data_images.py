@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import io
 import json
+import resource
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -301,3 +302,20 @@ def test_images_of_one_parameter_share_its_limit(tmp_path: Path):
     told = rf"with the {first:,} of the images before it, over max_dataset_bytes \({first:,}\)"
     with pytest.raises(InvalidInput, match=told), expanded(f"{one} + {two}", first):
         pass
+
+
+def test_a_disk_that_fills_while_an_image_is_unpacked_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    reference = layout(tmp_path, {"data/a.jsonl": ROWS * 10})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        with pytest.raises(InvalidInput, match=r"a\.jsonl: File too large"), expanded(reference, LIMIT):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not [*temporary.iterdir()]

@@ -163,6 +163,15 @@ def test_a_store_is_listed(monkeypatch: pytest.MonkeyPatch, place: str, named: s
         assert found.passed_over[0].endswith("/x/README.md")
 
 
+@pytest.mark.parametrize("named", ["x/", "x/*"])
+def test_a_store_is_listed_up_to_a_limit(monkeypatch: pytest.MonkeyPatch, named: str):
+    monkeypatch.setattr("components.sources.stores.MAX_ENTRIES", 2)
+    monkeypatch.setattr(fsspec.core, "url_to_fs", lambda url, **options: (Bucket(), f"bucket/{named}"))
+    told = r"has [34] entries, over 2; name a folder or a pattern of fewer"
+    with pytest.raises(InvalidInput, match=told), expanded(f"s3://bucket/{named}", LIMIT):
+        pass
+
+
 def test_a_store_that_can_not_be_listed_is_told(monkeypatch: pytest.MonkeyPatch):
     def refuse(url: str, **options: Any) -> None:
         raise PermissionError("Forbidden")

@@ -176,6 +176,15 @@ def test_one_that_hardly_moves_is_given_up(serve, monkeypatch: pytest.MonkeyPatc
     assert "less than 1,024 a second" in refused(url)
 
 
+def test_one_that_takes_too_long_in_all_is_given_up(serve, monkeypatch: pytest.MonkeyPatch):
+    ticks = count()
+    monkeypatch.setattr(transfer, "CLOCK", lambda: next(ticks) * 60.0)  # for each piece, so that it does move
+    monkeypatch.setattr(transfer, "SLOWEST_BYTES_S", 0)
+    monkeypatch.setattr(transfer, "LONGEST_S", 3600)
+    url, _ = serve(lambda one: Answer(b"a", headers={"Content-Length": ""}, repeated=b"a", pause_s=0.01))
+    assert "bytes in 1.0 hours, over 1, the longest wait" in refused(url)
+
+
 def test_a_rest_that_says_less_than_the_file_is_not_taken_for_its_end(serve):
     def answer(asked: Asked) -> Answer:
         start = start_of(asked)
