@@ -94,7 +94,7 @@ def run_process(
     with atomic_write(params_file) as file:  # `tunegate status` reads those of every release
         os.fchmod(file.fileno(), 0o600)  # an address in it may hold credentials
         file.write(params.model_dump_json(indent=2).encode())
-    command = [sys.executable, "-m", "pipelines.local_graph", str(params_file), *options]
+    command = [sys.executable, "-P", "-m", "pipelines.local_graph", str(params_file), *options]
     own = {"RELEASE_ID": release_id, "TUNEGATE_HOME": str(home())}
     environment = {**QUIET, **os.environ, **UTF8, **own}
     with interruptible():

@@ -39,7 +39,7 @@ def tokenizer_of_package(gguf: Path, folder: Path) -> Path:
             unfinished = target.with_name(target.name + ".unfinished")
             shutil.rmtree(unfinished, ignore_errors=True)
             # In a process of its own: what reads the file needs torch, and this one may do without.
-            command = [sys.executable, "-c", _SAVE, str(gguf), str(unfinished)]
+            command = [sys.executable, "-P", "-c", _SAVE, str(gguf), str(unfinished)]
             with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace") as running:
                 import transformers.models.auto.tokenization_auto  # noqa: F401  # whoever asks needs it next
 
