@@ -80,12 +80,11 @@ def _of_lines(found: Iterator[Line], skipped: int, name: str) -> Iterator[Source
             continue
         try:
             value = decode(line)
+            flaw = values.flaw()
         except NOT_JSON as error:
             values.flaw()
             value, flaw = None, RowFlaw("not_json", f"is no JSON: {json_problem(error)}")
-        else:
-            flaw = values.flaw()
-            value = None if flaw else value
+        value = None if flaw else value
         yield SourceRow(number + skipped, beginning(line), value, flaw, size=len(line), file=name)
 
 
