@@ -78,15 +78,13 @@ def _of_lines(found: Iterator[Line], skipped: int, name: str) -> Iterator[Source
         if not is_whole:
             yield SourceRow(number + skipped, beginning(line), flaw=too_long(), size=len(line), file=name)
             continue
-        value, flaw = None, None
         try:
             value = decode(line)
+            flaw = values.flaw()
         except NOT_JSON as error:
             values.flaw()
-            flaw = RowFlaw("not_json", f"is no JSON: {json_problem(error)}")
-        else:
-            flaw = values.flaw()
-            value = None if flaw else value
+            value, flaw = None, RowFlaw("not_json", f"is no JSON: {json_problem(error)}")
+        value = None if flaw else value
         yield SourceRow(number + skipped, beginning(line), value, flaw, size=len(line), file=name)
 
 
