@@ -11,12 +11,17 @@ from typing import Any
 
 import pytest
 
-from components.conversations import Conversation, Message, write_conversations
+from components.conversations import Conversation, Conversations, Message, write_conversations
 from components.errors import InvalidInput, TunegateError
 from components.finetune import checkpoint, estimate, loop
 from components.finetune.train import FinetuneConfig, train
 from components.oci.adapters import ADAPTER_FILES, adapter_digest
+from components.oci.hashing import file_digest
 from components.precision import precision_for
+from components.templates.chat_tokenizer import ChatTokenizer
+from components.templates.encoded import MadeWith, write_encoded
+from components.templates.example import Refused
+from components.templates.examples import record_batch
 from components.tracking.stage import Stage
 
 AISLES = {"fish": "Aisle 3.", "dog": "Aisle 1.", "cat": "Aisle 2.", "bird": "Closed."}
@@ -102,6 +107,25 @@ def test_it_learns_and_says_so(
     assert "32 rows" in printed
     assert "step 24/24 loss" in printed
     assert "tokens/s 0:00 left" in printed
+
+
+def test_tokens_that_were_handed_on_make_the_same_adapter(
+    tiny_model: Path,
+    train_set: Path,
+    tmp_path: Path,
+    stage: Stage,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tokenizer, tokens = ChatTokenizer(tiny_model), tmp_path / "train.arrow"
+    rows = [row for row in tokenizer.encode(Conversations(train_set)) if not isinstance(row, Refused)]
+    made_with = MadeWith(tokenizer.digest, "all", file_digest(train_set))
+    write_encoded(tokens, [record_batch(rows[:20]), record_batch(rows[20:])], made_with)
+    config = _config(tiny_model, num_train_epochs=1)
+
+    handed_on = train(config, train_set, tmp_path / "handed-on", stage, tokens)
+
+    assert "tokenised again" not in capsys.readouterr().out
+    assert handed_on == train(config, train_set, tmp_path / "own", stage)
 
 
 def test_the_adapter_is_two_files_that_peft_loads_to_the_same_logits(
