@@ -47,8 +47,8 @@ def preflight(params: ReleaseParams) -> ReleaseParams:
     found, problems = _look_around(params)
     if problems:
         raise InvalidInput("parameters", problems)
-    known = champion_dataset(params.model_name, found["dataset_digest"], is_shared=False)
-    return params.model_copy(update={**found, "champion_dataset": known or ""})
+    known = champion_dataset(params, found["dataset_digest"], is_shared=False)
+    return params.model_copy(update={**found, "champion_dataset": known})
 
 
 def _look_around(params: ReleaseParams, wrong: Set[str] = frozenset()) -> tuple[dict[str, str], list[str]]:

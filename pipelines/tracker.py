@@ -1,9 +1,16 @@
 """What MLflow knows before a run is started: whether it answers, and the dataset of the present champion."""
 
 import os
+from datetime import datetime
+from typing import TYPE_CHECKING
 
+from components.dataset.drift import LIMITS
 from components.errors import TunegateError
 from components.settings import home
+from pipelines.params import ReleaseParams
+
+if TYPE_CHECKING:
+    from components.tracking.champion_data import ChampionData
 
 HEALTH_TIMEOUT_S = 10
 
@@ -28,22 +35,37 @@ def check_answers(uri: str) -> None:
             session.get(f"{uri.rstrip('/')}/health", timeout=HEALTH_TIMEOUT_S, stream=True).close()
 
 
-def champion_dataset(model_name: str, dataset_digest: str, is_shared: bool) -> str | None:
+def champion_dataset(params: ReleaseParams, dataset_digest: str, is_shared: bool) -> str:
     """Return the parameter `champion_dataset` of a run that is about to be started.
 
     Args:
-        model_name: The registered model.
+        params: The others.
         dataset_digest: Of the files of the run.
         is_shared: Whether the run records itself elsewhere than in this machine's state directory.
 
     Returns:
-        What stands for the dataset of the champion, empty where there is no champion; None where MLflow
-        can't be asked from here.
+        What stands for the dataset of the champion, empty where there is no champion. Where nothing is
+        limited, also what lets a release of the champion's own files find its stages in the cache; where
+        something is, and MLflow can't be asked from here, what no other run has.
     """
-    if is_shared and not os.environ.get("MLFLOW_TRACKING_URI"):
-        return None
-    if not has_records():
+    is_limited = any(getattr(params, limit) < 1 for limit in LIMITS)
+    found = _champion_data(params.model_name, is_shared)
+    if isinstance(found, Unknown):
+        return f"not known at {datetime.now().isoformat()}" if is_limited else ""
+    if found is None:
         return ""
+    return found.fingerprint if is_limited else found.key_for(dataset_digest)
+
+
+class Unknown:
+    """MLflow can't be asked from here."""
+
+
+def _champion_data(model_name: str, is_shared: bool) -> "ChampionData | Unknown | None":
+    if is_shared and not os.environ.get("MLFLOW_TRACKING_URI"):
+        return Unknown()
+    if not has_records():
+        return None
     from mlflow.exceptions import MlflowException
 
     from components.tracking import runs
@@ -51,7 +73,6 @@ def champion_dataset(model_name: str, dataset_digest: str, is_shared: bool) -> s
 
     try:
         check_answers(runs.tracking_uri())
-        found = champion_data(runs.client(), model_name)
+        return champion_data(runs.client(), model_name)
     except (MlflowException, OSError, TunegateError):
-        return None  # the stage says what is wrong, if it still is
-    return found.key_for(dataset_digest) if found else ""
+        return Unknown()  # the stage says what is wrong, if it still is

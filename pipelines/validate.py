@@ -137,6 +137,8 @@ def validate_alone(config: DatasetConfig, output: Path | None, say: Callable[[st
         TunegateError: Nothing can be written there.
     """
     spare_torch()
+    if config.limits_drift and not config.model_name:
+        say("not compared with a champion's dataset, though its parameters limit what differs: --model NAME")
     if output is not None:
         folder, kept = output, {what: output / name for what, name in FILES.items()}
         _check_output(folder)
@@ -170,7 +172,7 @@ def _earlier(model_name: str) -> Earlier:
             check_answers(runs.tracking_uri())
             found = earlier_dataset(runs.client(), model_name, why.append)
     except OSError as error:
-        why.append(f"MLflow at {runs.shown_tracking_uri()} does not answer: {error}")
+        why.append(f"MLflow at {runs.shown_tracking_uri()} does not answer: {shown(str(error))}")
     if found is None:
         nobody = f"MLflow at {runs.shown_tracking_uri()} knows no champion of that name"
         raise InvalidInput(f"--model {model_name}", why or [nobody])

@@ -105,6 +105,7 @@ def drift(earlier: Earlier, now: DatasetProfile) -> Drift:
         return Part(count / of if of else 0.0, total, is_exact=not full)
 
     in_both = len(both) if not full else round(len(both) / len(after) * now.prompts) if after else 0
+    in_both = min(in_both, then.prompts, now.prompts)  # an estimate may be of more than there are
     return Drift(
         earlier=earlier,
         now=now,

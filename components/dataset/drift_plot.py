@@ -54,7 +54,7 @@ def _draw_prompts(drift: Drift, axes: "Axes") -> None:
     totals = [drift.earlier.profile.prompts, drift.now.prompts]
     moved = [drift.removed.count, drift.added.count]
     changed = [drift.changed.count] * 2
-    same = [total - gone - other for total, gone, other in zip(totals, moved, changed, strict=True)]
+    same = [max(0, total - gone - other) for total, gone, other in zip(totals, moved, changed, strict=True)]
     ends = [total - gone for total, gone in zip(totals, moved, strict=True)]
     where = [1, 0]
     axes.barh(where, same, color=NOW, height=0.5, label="in both")

@@ -75,8 +75,10 @@ def profile_of(rows: Rows, has_labels: bool) -> DatasetProfile:
         contents = rows.store.contents[rows.indices[chosen]]
         chosen = chosen[numpy.lexsort((contents, asked[chosen]))]  # in no order but that of what they hold
         begins = numpy.flatnonzero(numpy.concatenate([[True], numpy.diff(asked[chosen]) != 0]))
-        # Several answers to one prompt, in whatever order.
-        said = numpy.add.reduceat(answers[chosen].astype("u8"), begins)
+        # Several answers to one prompt, in whatever order. What nobody may see is no part of a mark: a phone
+        # number is guessed by trying them all.
+        is_plain = ~rows.store.is_found[rows.indices[chosen]]
+        said = numpy.add.reduceat(answers[chosen].astype("u8") * is_plain, begins)
         for prompt, all_said, row in zip(
             kept.tolist(), said.tolist(), rows.where(chosen[begins]), strict=True
         ):
@@ -118,13 +120,13 @@ def _counted(values: Numbers) -> dict[int, int]:
 
 
 def _mark(row: Row, said: int) -> int:
-    text = f"{row.prompt_key}\x1c{said}".encode("utf-8", "replace")
+    text = f"{row.shown_prompt_key}\x1c{said}".encode("utf-8", "replace")
     return int.from_bytes(hashlib.sha256(text).digest()[:4], "big")
 
 
 def _words(row: Row) -> list[int]:
     """Return the buckets of a row's first words."""
-    found = (word[0] for turn in row.conversation.messages for word in WORD.finditer(turn.content))
+    found = (word[0] for turn in row.view.messages for word in WORD.finditer(turn.content))
     return [
         zlib.crc32(word.casefold().encode("utf-8", "replace")) % BUCKETS for word in islice(found, WORDS_KEPT)
     ]

@@ -21,6 +21,7 @@ from components.storage import atomic_write, full_disk_told
 from components.tracking.log import StageLog
 from components.web import shown
 
+LENGTHS, QUARANTINED = "Tokens per row", "Quarantined rows"  # the page has the latter as a table
 DRIFT = "Compared with the champion's dataset"
 TEMPLATE = Path(__file__).with_name("report.html")
 
@@ -43,32 +44,41 @@ def write_report(
         stage: Where all of it is kept.
         beside: Draws the pictures.
     """
-    screened, drift = found.screened, found.drift
-    with full_disk_told(Path(gettempdir())), TemporaryDirectory() as name:
+    with TemporaryDirectory() as name:
         folder = Path(name)
-        pictures = {"Tokens per row": folder / "token_lengths.png"}
-        tokens = screened.train.tokens, screened.eval.tokens, screened.tokens
-        beside.call(draw_lengths, *tokens, config.max_length, pictures["Tokens per row"]).result()
-        stage.figure("Tokens per row", pictures["Tokens per row"])
-        if drift:
-            pictures[DRIFT] = folder / "drift.png"
-            answers = [*found.overview.answers.rare, *found.overview.answers.common]
-            names = {label_bucket(answer): answer for answer, _ in answers}
-            beside.call(draw_drift, drift, names, pictures[DRIFT]).result()
-            stage.figure(DRIFT, pictures[DRIFT])
-        if len(screened.quarantined):  # the page has them as a table
-            counts = dict(screened.quarantined.by_kind().most_common())
-            beside.call(draw_quarantine, counts, folder / "quarantined.png").result()
-            stage.figure("Quarantined rows", folder / "quarantined.png")
-        page = render_report(config, found, pictures, marked)
+        files = folder / "dataset-report.html", folder / "quarantine.jsonl"
+        with full_disk_told(Path(gettempdir())):
+            pictures = _draw(config, found, folder, beside)
+            on_page = {title: pictures[title] for title in pictures if title != QUARANTINED}
+            page = render_report(config, found, on_page, marked)
+            files[0].write_text(page, encoding="utf-8")
+            with files[1].open("w", encoding="utf-8") as file:
+                for row in found.screened.quarantined:
+                    file.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
         with atomic_write(path) as report:
             report.write(page.encode())
-        (folder / "dataset-report.html").write_text(page, encoding="utf-8")
-        stage.file(folder / "dataset-report.html")
-        with (folder / "quarantine.jsonl").open("w", encoding="utf-8") as file:
-            for row in screened.quarantined:
-                file.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
-        stage.file(folder / "quarantine.jsonl")
+        for title, picture in pictures.items():
+            stage.figure(title, picture)
+        for kept in files:
+            stage.file(kept)
+
+
+def _draw(config: DatasetConfig, found: Examined, folder: Path, beside: Beside) -> dict[str, Path]:
+    """Draw the pictures of a report and return them by title."""
+    screened, drift = found.screened, found.drift
+    pictures = {LENGTHS: folder / "token_lengths.png"}
+    tokens = screened.train.tokens, screened.eval.tokens, screened.tokens
+    beside.call(draw_lengths, *tokens, config.max_length, pictures[LENGTHS]).result()
+    if drift:
+        pictures[DRIFT] = folder / "drift.png"
+        answers = [*found.overview.answers.rare, *found.overview.answers.common]
+        names = {label_bucket(answer): answer for answer, _ in answers}
+        beside.call(draw_drift, drift, names, pictures[DRIFT]).result()
+    if len(screened.quarantined):
+        pictures[QUARANTINED] = folder / "quarantined.png"
+        counts = dict(screened.quarantined.by_kind().most_common())
+        beside.call(draw_quarantine, counts, pictures[QUARANTINED]).result()
+    return pictures
 
 
 def render_report(

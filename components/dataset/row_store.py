@@ -46,9 +46,12 @@ class Row:
     @property
     def prompt_key(self) -> str:
         """The prompt with case, width of characters and white space folded."""
-        prompt = self.conversation.messages[:-1]
-        turns = "\x1e".join(f"{turn.role}\x1f{folded(turn.content)}" for turn in prompt)
-        return f"{turns}{_calls(prompt)}{_tools(self.conversation)}"
+        return _prompt_key(self.conversation)
+
+    @property
+    def shown_prompt_key(self) -> str:
+        """The same of the prompt as people may see it."""
+        return _prompt_key(self.view)
 
     @property
     def answer_key(self) -> str:
@@ -59,6 +62,12 @@ class Row:
     def content(self) -> str:
         """What a fingerprint or a search for duplicates sees of it."""
         return self.conversation.as_json()
+
+
+def _prompt_key(conversation: Conversation) -> str:
+    prompt = conversation.messages[:-1]
+    turns = "\x1e".join(f"{turn.role}\x1f{folded(turn.content)}" for turn in prompt)
+    return f"{turns}{_calls(prompt)}{_tools(conversation)}"
 
 
 def _calls(turns: Sequence[Message]) -> str:
@@ -127,7 +136,7 @@ class RowStore:
         self._tokens.append(row.tokens)
         prompt = row.prompt_key.encode()
         self._prompt.append(_key(self._seed + prompt, 8))
-        self._asked.append(_key(prompt, 8))
+        self._asked.append(_key(row.shown_prompt_key.encode() if row.shown else prompt, 8))
         self._number.append(row.number)
         self._content.append(_key(content, 8))
         self._answer.append(answer_number(row.answer_key))

@@ -74,7 +74,9 @@ def validate(
         InvalidInput: The dataset or its base model is unfit; every problem is listed. If the files could
             be read at all, report and record are written first.
     """
-    earlier = earlier_dataset(stage.client, config.model_name, stage.say) if config.model_name else None
+    earlier = None
+    if config.model_name:
+        earlier = earlier_dataset(stage.client, config.model_name, stage.say, config.limits_drift)
     found = examine(config, train_path, eval_path, report_path, stage, earlier, tokens_path)
     if found.problems or not found.verdict.passed:
         raise InvalidInput(f"dataset {shown(config.dataset)}", found.problems + found.verdict.reasons)
@@ -155,7 +157,8 @@ def _examine(
     _record(config, found, stage)
     marked = partial(tokenizer.marked, learn=config.learn_turns) if tokenizer else None
     write_report(config, found, marked, report_path, stage, beside)
-    keep_profile(profile, stage)
+    if tokenizer:  # else the rows have no lengths
+        keep_profile(profile, stage)
     stage.inputs(inputs(config, screened, digest))
     return found
 

@@ -1,5 +1,6 @@
 """A session that sends to a registry what it is told to, and nothing else that this machine knows."""
 
+import socket
 from collections.abc import Collection
 from http.cookiejar import DefaultCookiePolicy
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -66,11 +67,14 @@ def _guarded(allowed: Collection[IPv4Network | IPv6Network]) -> _Adapter:
     """Return an adapter that sends nothing to an address of a private network: by what is connected to."""
 
     class Guard:
-        """Looks at whom a connection has reached, before anything is sent."""
+        """Looks at whom a connection would reach, and at whom it has reached, before anything is sent."""
 
         host: str
+        port: int
 
         def _new_conn(self) -> Any:
+            for address in _addresses(self.host, self.port):  # or it would tell which ports are open there
+                _check(self.host, address, allowed)
             connected = super()._new_conn()  # type: ignore[misc]
             try:
                 _check(self.host, ip_address(connected.getpeername()[0]), allowed)
@@ -102,6 +106,15 @@ def _guarded(allowed: Collection[IPv4Network | IPv6Network]) -> _Adapter:
     adapter = Adapter()
     adapter.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": TlsPool}
     return adapter
+
+
+def _addresses(host: str, port: int) -> list[IPv4Address | IPv6Address]:
+    """Return the addresses of a host; none where it has none, which connecting to it then says."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return []
+    return [ip_address(str(place[0]).partition("%")[0]) for *_, place in found]
 
 
 def _check(

@@ -93,6 +93,11 @@ class Connection(web.RequestHandler):
         self._head_timer: asyncio.TimerHandle | None = None
         self._is_answering = False
 
+    @property
+    def is_draining(self) -> bool:
+        """Whether it is closed with its next answer."""
+        return self._server.is_draining
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection, or say that there are too many."""
         super().connection_made(transport)
@@ -176,7 +181,10 @@ def _begin(
     task: "asyncio.Task[None]",
 ) -> web.BaseRequest:
     """Make a request of headers that have come."""
-    _connection_of(protocol).head_came()
+    connection = _connection_of(protocol)
+    connection.head_came()
+    if connection.is_draining:  # then the answer says that it is the last one here
+        message = message._replace(should_close=True)
     loop: Any = asyncio.get_running_loop()
     return web.BaseRequest(message, payload, protocol, writer, task, loop)
 

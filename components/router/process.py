@@ -53,6 +53,7 @@ class Router:
         self.metrics.connections.set_function(lambda: len(self._server.connections))
         self._inner = web.AppRunner(self._inside(), access_log=None)
         self._door: Listener | None = None
+        self._is_open = True
         self._inner_site: web.TCPSite | None = None
 
     async def start(self, ports: Ports) -> None:
@@ -72,22 +73,27 @@ class Router:
         self.replicas.set(urls, well or ())
         self._forwarder.max_body_bytes = max_body_bytes
 
-    async def stop(self, drain_s: float, quiet_s: float = 0) -> None:
-        """Let in who still comes until nobody does, let what was begun be finished, and end.
+    async def wait_until_quiet(self, quiet_s: float, most_s: float) -> None:
+        """Let in who still comes, each for one answer, until nobody has come for a while.
 
         Args:
-            drain_s: How long both may take. Half of it is for what was begun.
-            quiet_s: How long nobody new must have come; 0: nobody is let in any more.
+            quiet_s: How long nobody new must have come.
+            most_s: How long that may take.
         """
         now = asyncio.get_running_loop().time
         began = now()
         self._server.is_draining = True
-        while now() < min(began + drain_s / 2, max(began, self._server.last_came) + quiet_s):
+        while now() < min(began + most_s, max(began, self._server.last_came) + quiet_s):
             await asyncio.sleep(_POLL_S)
+
+    async def stop(self, drain_s: float) -> None:
+        """Let nobody in, let what was begun be finished within so many seconds, and end."""
         if self._door is not None:
             self._door.close()
+        self._is_open, self._server.is_draining = False, True
         self._server.close_idle()
-        while self._server.in_hand and now() < began + drain_s:
+        deadline = asyncio.get_running_loop().time() + drain_s
+        while self._server.in_hand and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(_POLL_S)
         await asyncio.sleep(_POLL_S)  # what was answered last is on its way
         for connection in self._server.connections:
@@ -113,7 +119,7 @@ class Router:
         return web.Response(body=content, headers={"Content-Type": CONTENT_TYPE_LATEST, "Server": SERVER})
 
     async def _is_ready(self, request: web.Request) -> web.Response:
-        if self._server.is_draining or not self.replicas.any_well():
+        if not self._is_open or not self.replicas.any_well():
             return Refused(503, "no_replica", "No replica answers, or the router is ending.").response()
         return web.Response(headers={"Server": SERVER})
 
@@ -131,7 +137,8 @@ def run(ports: Ports, source: Source, drain_s: float, quiet_s: float = 0) -> Non
         ports: Where.
         source: Tells the router its replicas, for ever.
         drain_s: How long it may take to end after SIGTERM.
-        quiet_s: See `Router.stop`.
+        quiet_s: How long nobody new must have come before it lets nobody in; that takes half of the time at
+            most, or so long once. The other half is for what was begun.
     """
     import uvloop
 
@@ -152,7 +159,11 @@ async def _run(ports: Ports, source: Source, drain_s: float, quiet_s: float, lim
     await ending.wait()
     if following.done() and (error := following.exception()):
         print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+    now = asyncio.get_running_loop().time
+    ends = now() + drain_s
+    if quiet_s:
+        await router.wait_until_quiet(quiet_s, max(quiet_s, drain_s / 2))
     following.cancel()
-    await router.stop(drain_s, quiet_s)
+    await router.stop(ends - now())
     with contextlib.suppress(asyncio.CancelledError):
         await following

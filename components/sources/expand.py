@@ -139,9 +139,11 @@ class _Images:
     def expand(self, source: Source) -> Files:
         """Fetch an image, and find the files of rows under its /data."""
         try:
-            folder = Path(self._kept.enter_context(TemporaryDirectory(prefix="tunegate-image-"))) / "data"
-            folder.mkdir()
-            self._used_bytes += pull_data(source.target, folder, self._limit_bytes, self._used_bytes)
+            with ExitStack() as fetched:  # what fails leaves nothing behind while others are fetched
+                folder = Path(fetched.enter_context(TemporaryDirectory(prefix="tunegate-image-"))) / "data"
+                folder.mkdir()
+                self._used_bytes += pull_data(source.target, folder, self._limit_bytes, self._used_bytes)
+                self._kept.push(fetched.pop_all())
         except InvalidInput:
             raise
         except TunegateError as error:

@@ -3,10 +3,11 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from functools import cached_property
 from typing import Any
 
-from components.conversations import Conversation, Message, ToolCall
+from components.conversations import Conversation, Message
 from components.templates.rendering import Renderer, as_served
 
 
@@ -44,62 +45,90 @@ def missing_text(row: Conversation, whole: str) -> str:
 
     What the assistant said before is not looked for: templates shorten it on purpose.
     """
+    rendering = _Rendering(whole)
     for number, message in enumerate(row.messages[:-1], start=1):
-        if message.role != "assistant" and not _holds(whole, message.content):
+        if message.role != "assistant" and not rendering.holds(message.content):
             return f"the base model's chat template leaves out the text of turn {number} ({message.role})"
     return ""
 
 
 def missing_answer(message: Message, number: int, answer: str) -> str:
     """Return what a learned turn lacks in its own rendering; empty: nothing."""
-    place = f"turn {number}; what is left out can't be learned"
-    if not _holds(answer, message.content):
+    place, rendering = f"turn {number}; what is left out can't be learned", _Rendering(answer)
+    if not rendering.holds(message.content):
         return f"the base model's chat template leaves out the text of {place}"
-    if message.reasoning and not _holds(answer, message.reasoning):
+    if message.reasoning and not rendering.holds(message.reasoning):
         return f"the base model's chat template leaves out the reasoning of {place}"
-    # Two calls of one tool say its name twice: how often a part is there counts, not only whether.
-    parts = Counter(part for call in message.tool_calls for part in _parts(call))
-    for part, times in parts.items():
-        is_number = isinstance(part, _Number)
-        found = _count_number(answer, part) if is_number else _count(answer, part)
-        if found < times + (0 if is_number else message.content.count(part)):
-            return f"the base model's chat template leaves out a part of the call of a tool in {place}"
+    if message.tool_calls and not _has_calls(message, rendering):
+        return f"the base model's chat template leaves out a part of the call of a tool in {place}"
     return ""
 
 
-class _Number(str):
-    """A number, true or false as JSON has it."""
-
-    __slots__ = ()
-
-
-def _parts(call: ToolCall) -> Iterator[str]:
-    """Yield what a call brings: texts without white space around them, and numbers."""
-    for value in (call.name, *_scalars(call.arguments)):
-        if isinstance(value, str):
-            yield value.strip()
-        elif value is not None:  # which templates may leave out: it says that there is nothing
-            yield _Number(json.dumps(value))
-
-
-def _count(rendering: str, text: str) -> int:
-    """Return how often a text stands in a rendering, in the ways that `_holds` knows."""
-    escaped = _unescaped(json.dumps(text, ensure_ascii=False)[1:-1])
-    in_json = _unescaped(rendering).count(escaped)
-    return max(rendering.count(text), in_json) if escaped == text else rendering.count(text) + in_json
-
-
-def _count_number(rendering: str, number: str) -> int:
-    """Return how often a number stands in a rendering and is no part of a name or a longer one."""
-    return len(re.findall(rf"(?<!\w){re.escape(number)}(?!\w)", rendering, re.IGNORECASE))  # True, true
-
-
-def _holds(rendering: str, text: str) -> bool:
-    """Whether a text stands in a rendering: as it is, or as a part of a JSON text, or of one in another."""
-    text = text.strip()
-    if text in rendering:
+def _has_calls(message: Message, rendering: "_Rendering") -> bool:
+    """Tell whether each part of the calls is rendered as often as it is there, beside what else is said."""
+    said = f"{message.content}\n{message.reasoning}"
+    texts, numbers = Counter[str](), Counter[str]()
+    for call in message.tool_calls:
+        for value in (call.name, *_scalars(call.arguments)):
+            if isinstance(value, str):
+                texts[value.strip()] += 1
+            elif value is not None:  # which templates may leave out: it says that there is nothing
+                numbers[json.dumps(value).lower()] += 1
+    del texts[""]
+    for text, times in texts.items():
+        wanted = times + said.count(text)
+        if not (rendering.holds(text) if wanted == 1 else rendering.count(text) >= wanted):
+            return False
+    if not numbers:
         return True
-    return _unescaped(json.dumps(text, ensure_ascii=False)[1:-1]) in _unescaped(rendering)
+    found, apart = _count_numbers(rendering.text, numbers), _count_numbers(said, numbers)
+    return all(found[number] >= times + apart[number] for number, times in numbers.items())
+
+
+# What may be a number, at each place where one may begin: -1.5e-07 is three runs of letters and digits.
+_NUMBER = re.compile(r"(?<!\w)(?=(-?\w+)([.+-]\w+)?([.+-]\w+)?)")
+
+
+def _count_numbers(text: str, numbers: Container[str]) -> Counter[str]:
+    """Count numbers, true and false where they are no part of a name or a longer number; True is true."""
+    found = Counter[str]()
+    for runs in _NUMBER.findall(text.lower()):
+        number = ""
+        for run in filter(None, runs):
+            number += run
+            if number in numbers:
+                found[number] += 1
+    return found
+
+
+class _Rendering:
+    """What a template made of something, and ways to look for what it was made of.
+
+    Args:
+        text: It.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    @cached_property
+    def _bare(self) -> str:
+        return _unescaped(self.text)
+
+    def holds(self, text: str) -> bool:
+        """Tell whether a text stands in it: as it is, or as a part of a JSON text, or of one in another."""
+        text = text.strip()
+        return text in self.text or _in_json(text) in self._bare
+
+    def count(self, text: str) -> int:
+        """Return how often a text stands in it, in the ways that `holds` knows."""
+        in_json = _in_json(text)
+        plain, bare = self.text.count(text), self._bare.count(in_json)
+        return max(plain, bare) if in_json == text else plain + bare
+
+
+def _in_json(text: str) -> str:
+    return _unescaped(json.dumps(text, ensure_ascii=False)[1:-1])
 
 
 def _unescaped(text: str) -> str:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -72,6 +73,8 @@ def tokenizer_digest(tokenizer: Any, stops: frozenset[int], control: "re.Pattern
         "libraries": [transformers.__version__, tokenizers.__version__],
         "tokenizer": _content(tokenizer),
         "template": tokenizer.chat_template,
+        # A template may write the date; what was made yesterday is another text then.
+        "day": str(date.today()) if "strftime_now" in str(tokenizer.chat_template) else "",
         "names": {name: str(token) for name, token in tokenizer.special_tokens_map.items()},
         "stops": sorted(stops),
         "control": control.pattern,
@@ -89,4 +92,9 @@ def _content(tokenizer: Any) -> Any:
     with TemporaryDirectory() as folder:  # a tokenizer in Python says it in its files alone
         tokenizer.save_vocabulary(folder)
         files = sorted(Path(folder).iterdir())
-        return [type(tokenizer).__name__, *(hashlib.sha256(file.read_bytes()).hexdigest() for file in files)]
+        added = {number: str(token) for number, token in tokenizer.added_tokens_decoder.items()}
+        return [
+            type(tokenizer).__name__,
+            added,
+            *(hashlib.sha256(file.read_bytes()).hexdigest() for file in files),
+        ]

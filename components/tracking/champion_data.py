@@ -26,7 +26,8 @@ class ChampionData:
     Attributes:
         version: The champion's.
         fingerprint: Of the rows it was trained on and evaluated with; empty where that is not known.
-        runs: The runs of the dataset stage that ended with these rows, newest first.
+        runs: The runs of the model's dataset stage that passed with these rows: those that read them for the
+            base model of the champion first, then the newest.
     """
 
     version: str
@@ -71,7 +72,7 @@ def champion_data(client: "MlflowClient", model_name: str) -> ChampionData | Non
         if champion is None:
             return None
         fingerprint = trained_on(client, champion)
-        found = _runs(client, champion.run_id, fingerprint) if FINGERPRINT.fullmatch(fingerprint) else []
+        found = _runs(client, champion, fingerprint) if FINGERPRINT.fullmatch(fingerprint) else []
     except MlflowException as error:
         raise TunegateError(f"the champion of {model_name}: {error.message}") from error
     return ChampionData(champion.version, fingerprint, found)
@@ -87,12 +88,13 @@ def trained_on(client: "MlflowClient", champion: RegisteredAdapter) -> str:
         return ""
 
 
-def _runs(client: "MlflowClient", champion_run: str, fingerprint: str) -> list["Run"]:
-    return list(
-        client.search_runs(
-            [client.get_run(champion_run).info.experiment_id],
-            f"tags.`{FINGERPRINT_TAG}` = '{fingerprint}' and tags.`{STAGE_TAG}` = 'dataset'",
-            order_by=["attributes.start_time DESC"],
-            max_results=RUNS_ASKED,
-        )
+def _runs(client: "MlflowClient", champion: RegisteredAdapter, fingerprint: str) -> list["Run"]:
+    found = client.search_runs(
+        [client.get_run(champion.run_id).info.experiment_id],
+        f"tags.`{FINGERPRINT_TAG}` = '{fingerprint}' and tags.`{STAGE_TAG}` = 'dataset' "
+        f"and attributes.status = 'FINISHED' and params.model_name = '{champion.model_name}'",
+        order_by=["attributes.start_time DESC"],
+        max_results=RUNS_ASKED,
     )
+    # Another base model makes other tokens of the same rows.
+    return sorted(found, key=lambda run: run.data.params.get("base_model") != champion.base_model)

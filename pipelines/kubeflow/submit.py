@@ -6,7 +6,6 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from components.dataset.drift import LIMITS
 from components.errors import InvalidInput
 from components.models import IMAGE_PACKAGES, is_hub_id, is_in_images
 from components.oci.adapter_images import LAYOUT_PREFIX
@@ -59,14 +58,12 @@ def submit(
         TunegateError: The back end can't be reached or refuses.
     """
     params = preflight(params, check_data)
-    known = champion_dataset(params.model_name, params.dataset_digest, is_shared=True)
-    params = params.model_copy(update={"champion_dataset": known or ""})
-    # What is limited is not taken from the cache where it could be of another champion.
-    is_compared = known is not None or all(getattr(params, limit) == 1 for limit in LIMITS)
+    known = champion_dataset(params, params.dataset_digest, is_shared=True)
+    params = params.model_copy(update={"champion_dataset": known})
     client = Client(settings)
     package = package_text(
         read_settings(CompileSettings),
-        cache_dataset=use_cache and bool(params.dataset_digest) and is_compared,
+        cache_dataset=use_cache and bool(params.dataset_digest),
     )
     name = f"{params.model_name} {datetime.now():%Y-%m-%d %H:%M:%S}"
     run_id = client.create_run(name, package, params.model_dump(mode="json"))

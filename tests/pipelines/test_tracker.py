@@ -43,10 +43,13 @@ def test_the_cache_key_changes_with_the_champion_and_not_for_its_own_files(
 ):
     before = preflight(params)
     assert before.champion_dataset == ""
-    with open_stage("dataset", before.model_dump(include={"dataset_digest", "champion_dataset"})) as stage:
+    noted = {"model_name", "dataset_digest", "champion_dataset"}
+    with open_stage("dataset", before.model_dump(include=noted)) as stage:
         stage.fact("dataset_fingerprint", FINGERPRINT)
     promote(FINGERPRINT)
     assert preflight(params).champion_dataset == ""  # as it was when these files were read
+    limited = params.model_copy(update={"max_added_share": 0.5})
+    assert preflight(limited).champion_dataset == FINGERPRINT  # they were held against nobody then
     rows = Path(params.dataset)
     rows.write_text(rows.read_text() * 2)
     assert preflight(params).champion_dataset == FINGERPRINT
@@ -57,12 +60,16 @@ def test_the_cache_key_changes_with_the_champion_and_not_for_its_own_files(
 def test_where_nothing_was_ever_recorded_nothing_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TUNEGATE_HOME", str(tmp_path / "state"))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    assert champion_dataset("pets", "", is_shared=False) == ""
-    assert champion_dataset("pets", "", is_shared=True) is None
+    params = ReleaseParams(dataset="rows.jsonl", model_name="pets", max_added_share=0.1)
+    assert champion_dataset(params, "", is_shared=False) == ""
+    assert champion_dataset(params, "", is_shared=True).startswith("not known")
     assert not (tmp_path / "state").exists()
 
 
 def test_an_mlflow_that_does_not_answer_is_not_waited_for(state: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
-    assert champion_dataset("pets", "", is_shared=True) is None
-    assert champion_dataset("pets", "", is_shared=False) is None
+    params = ReleaseParams(dataset="rows.jsonl", model_name="pets")
+    assert champion_dataset(params, "", is_shared=True) == ""
+    limited = params.model_copy(update={"max_label_drift": 0.1})
+    keys = [champion_dataset(limited, "", is_shared=shared) for shared in (True, False)]
+    assert all(key.startswith("not known") for key in keys) and len(set(keys)) == 2  # so no cache has it

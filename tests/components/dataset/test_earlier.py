@@ -10,7 +10,7 @@ from components.dataset.earlier import earlier_dataset
 from components.dataset.profile import FILE, MOST_BYTES, DatasetProfile
 from components.dataset.report import DRIFT
 from components.dataset.validate import DatasetConfig, validate
-from components.errors import InvalidInput
+from components.errors import InvalidInput, TunegateError
 from components.tracking import model_registry, runs
 from components.tracking.stage import Stage, open_stage
 
@@ -130,7 +130,7 @@ def test_a_profile_that_cannot_be_used_is_said_in_one_line(
     state: Path, tmp_path: Path, kept: bytes | None, words: str
 ):
     fingerprint = f"sha256:{'1' * 64}"
-    with open_stage("dataset", {}) as stage:
+    with open_stage("dataset", {"model_name": "pets"}) as stage:
         stage.fact("dataset_fingerprint", fingerprint)
         if kept is not None:
             (tmp_path / FILE).write_bytes(kept)
@@ -141,6 +141,11 @@ def test_a_profile_that_cannot_be_used_is_said_in_one_line(
     (line,) = said
     assert line.startswith("not compared with the champion's dataset: ") and words in line
     assert "\n" not in line and "\x1b" not in line
+    if kept is None:
+        assert earlier_dataset(runs.client(), "pets", said.append, is_limited=True) is None
+    else:  # that is no reason to let a dataset pass
+        with pytest.raises(TunegateError, match="what differs is limited: try again, or set those limits"):
+            earlier_dataset(runs.client(), "pets", said.append, is_limited=True)
 
 
 def test_a_champion_that_says_nothing_of_its_dataset_stops_nothing(

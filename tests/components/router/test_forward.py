@@ -361,13 +361,18 @@ def test_a_router_that_ends_stays_as_long_as_anybody_comes() -> None:
             run = Running(router, behind)
             now = asyncio.get_running_loop().time
             quiet_s, began = 2, now()
-            ending = asyncio.ensure_future(router.stop(60, quiet_s))
+            waiting = asyncio.ensure_future(router.wait_until_quiet(quiet_s, most_s=60))
             while now() < began + 1.5 * quiet_s:
                 answer = await run.send(request("stream").replace(b"Connection: close\r\n", b""))
                 assert (answer.status, answer.is_whole) == (200, True)
-            assert not ending.done()
+                assert answer.headers["connection"] == "close"
+            ready = await run.send(
+                b"GET /ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", run.inner_port
+            )
+            assert ready.status == 200 and not waiting.done()
 
-            await asyncio.wait_for(ending, 20)
+            await asyncio.wait_for(waiting, 20)
+            await router.stop(1)
             with pytest.raises(OSError):
                 await run.open()
 
@@ -376,9 +381,13 @@ def test_a_router_that_ends_stays_as_long_as_anybody_comes() -> None:
 
 def test_whoever_never_ceases_to_come_does_not_keep_a_router_from_its_end() -> None:
     async def test() -> None:
-        router = Router(Limits())
-        await router.start(Ports("127.0.0.1", 0, 0))
-
-        await asyncio.wait_for(router.stop(0.2, quiet_s=3600), 20)
+        async with upstreams(1) as behind:
+            router = Router(Limits())
+            await router.start(Ports("127.0.0.1", 0, 0))
+            router.serve([behind[0].url], LEAST_BODY_BYTES, well=[behind[0].url])
+            waiting = asyncio.ensure_future(router.wait_until_quiet(quiet_s=3600, most_s=0.5))
+            while not waiting.done():
+                await Running(router, behind).send(request("stream"))
+            await router.stop(1)
 
     asyncio.run(test())

@@ -214,6 +214,14 @@ REFUSED = [
         for value in (2, 0.25, True, -3)
     ),
     pytest.param(
+        families.CHATML_TOOLS.replace(
+            "call['function']['arguments'] | tojson", "call['function']['arguments'] | list | tojson"
+        ),
+        row(turn("user", "?"), turn("assistant", "Buy 2.", tool_calls=[CALL | {"arguments": {"n": 2}}])),
+        "a part of the call of a tool in turn 2",
+        id="argument-left-out-that-is-in-the-text",
+    ),
+    pytest.param(
         families.HEADERS_TOOLS,
         row(turn("user", "Cost?"), turn("assistant", "Let me see.", tool_calls=[CALL])),
         "leaves out the text of turn 2",
@@ -293,12 +301,32 @@ PRINTED = families.CHATML_TOOLS.replace(
 
 @pytest.mark.parametrize("template", [families.CHATML_TOOLS, PRINTED], ids=["json", "printed"])
 def test_calls_of_one_tool_and_numbers_are_there(make: Make, template: str) -> None:
-    odd = {"n": 2, "m": -0.5, "big": 1e300, "yes": True, "none": None, "in": ['a"b\n', {"n": [2, 22]}]}
+    odd = {
+        "text": "true",
+        "t": True,
+        "x": "True",
+        "n": 2,
+        "m": -0.5,
+        "big": 1e300,
+        "yes": True,
+        "none": None,
+        "in": ['a"b\n', {"n": [2, 22]}],
+    }
     calls = [CALL, CALL, CALL | {"arguments": odd}, CALL | {"arguments": {"aa": "aaa", "a": "aa"}}]
 
     (examples,) = make(template).encode(
         [row(turn("user", "?"), turn("assistant", "a price", tool_calls=calls))]
     )
+
+    assert isinstance(examples, tuple)
+
+
+def test_a_call_of_very_many_parts_is_looked_at_once(make: Make) -> None:
+    """Looking for each of these through all of the others would take an hour."""
+    many = [*range(30_000), *(f"word {number}" for number in range(3000))]
+    calls = [CALL | {"arguments": {"in": many}}]
+
+    (examples,) = make(families.CHATML_TOOLS).encode([row(QUESTION[0], turn("assistant", tool_calls=calls))])
 
     assert isinstance(examples, tuple)
 

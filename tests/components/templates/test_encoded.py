@@ -24,8 +24,9 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_it_is_read_by_who_asks_for_what_it_was_made_with(file: Path):
-    assert list(Examples(open_encoded(file, MADE_WITH))) == [EXAMPLE, EXAMPLE]
+    examples = Examples(open_encoded(file, MADE_WITH))
     file.unlink()  # what is mapped does not need the name
+    assert list(examples) == [EXAMPLE, EXAMPLE]
 
 
 @pytest.mark.parametrize(

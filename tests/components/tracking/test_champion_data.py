@@ -10,9 +10,10 @@ from components.tracking.stage import open_stage
 ROWS, OTHER = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
 
 
-def examined(fingerprint: str, digest: str = "", compared_with: str = "") -> str:
+def examined(fingerprint: str, digest: str = "", compared_with: str = "", **others: str) -> str:
     """Record a dataset stage and return its run."""
-    with open_stage("dataset", {"dataset_digest": digest, "champion_dataset": compared_with}) as stage:
+    noted = {"dataset_digest": digest, "champion_dataset": compared_with, "model_name": "pets", **others}
+    with open_stage("dataset", noted) as stage:
         stage.fact("dataset_fingerprint", fingerprint)
     return stage.run_id
 
@@ -48,6 +49,18 @@ def test_the_runs_of_its_dataset_are_found_newest_first(state):
     found = champion_data(runs.client(), "pets")
     assert found and (found.version, found.fingerprint) == ("1", ROWS)
     assert [run.info.run_id for run in found.runs] == [newest, first]
+
+
+def test_runs_that_failed_or_are_another_models_are_not_its_own(state):
+    own = examined(ROWS, base_model="org/base")
+    examined(ROWS, model_name="plants")
+    other_tokens = examined(ROWS, base_model="org/other")
+    with pytest.raises(ValueError), open_stage("dataset", {"model_name": "pets"}) as stage:
+        stage.fact("dataset_fingerprint", ROWS)
+        raise ValueError
+    promote(ROWS)
+    found = champion_data(runs.client(), "pets")
+    assert found and [run.info.run_id for run in found.runs] == [own, other_tokens]
 
 
 def test_another_champion_is_another_key(state):

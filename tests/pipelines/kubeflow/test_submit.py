@@ -75,37 +75,16 @@ def test_the_same_package_is_uploaded_once(back_end: BackEnd, params: KubeflowPa
     assert len(back_end.pipelines) == 1 and len(back_end.runs) == 3
 
 
-@pytest.mark.parametrize(
-    ("known", "limits", "sent", "cached"),
-    [
-        pytest.param(
-            "sha256:rows", {"max_added_share": 0.1}, "sha256:rows", True, id="the champion is known"
-        ),
-        pytest.param("", {"max_added_share": 0.1}, "", True, id="there is no champion"),
-        pytest.param(None, {}, "", True, id="nobody can say, and nothing is limited"),
-        pytest.param(
-            None, {"max_label_drift": 0.1}, "", False, id="nobody can say, and something is limited"
-        ),
-    ],
-)
-def test_what_is_limited_is_never_taken_from_a_comparison_with_another_champion(
-    back_end: BackEnd,
-    params: KubeflowParams,
-    monkeypatch: pytest.MonkeyPatch,
-    known: str | None,
-    limits: dict[str, float],
-    sent: str,
-    cached: bool,
+def test_the_champions_dataset_is_an_input_of_the_run(
+    back_end: BackEnd, params: KubeflowParams, monkeypatch: pytest.MonkeyPatch
 ):
     asked: list[tuple[object, ...]] = []
     monkeypatch.setattr(
         "pipelines.kubeflow.submit.champion_dataset",
-        lambda name, digest, is_shared: asked.append((name, is_shared)) or known,
+        lambda params, digest, is_shared: asked.append((params.model_name, is_shared)) or "sha256:rows",
     )
-    run = back_end.runs[submit(params.model_copy(update=limits)).run_id]
-    assert run.runtime_config["parameters"]["champion_dataset"] == sent
-    package = back_end.packages[run.pipeline_version_reference["pipeline_version_id"]]
-    assert ("# source" in package) == cached
+    run = back_end.runs[submit(params).run_id]
+    assert run.runtime_config["parameters"]["champion_dataset"] == "sha256:rows"
     assert asked == [("pets", True)]
 
 

@@ -29,7 +29,7 @@ def module(name, **names):
     sys.modules[name] = made
 
 
-def validate(config, train_path, eval_path, report_path, stage):
+def validate(config, train_path, eval_path, report_path, stage, tokens_path):
     rows = [
         {
             "messages": [
@@ -42,10 +42,11 @@ def validate(config, train_path, eval_path, report_path, stage):
     for path in (train_path, eval_path):
         path.write_text("\n".join(map(json.dumps, rows)) + "\n")
     report_path.write_text("<p>A stand-in.</p>")
+    tokens_path.write_text("tokens")
     return "sha256:data"
 
 
-def train(config, train_path, adapter_path, stage):
+def train(config, train_path, adapter_path, stage, tokens_path):
     from components.oci.adapters import adapter_digest
 
     adapter_path.mkdir(parents=True)
