@@ -4,12 +4,14 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 
 from components.dataset import drift_plot
+from components.dataset.beside import Beside
 from components.dataset.drift import Earlier, drift
 from components.dataset.drift_plot import LABELS_DRAWN, draw_drift
-from components.dataset.plots import canvas
+from components.dataset.plots import canvas, draw_lengths, draw_quarantine
 from components.dataset.profile import BUCKETS, DatasetProfile, label_bucket
 
 
@@ -77,3 +79,14 @@ def test_where_answers_are_no_labels_prompts_are_drawn(drawn):
 
 def test_of_nothing_there_is_a_picture_too(drawn):
     assert drawn(profile({}, prompts=0), profile({}, prompts=0))[1] == [0] * 6
+
+
+def test_the_pictures_of_a_report_are_drawn_by_a_process_of_its_own(tmp_path: Path) -> None:
+    tokens = numpy.arange(20, 60)
+    found = drift(Earlier("3", "sha256:rows", profile({})), profile({"yes": 1}))
+    drawn = [tmp_path / f"{name}.png" for name in ("lengths", "quarantine", "drift")]
+    with Beside("this") as beside:
+        beside.call(draw_lengths, tokens, tokens, tokens, 50, drawn[0]).result()
+        beside.call(draw_quarantine, {"duplicate": 3}, drawn[1]).result()
+        beside.call(draw_drift, found, {label_bucket("yes"): "yes"}, drawn[2]).result()
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)
