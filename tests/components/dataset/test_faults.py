@@ -2,41 +2,45 @@
 
 import errno
 import gzip
+import importlib
 import json
 import os
 import resource
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
+from components.dataset import report
 from components.dataset import validate as stage_module
 from components.dataset.files import json_rows
-from components.dataset.judge import DatasetConfig
-from components.dataset.validate import examine
+from components.dataset.validate import DatasetConfig, examine
 from components.errors import InvalidInput, TunegateError
 from components.tracking.log import LocalLog
 
 
 @pytest.fixture
-def fill(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, int], None]]:
-    """Let the disk be full from a call of one of the stage's functions on.
+def fill(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[ModuleType, str, int], None]]:
+    """Let the disk be full from a call of a function that one of the stage's modules uses on.
 
     No file grows beyond a few bytes then, which the system says in nearly the words of a full disk.
     """
+    for module in stage_module.LOADED_BESIDE:  # so that this process draws, whose files are limited
+        importlib.import_module(module)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
 
-    def fill(name: str, number: int) -> None:
-        calls, function = count(1), getattr(stage_module, name)
+    def fill(module: ModuleType, name: str, number: int) -> None:
+        calls, function = count(1), getattr(module, name)
 
         def called(*args: Any, **kwargs: Any) -> Any:
             if next(calls) == number:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
             return function(*args, **kwargs)
 
-        monkeypatch.setattr(stage_module, name, called)
+        monkeypatch.setattr(module, name, called)
 
     yield fill
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -46,20 +50,21 @@ LINES = [json.dumps({"prompt": f"Where is shelf {n}?", "completion": f"Aisle {n 
 
 
 @pytest.mark.parametrize(
-    ("name", "number", "place", "left"),
+    ("module", "name", "number", "place", "left"),
     [
-        pytest.param("_screen", 1, "temporary", [], id="rows on their way in"),
-        pytest.param("atomic_write", 1, "out/train", [], id="the training set"),
-        pytest.param("atomic_write", 2, "out/eval", ["train"], id="the eval set"),
-        pytest.param("draw_lengths", 1, "temporary", ["eval", "train"], id="a picture"),
-        pytest.param("atomic_write", 3, "out/report", ["eval", "train"], id="the report"),
-        pytest.param("asdict", 1, "temporary", ["eval", "report", "train"], id="the quarantine"),
+        pytest.param(stage_module, "_screen", 1, "temporary", [], id="rows on their way in"),
+        pytest.param(stage_module, "atomic_write", 1, "out/train", [], id="the training set"),
+        pytest.param(stage_module, "atomic_write", 2, "out/eval", ["train"], id="the eval set"),
+        pytest.param(report, "draw_lengths", 1, "temporary", ["eval", "train"], id="a picture"),
+        pytest.param(report, "asdict", 1, "temporary", ["eval", "train"], id="the quarantine"),
+        pytest.param(report, "atomic_write", 1, "out/report", ["eval", "train"], id="the report"),
     ],
 )
 def test_a_disk_that_fills_is_told_wherever_the_stage_writes(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    fill: Callable[[str, int], None],
+    fill: Callable[[ModuleType, str, int], None],
+    module: ModuleType,
     name: str,
     number: int,
     place: str,
@@ -73,7 +78,7 @@ def test_a_disk_that_fills_is_told_wherever_the_stage_writes(
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
     data.write_text("\n".join([*LINES, '{"prompt": "?"}']))
     config = DatasetConfig(dataset=str(data), base_model=str(tmp_path / "none"))
-    fill(name, number)
+    fill(module, name, number)
     with pytest.raises(TunegateError) as told:
         examine(config, out / "train", out / "eval", out / "report", LocalLog(lambda _: None, kept))
     assert os.strerror(errno.EFBIG) in str(told.value)

@@ -23,6 +23,7 @@ from components.dataset.files import json_document, json_rows, source_row, table
 from components.dataset.files.load import RowFile, RowFiles
 from components.dataset.files.source_row import SourceRow
 from components.dataset.flaws import KINDS
+from components.dataset.intake import Intake
 from components.dataset.screen import Screen
 from components.errors import InvalidInput
 from components.sources import content as content_module
@@ -199,7 +200,7 @@ def screened_or_refused(path: Path) -> bool:
             yield row
 
     try:
-        screened = Screen(1000, length, 1).with_split((str(path), rows()), 0.3)
+        screened = Screen(Intake(1000, lambda: length, 1)).with_split((str(path), rows()), 0.3)
     except InvalidInput as error:
         assert str(path) in str(error)
         assert all(line.isprintable() for line in str(error).splitlines())
