@@ -5,7 +5,6 @@ from collections.abc import Collection
 from http.cookiejar import DefaultCookiePolicy
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 import urllib3.exceptions
@@ -22,6 +21,7 @@ from components.web import (
     as_address,
     is_metadata_address,
     is_private_address,
+    parse_address,
 )
 
 TIMEOUT_S = (10, 120)  # to connect, between two bytes
@@ -98,7 +98,7 @@ def _guarded(allowed: Collection[IPv4Network | IPv6Network]) -> _Adapter:
     class Adapter(_Adapter):
         def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # type: ignore[override]
             # A host by its address, which a proxy would ask for us; names are for the proxy to look up.
-            host = urlsplit(request.url or "").hostname or ""
+            host = parse_address((request.url or "").partition("#")[0]).host.strip("[]")
             if (address := as_address(host)) is not None:
                 _check(host, address, allowed)
             return super().send(request, **options)
