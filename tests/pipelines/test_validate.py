@@ -233,7 +233,7 @@ def test_a_dataset_is_compared_with_that_of_a_champion_which_has_to_be_there(
     missing = tunegate(str(rows), "--model", "pets", code=1).output
     assert "--model pets" in missing and "knows no champion of that name" in " ".join(missing.split())
 
-    config = DatasetConfig(dataset=str(rows), base_model=tunegate.model)
+    config = DatasetConfig(dataset=str(rows), base_model=tunegate.model, model_name="pets")
     with open_stage("dataset", config.recorded()) as stage:
         found = stage_module.validate(config, *(tmp_path / name for name in ("t", "e", "r")), stage)
     with open_stage("image", {"dataset_fingerprint": found}) as stage:
