@@ -4,7 +4,7 @@ import os
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from components.dataset.drift import LIMITS
+from components.dataset.drift import is_limited
 from components.errors import TunegateError
 from components.settings import home
 from pipelines.params import ReleaseParams
@@ -48,13 +48,12 @@ def champion_dataset(params: ReleaseParams, dataset_digest: str, is_shared: bool
         limited, also what lets a release of the champion's own files find its stages in the cache; where
         something is, and MLflow can't be asked from here, what no other run has.
     """
-    is_limited = any(getattr(params, limit) < 1 for limit in LIMITS)
     found = _champion_data(params.model_name, is_shared)
     if isinstance(found, Unknown):
-        return f"not known at {datetime.now().isoformat()}" if is_limited else ""
+        return f"not known at {datetime.now().isoformat()}" if is_limited(params) else ""
     if found is None:
         return ""
-    return found.fingerprint if is_limited else found.key_for(dataset_digest)
+    return found.fingerprint if is_limited(params) else found.key_for(dataset_digest)
 
 
 class Unknown:

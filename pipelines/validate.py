@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from components.dataset.config import DatasetConfig
-from components.dataset.drift import LIMITS, Earlier
+from components.dataset.drift import LIMITS, Earlier, is_limited
 from components.dataset.earlier import earlier_dataset
 from components.dataset.examined import Examined
 from components.dataset.reasons import Reason, reasons
@@ -137,7 +137,7 @@ def validate_alone(config: DatasetConfig, output: Path | None, say: Callable[[st
         TunegateError: Nothing can be written there.
     """
     spare_torch()
-    if config.limits_drift and not config.model_name:
+    if is_limited(config) and not config.model_name:
         say("not compared with a champion's dataset, though its parameters limit what differs: --model NAME")
     if output is not None:
         folder, kept = output, {what: output / name for what, name in FILES.items()}

@@ -5,7 +5,6 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from components.dataset.checks.sift import Policy
-from components.dataset.drift import LIMITS
 from components.dataset.forms.columns import known_columns
 from components.dataset.forms.wanted import Preferences
 from components.templates.example import LearnTurns
@@ -66,11 +65,6 @@ class DatasetConfig(StageConfig):
     champion_dataset: str = Field("", description="Which one that was when the run was started.")
     seed: int = Field(17, ge=0, description="Seed of the split.")
     learn_turns: LearnTurns = Field("all", description="Turns that are shown as learned.")
-
-    @property
-    def limits_drift(self) -> bool:
-        """Whether a difference from the champion's dataset may be too large."""
-        return any(getattr(self, limit) < 1 for limit in LIMITS)
 
     @property
     def files(self) -> tuple[str, str]:

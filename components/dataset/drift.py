@@ -17,6 +17,11 @@ LIMITS = (
 )
 
 
+def is_limited(values: object) -> bool:
+    """Tell whether parameters limit how far a dataset may differ from an earlier one; 1 limits nothing."""
+    return any(getattr(values, limit) < 1 for limit in LIMITS)
+
+
 @dataclass(frozen=True)
 class Earlier:
     """The dataset of a model's champion.

@@ -14,7 +14,7 @@ from components.dataset.checks.secrets import ScanFailed
 from components.dataset.checks.sift import Sieve
 from components.dataset.checks.signatures import NoRoom, Signatures
 from components.dataset.config import DatasetConfig
-from components.dataset.drift import Earlier, drift
+from components.dataset.drift import Earlier, drift, is_limited
 from components.dataset.earlier import earlier_dataset
 from components.dataset.encoded_rows import EncodedRows
 from components.dataset.examined import Examined
@@ -76,7 +76,7 @@ def validate(
     """
     earlier = None
     if config.model_name:
-        earlier = earlier_dataset(stage.client, config.model_name, stage.say, config.limits_drift)
+        earlier = earlier_dataset(stage.client, config.model_name, stage.say, is_limited(config))
     found = examine(config, train_path, eval_path, report_path, stage, earlier, tokens_path)
     if found.problems or not found.verdict.passed:
         raise InvalidInput(f"dataset {shown(config.dataset)}", found.problems + found.verdict.reasons)

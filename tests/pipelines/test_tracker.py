@@ -5,27 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from components.tracking import model_registry
 from components.tracking.stage import open_stage
 from pipelines import preflight as preflight_module
 from pipelines.params import ReleaseParams
 from pipelines.preflight import preflight
 from pipelines.tracker import champion_dataset
+from tests.components.tracking.champions import promote
 
 FINGERPRINT = f"sha256:{'1' * 64}"
-
-
-def promote(fingerprint: str, image: str = "a") -> None:
-    with open_stage("image", {"dataset_fingerprint": fingerprint}) as stage:
-        version = model_registry.register(
-            stage.client,
-            model_name="pets",
-            image=f"oci:/images@sha256:{image * 64}",
-            adapter_digest=f"sha256:{'b' * 64}",
-            base_model="org/base",
-            run_id=stage.run_id,
-        )
-        model_registry.set_champion(stage.client, "pets", version, "{}", "local")
 
 
 @pytest.fixture

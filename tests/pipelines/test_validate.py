@@ -17,10 +17,10 @@ from components.dataset.config import DatasetConfig
 from components.dataset.petstore import generate
 from components.dataset.validate import LOADED_BESIDE
 from components.errors import InvalidInput, TunegateError
-from components.tracking import model_registry
 from components.tracking.stage import Stage, open_stage
 from pipelines.cli import app
 from pipelines.validate import COMPARED, FILES, REPORTS_KEPT, read_config, validate_alone
+from tests.components.tracking.champions import promote
 
 PETSTORE = Path(generate.__file__).parent
 SOUND = [str(PETSTORE / "train.jsonl"), "--eval-dataset", str(PETSTORE / "eval.jsonl")]
@@ -236,16 +236,7 @@ def test_a_dataset_is_compared_with_that_of_a_champion_which_has_to_be_there(
     config = DatasetConfig(dataset=str(rows), base_model=tunegate.model, model_name="pets")
     with open_stage("dataset", config.recorded()) as stage:
         found = stage_module.validate(config, *(tmp_path / name for name in ("t", "e", "r")), stage)
-    with open_stage("image", {"dataset_fingerprint": found}) as stage:
-        version = model_registry.register(
-            stage.client,
-            model_name="pets",
-            image=f"oci:/images@sha256:{'a' * 64}",
-            adapter_digest=f"sha256:{'b' * 64}",
-            base_model="org/base",
-            run_id=stage.run_id,
-        )
-        model_registry.set_champion(stage.client, "pets", version, "{}", "local")
+    promote(found)
     more = str(rows_file(tmp_path / "more.jsonl", count=150))
     limited = ["--model", "pets", "--set", "max_added_share=0.1"]
     checks = {check["name"]: check for check in tunegate.json(more, *limited, code=3)["checks"]}

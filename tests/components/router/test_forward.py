@@ -380,14 +380,9 @@ def test_a_router_that_ends_stays_as_long_as_anybody_comes() -> None:
 
 
 def test_whoever_never_ceases_to_come_does_not_keep_a_router_from_its_end() -> None:
-    async def test() -> None:
-        async with upstreams(1) as behind:
-            router = Router(Limits())
-            await router.start(Ports("127.0.0.1", 0, 0))
-            router.serve([behind[0].url], LEAST_BODY_BYTES, well=[behind[0].url])
-            waiting = asyncio.ensure_future(router.wait_until_quiet(quiet_s=3600, most_s=0.5))
-            while not waiting.done():
-                await Running(router, behind).send(request("stream"))
-            await router.stop(1)
+    async def test(run: Running) -> None:
+        waiting = asyncio.ensure_future(run.router.wait_until_quiet(quiet_s=3600, most_s=0.5))
+        while not waiting.done():
+            await run.send(request("stream"))
 
-    asyncio.run(test())
+    routed(test, replicas=1)

@@ -3,9 +3,10 @@
 import pytest
 
 from components.errors import TunegateError
-from components.tracking import model_registry, runs
+from components.tracking import runs
 from components.tracking.champion_data import champion_data
 from components.tracking.stage import open_stage
+from tests.components.tracking.champions import promote
 
 ROWS, OTHER = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
 
@@ -15,21 +16,6 @@ def examined(fingerprint: str, digest: str = "", compared_with: str = "", **othe
     noted = {"dataset_digest": digest, "champion_dataset": compared_with, "model_name": "pets", **others}
     with open_stage("dataset", noted) as stage:
         stage.fact("dataset_fingerprint", fingerprint)
-    return stage.run_id
-
-
-def promote(fingerprint: str, image: str = "a") -> str:
-    """Register a champion whose image stage noted its dataset; return its run."""
-    with open_stage("image", {"dataset_fingerprint": fingerprint}) as stage:
-        version = model_registry.register(
-            stage.client,
-            model_name="pets",
-            image=f"oci:/images@sha256:{image * 64}",
-            adapter_digest=f"sha256:{'b' * 64}",
-            base_model="org/base",
-            run_id=stage.run_id,
-        )
-        model_registry.set_champion(stage.client, "pets", version, "{}", "local")
     return stage.run_id
 
 
